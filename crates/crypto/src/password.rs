@@ -1,0 +1,125 @@
+//! Stored passwords: argon2id in the PHC string format.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::random;
+
+/// Hashes a password with today's recommended cost and a fresh salt: `$argon2id$v=19$...`.
+pub fn hash(password: &[u8]) -> Result<String, PasswordError> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| PasswordError::Failed)?;
+    let mut salt = [0; 16];
+    random::fill(&mut salt).map_err(|_| PasswordError::Failed)?;
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_with_salt(password, &salt)
+        .map(|hash| hash.to_string())
+        .map_err(|_| PasswordError::Failed)
+}
+
+/// True when `password` is the one `stored` was made of. Compared in constant time.
+pub fn verify(password: &[u8], stored: &str) -> Result<bool, PasswordError> {
+    if stored.len() > LONGEST_HASH {
+        return Err(PasswordError::Malformed);
+    }
+    let stored = PasswordHash::new(stored).map_err(|_| PasswordError::Malformed)?;
+    if stored.algorithm.as_str() != "argon2id" || stored.hash.is_none() || stored.salt.is_none() {
+        return Err(PasswordError::Malformed);
+    }
+    let params = Params::try_from(&stored).map_err(|_| PasswordError::Malformed)?;
+    if !affordable(params.m_cost(), params.t_cost(), params.p_cost()) {
+        return Err(PasswordError::Cost);
+    }
+    match Argon2::default().verify_password(password, &stored) {
+        Ok(()) => Ok(true),
+        Err(password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(_) => Err(PasswordError::Malformed),
+    }
+}
+
+/// What is wrong with a stored password hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Not a PHC string of argon2id.
+    #[error("the stored password hash is not in the form $argon2id$...")]
+    Malformed,
+    /// Its cost is beyond what the server is willing to spend.
+    #[error("the stored password hash asks for too much memory or time")]
+    Cost,
+    /// The library failed.
+    #[error("hashing a password failed")]
+    Failed,
+}
+
+/// Bounds on stored costs: who can write a hash must not be able to stall the server with it.
+pub(crate) fn affordable(memory_kib: u32, passes: u32, lanes: u32) -> bool {
+    (8..=1024 * 1024).contains(&memory_kib)
+        && (1..=16).contains(&passes)
+        && (1..=16).contains(&lanes)
+        && memory_kib >= 8 * lanes
+}
+
+/// OWASP's first choice for argon2id: 19 MiB, two passes, one lane.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const LONGEST_HASH: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_password_verifies_and_others_do_not() {
+        let stored = hash(b"correct horse").unwrap();
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
+        assert_eq!(verify(b"correct horse", &stored), Ok(true));
+        assert_eq!(verify(b"correct hors", &stored), Ok(false));
+        assert_ne!(hash(b"correct horse").unwrap(), stored);
+    }
+
+    #[test]
+    fn hashes_made_elsewhere_with_other_costs_verify() {
+        // RFC 9106's reference program: argon2 somesalt -id -t 2 -m 16 -p 1.
+        let stored = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$\
+                      CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        assert_eq!(verify(b"password", stored), Ok(true));
+    }
+
+    #[test]
+    fn other_algorithms_and_broken_strings_are_malformed() {
+        for bad in [
+            "",
+            "password",
+            "$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=64,t=1,p=1",
+            &"$".repeat(600),
+        ] {
+            assert_eq!(
+                verify(b"password", bad),
+                Err(PasswordError::Malformed),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn unaffordable_costs_are_refused_before_any_work() {
+        let hash = "c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        for cost in [
+            "m=4294967295,t=1,p=1",
+            "m=64,t=4000000000,p=1",
+            "m=20000,t=1,p=1000",
+        ] {
+            let stored = format!("$argon2id$v=19${cost}${hash}");
+            assert_eq!(
+                verify(b"password", &stored),
+                Err(PasswordError::Cost),
+                "{cost}"
+            );
+        }
+    }
+}
