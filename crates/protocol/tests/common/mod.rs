@@ -1,0 +1,208 @@
+//! Small values the tests share.
+// Each test file uses its part; a value that is not well formed is a mistake of the test.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
+use openrms_protocol::enrollment::{Enroll, EnrollResponse, EnrolleeServerInformation, Revocation};
+use openrms_protocol::licensing::{
+    AcquireLicense, AcquireLicenseException, AcquireLicenseParams, AcquireLicenseResponse,
+    LicenseOutcome,
+};
+use openrms_protocol::publishing::{
+    AcquireIssuanceLicense, AcquireIssuanceLicenseResponse, GetClientLicensorCert,
+    GetClientLicensorCertResponse,
+};
+use openrms_protocol::server::{
+    FindServiceLocationsForUser, FindServiceLocationsForUserResponse, GetLicensorCertificate,
+    GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse, ServerFeature,
+    ServerInfo, ServerInfoRequest, ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
+};
+use openrms_protocol::templates::{
+    AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
+    AcquireTemplatesResponse, GuidHash, GuidTemplate,
+};
+use openrms_protocol::{CertificateChain, CertificateText, Fault, FaultCode, Operation, Response};
+
+pub(crate) fn chain(names: &[&str]) -> CertificateChain<'static> {
+    names.iter().map(|name| certificate(name)).collect()
+}
+
+pub(crate) fn certificate(name: &str) -> CertificateText<'static> {
+    let text = format!("<XrML xmlns=\"\" version=\"1.2\"><BODY>{name};\n</BODY></XrML>");
+    CertificateText::new(text).unwrap()
+}
+
+pub(crate) fn batch() -> AcquireLicense<'static> {
+    AcquireLicense {
+        items: vec![
+            AcquireLicenseParams {
+                licensee_certs: chain(&["RAC", "SLC"]),
+                issuance_license: Some(chain(&["PL", "CLC"])),
+                application_data: Some("<App xmlns=\"urn:a\">1 &amp; 2</App>".into()),
+            },
+            AcquireLicenseParams {
+                licensee_certs: chain(&["RAC2"]),
+                issuance_license: None,
+                application_data: None,
+            },
+        ],
+    }
+}
+
+pub(crate) fn requests() -> Vec<Operation<'static>> {
+    let guid = "96c4ca87-b3ff-4ded-9c15-53272e26396f".parse().unwrap();
+    vec![
+        Certify {
+            machine_certificate_chain: chain(&["SPC", "CA"]),
+            persistent: true,
+        }
+        .into(),
+        batch().into(),
+        AcquireTemplateInformation.into(),
+        AcquireTemplates {
+            guids: vec!["{1}".to_owned(), "<&>".to_owned()],
+        }
+        .into(),
+        AcquireIssuanceLicense {
+            unsigned_issuance_licenses: vec![certificate("PL")],
+        }
+        .into(),
+        GetClientLicensorCert {
+            persona_certs: vec![chain(&["RAC", "SLC"])],
+        }
+        .into(),
+        Enroll {
+            authorization: None,
+            revocation: Revocation::Custom(vec![vec![1, 2, 3], vec![4]]),
+            public_key: vec![0x30, 0x82],
+            guid,
+            enrollee: EnrolleeServerInformation {
+                sku: None,
+                version: "6.1.0.0".to_owned(),
+                name: Some("Contoso & Söhne".to_owned()),
+                url: Some("https://rms.example.com/_wmcs".to_owned()),
+            },
+        }
+        .into(),
+        GetLicensorCertificate.into(),
+        FindServiceLocationsForUser {
+            services: vec![
+                ServiceType::LicensingInternalService,
+                ServiceType::CertificationService,
+            ],
+        }
+        .into(),
+        GetServerInfo {
+            requests: vec![
+                ServerInfoRequest {
+                    kind: ServerInfoType::VersionInfo,
+                    additional_info: None,
+                },
+                ServerInfoRequest {
+                    kind: ServerInfoType::ServiceLocations,
+                    additional_info: Some("x".to_owned()),
+                },
+            ],
+        }
+        .into(),
+    ]
+}
+
+pub(crate) fn responses() -> Vec<Response<'static>> {
+    let denied = Fault::new(FaultCode::NoRightsForRequestedPrincipal, "no rights");
+    let location = |service, url: Option<&str>| ServiceLocation {
+        service,
+        url: url.map(str::to_owned),
+    };
+    let entry = |value| ServerInfo {
+        additional_info: String::new(),
+        value,
+    };
+    let feature = |name: &str, value: &str| ServerFeature {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    vec![
+        CertifyResponse {
+            certificate_chain: chain(&["RAC", "SLC"]),
+            quota: Some(QuotaResponse::PRODUCTION),
+        }
+        .into(),
+        AcquireLicenseResponse {
+            items: vec![
+                LicenseOutcome::license(chain(&["UL", "SLC"])),
+                LicenseOutcome::Exception(AcquireLicenseException {
+                    fault: denied,
+                    batch_index: 1,
+                }),
+            ],
+        }
+        .into(),
+        AcquireTemplateInformationResponse {
+            server_public_key: vec![0x30, 0x82],
+            templates: vec![GuidHash {
+                guid: "{1}".to_owned(),
+                hash: "aGFzaA==".to_owned(),
+            }],
+        }
+        .into(),
+        AcquireTemplatesResponse {
+            templates: vec![
+                GuidTemplate {
+                    guid: "{1}".to_owned(),
+                    hash: Some("aGFzaA==".to_owned()),
+                    template: Some(certificate("Template").as_str().to_owned()),
+                },
+                GuidTemplate {
+                    guid: "{2}".to_owned(),
+                    hash: None,
+                    template: None,
+                },
+            ],
+        }
+        .into(),
+        AcquireIssuanceLicenseResponse {
+            certificate_chains: vec![chain(&["PL", "SLC"])],
+        }
+        .into(),
+        GetClientLicensorCertResponse {
+            certificate_chains: vec![chain(&["CLC", "SLC"])],
+        }
+        .into(),
+        EnrollResponse {
+            licensor_certificate_chain: chain(&["SLC", "ES", "ECA", "CA"]),
+        }
+        .into(),
+        GetLicensorCertificateResponse {
+            certificate_chain: chain(&["SLC", "CA"]),
+        }
+        .into(),
+        FindServiceLocationsForUserResponse {
+            locations: vec![
+                location(
+                    ServiceType::LicensingService,
+                    Some("https://rms/_wmcs/licensing?a&b"),
+                ),
+                location(ServiceType::CertificationService, None),
+            ],
+        }
+        .into(),
+        GetServerInfoResponse {
+            entries: vec![
+                entry(ServerInfoValue::VersionInfo("6.1.0.0".to_owned())),
+                entry(ServerInfoValue::ServerFeatureInfo(vec![
+                    feature("GroupExpansionWebService", "true"),
+                    feature("FederatedServicesEnabled", "0"),
+                ])),
+                entry(ServerInfoValue::ServerLicensorCertificate(chain(&[
+                    "SLC", "CA",
+                ]))),
+                entry(ServerInfoValue::ServiceLocations(vec![
+                    location(ServiceType::LicensingService, Some("https://rms/\"<&>")),
+                    location(ServiceType::ServerService, None),
+                ])),
+            ],
+        }
+        .into(),
+    ]
+}
