@@ -1,0 +1,135 @@
+//! Why the store could not do what was asked.
+
+use std::fmt;
+
+use crate::ConfigurationVersion;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Others held the database for longer than a request may wait. Trying again is right.
+    #[error("the database is busy")]
+    Busy,
+    /// The database cannot be opened or has gone away.
+    #[error("the database {what} cannot be reached: {reason}")]
+    Unreachable {
+        /// The file or server.
+        what: String,
+        /// What the attempt ended with.
+        reason: String,
+    },
+    /// There is no database where one was expected.
+    #[error("there is no database at {what}")]
+    Missing {
+        /// The file or server.
+        what: String,
+    },
+    /// The disk is full; nothing was written.
+    #[error("no space is left for the database")]
+    Full,
+    /// The database may only be read.
+    #[error("the database cannot be written")]
+    ReadOnly,
+    /// What is stored cannot be what was written. Nothing is repaired or overwritten.
+    #[error("the database is corrupt: {what}")]
+    Corrupt {
+        /// The file, or the table and the column.
+        what: String,
+    },
+    /// Somebody else changed the configuration meanwhile.
+    #[error("the configuration changed meanwhile: expected version {expected}, found {found}")]
+    VersionConflict {
+        /// The version the change was based on.
+        expected: ConfigurationVersion,
+        /// The version that is stored.
+        found: ConfigurationVersion,
+    },
+    /// The database was made by a newer release, which this one must not touch.
+    #[error("the database has schema {found}, this release knows schemas up to {supported}")]
+    SchemaTooNew {
+        /// The schema of the database.
+        found: i64,
+        /// The newest schema this release knows.
+        supported: i64,
+    },
+    /// An entry that must be new is there already.
+    #[error("this {entity} exists already: {id}")]
+    AlreadyExists {
+        /// What kind of entry.
+        entity: Entity,
+        /// Its identifier.
+        id: String,
+    },
+    /// An entry that must exist does not.
+    #[error("there is no such {entity}: {id}")]
+    NotFound {
+        /// What kind of entry.
+        entity: Entity,
+        /// Its identifier.
+        id: String,
+    },
+    /// A value does not fit.
+    #[error("{field} cannot be stored: {reason}")]
+    Invalid {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The database refused a statement for a reason that has no name here.
+    #[error("the database failed: {reason}")]
+    Failed {
+        /// What the database said.
+        reason: String,
+    },
+}
+
+/// The kinds of entries errors speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entity {
+    /// A key pair of the licensor.
+    LicensorKey,
+    /// A rights policy template.
+    Template,
+    /// A trusted user domain.
+    TrustedUserDomain,
+    /// A trusted publishing domain.
+    TrustedPublishingDomain,
+    /// A trusted SPC issuer key.
+    TrustedSpcCaKey,
+    /// An excluded application.
+    ApplicationExclusion,
+    /// An excluded RAC.
+    RacExclusion,
+    /// A revocation authority.
+    RevocationAuthority,
+    /// An issued certificate.
+    IssuedCertificate,
+    /// A role of the trust anchor.
+    AuthorityRole,
+    /// A setting.
+    Setting,
+    /// A database file.
+    Database,
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LicensorKey => "licensor key",
+            Self::Template => "template",
+            Self::TrustedUserDomain => "trusted user domain",
+            Self::TrustedPublishingDomain => "trusted publishing domain",
+            Self::TrustedSpcCaKey => "trusted SPC issuer key",
+            Self::ApplicationExclusion => "application exclusion",
+            Self::RacExclusion => "RAC exclusion",
+            Self::RevocationAuthority => "revocation authority",
+            Self::IssuedCertificate => "issued certificate",
+            Self::AuthorityRole => "authority role",
+            Self::Setting => "setting",
+            Self::Database => "database",
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! What a cluster must remember: its configuration (the `StoredConfiguration` of MS-RMPR
+//! 3.1.1.2.2), user key pairs (3.1.1.3.4 and 3.1.1.3.5), and the certificates it issued.
+//! One trait, [`Store`]; back ends below it. No decisions are taken here.
+
+mod change;
+mod configuration;
+mod error;
+mod issued;
+mod keys;
+mod policies;
+mod sqlite;
+mod trust;
+mod version;
+
+use async_trait::async_trait;
+
+pub use change::Change;
+pub use configuration::{
+    ConfigurationSnapshot, ConfigurationVersion, LicensorKey, Template, TemplateState,
+};
+pub use error::{Entity, StoreError};
+pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
+pub use keys::{AuthorityRole, SealedBytes, StoredKey};
+pub use policies::{CryptographicMode, Policies, RevocationType};
+pub use sqlite::Sqlite;
+pub use trust::{
+    ApplicationExclusion, EmailDomains, RacExclusion, RevocationAuthority, TrustedPublishingDomain,
+    TrustedSpcCaKey, TrustedUserDomain,
+};
+pub use uuid::Uuid;
+pub use version::{ProductVersion, ProductVersionError, VersionRange};
+
+/// The databases of a cluster. Every server of it sees the same contents.
+///
+/// What a method has acknowledged survives a crash of the process and of the machine. Instants
+/// are seconds since 1970 UTC and always handed in. Private keys come sealed and leave sealed.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The version of the stored configuration, to be compared with the one in use (MS-RMPR
+    /// 3.1.5). One row: cheap enough for a timer.
+    async fn configuration_version(&self) -> Result<ConfigurationVersion, StoreError>;
+
+    /// The whole configuration as it was at one instant.
+    async fn snapshot(&self) -> Result<ConfigurationSnapshot, StoreError>;
+
+    /// Makes all `changes`, or none of them, and returns the new version (MS-RMPR 3.1.6.1).
+    ///
+    /// With `expected`, fails with [`StoreError::VersionConflict`] when the configuration has
+    /// changed since that version was read. No changes means no new version.
+    async fn apply(
+        &self,
+        changes: &[Change],
+        expected: Option<ConfigurationVersion>,
+    ) -> Result<ConfigurationVersion, StoreError>;
+
+    /// The key pair of a user's RACs, `GetUserKeyPair` of MS-RMPR 3.1.1.3.4. `account` is
+    /// compared byte for byte: hand in one spelling (a SID).
+    async fn user_key(&self, account: &str) -> Result<Option<StoredKey>, StoreError>;
+
+    /// Stores a user's key pair (MS-RMPR 3.1.1.3.5) unless there is one, and returns the one
+    /// that is stored: when two servers race, both get the winner's. Durable when it returns.
+    async fn insert_user_key(&self, account: &str, key: StoredKey)
+    -> Result<StoredKey, StoreError>;
+
+    /// Removes the key pairs of a user, RAC and CLC both; true when there was a RAC key. The
+    /// next RAC gets a new one.
+    async fn delete_user_keys(&self, account: &str) -> Result<bool, StoreError>;
+
+    /// The key pair of the CLC that goes with one RAC key of a user. `rac_key` identifies the
+    /// RAC's public key: its modulus or a digest of it.
+    async fn client_key(
+        &self,
+        account: &str,
+        rac_key: &[u8],
+    ) -> Result<Option<StoredKey>, StoreError>;
+
+    /// Stores a CLC key pair unless there is one; as [`Store::insert_user_key`].
+    async fn insert_client_key(
+        &self,
+        account: &str,
+        rac_key: &[u8],
+        key: StoredKey,
+    ) -> Result<StoredKey, StoreError>;
+
+    /// Writes down a certificate that was issued. A GUID that is present already is
+    /// [`StoreError::AlreadyExists`].
+    async fn record_issued(&self, certificate: &IssuedCertificate) -> Result<(), StoreError>;
+
+    /// The issued certificate with this GUID.
+    async fn issued(&self, guid: Uuid) -> Result<Option<IssuedCertificate>, StoreError>;
+
+    /// How many accounts have ever been issued a RAC: the account certification report.
+    /// Temporary RACs do not count.
+    async fn certified_users(&self) -> Result<u64, StoreError>;
+
+    /// What the trust anchor of a hierarchy holds for one role.
+    async fn authority_role(&self, role: &str) -> Result<Option<AuthorityRole>, StoreError>;
+
+    /// All roles of the trust anchor, by name.
+    async fn authority_roles(&self) -> Result<Vec<AuthorityRole>, StoreError>;
+
+    /// Stores a role unless it is there, and returns what is stored, as
+    /// [`Store::insert_user_key`]: an anchor's key must never be replaced by a race.
+    async fn insert_authority_role(&self, role: AuthorityRole)
+    -> Result<AuthorityRole, StoreError>;
+
+    /// Puts a new certificate text, and only that, into an existing role.
+    async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError>;
+}

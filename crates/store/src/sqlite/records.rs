@@ -1,0 +1,314 @@
+//! Rows that are written as requests are answered: key pairs, issued certificates, and the
+//! roles of a trust anchor.
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Decode, Row, Sqlite, Type};
+use uuid::Uuid;
+
+use super::fault::{database, insertion};
+use crate::{
+    AuthorityRole, CertificateBody, CertificateKind, Entity, IssuedCertificate, SealedBytes,
+    StoreError, StoredKey,
+};
+
+pub(super) async fn user_key(
+    connection: &mut SqliteConnection,
+    account: &str,
+) -> Result<Option<StoredKey>, StoreError> {
+    sqlx::query(
+        "SELECT sealed, public_modulus, sealed_by, created FROM user_key WHERE account = $1",
+    )
+    .bind(account)
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| database(&error))?
+    .map(|row| stored_key(&row))
+    .transpose()
+}
+
+pub(super) async fn insert_user_key(
+    connection: &mut SqliteConnection,
+    account: &str,
+    key: StoredKey,
+) -> Result<StoredKey, StoreError> {
+    some_account(account)?;
+    let inserted = sqlx::query(
+        "INSERT INTO user_key (account, sealed, public_modulus, sealed_by, created)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account) DO NOTHING",
+    )
+    .bind(account)
+    .bind(key.sealed.as_slice())
+    .bind(key.public_modulus.as_slice())
+    .bind(key.sealed_by.as_str())
+    .bind(key.created)
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| database(&error))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(key);
+    }
+    user_key(connection, account)
+        .await?
+        .ok_or_else(|| vanished("user_key"))
+}
+
+pub(super) async fn delete_user_keys(
+    connection: &mut SqliteConnection,
+    account: &str,
+) -> Result<bool, StoreError> {
+    sqlx::query("DELETE FROM client_key WHERE account = $1")
+        .bind(account)
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| database(&error))?;
+    let removed = sqlx::query("DELETE FROM user_key WHERE account = $1")
+        .bind(account)
+        .execute(connection)
+        .await
+        .map_err(|error| database(&error))?;
+    Ok(removed.rows_affected() > 0)
+}
+
+pub(super) async fn client_key(
+    connection: &mut SqliteConnection,
+    account: &str,
+    rac_key: &[u8],
+) -> Result<Option<StoredKey>, StoreError> {
+    sqlx::query(
+        "SELECT sealed, public_modulus, sealed_by, created FROM client_key
+         WHERE account = $1 AND rac_key = $2",
+    )
+    .bind(account)
+    .bind(rac_key)
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| database(&error))?
+    .map(|row| stored_key(&row))
+    .transpose()
+}
+
+pub(super) async fn insert_client_key(
+    connection: &mut SqliteConnection,
+    account: &str,
+    rac_key: &[u8],
+    key: StoredKey,
+) -> Result<StoredKey, StoreError> {
+    some_account(account)?;
+    let inserted = sqlx::query(
+        "INSERT INTO client_key (account, rac_key, sealed, public_modulus, sealed_by, created)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, rac_key) DO NOTHING",
+    )
+    .bind(account)
+    .bind(rac_key)
+    .bind(key.sealed.as_slice())
+    .bind(key.public_modulus.as_slice())
+    .bind(key.sealed_by.as_str())
+    .bind(key.created)
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| database(&error))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(key);
+    }
+    client_key(connection, account, rac_key)
+        .await?
+        .ok_or_else(|| vanished("client_key"))
+}
+
+pub(super) async fn record_issued(
+    connection: &mut SqliteConnection,
+    certificate: &IssuedCertificate,
+) -> Result<(), StoreError> {
+    let guid = certificate.guid.to_string();
+    let (text, digest) = match &certificate.body {
+        CertificateBody::Text(text) => (Some(text.as_str()), None),
+        CertificateBody::Digest(digest) => (None, Some(&digest[..])),
+    };
+    sqlx::query(
+        "INSERT INTO issued_certificate
+           (guid, kind, account, body_text, digest, issued_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(guid.as_str())
+    .bind(certificate.kind.name())
+    .bind(certificate.account.as_deref())
+    .bind(text)
+    .bind(digest)
+    .bind(certificate.issued_at)
+    .bind(certificate.expires_at)
+    .execute(connection)
+    .await
+    .map_err(|error| insertion(&error, Entity::IssuedCertificate, &guid))?;
+    Ok(())
+}
+
+pub(super) async fn issued(
+    connection: &mut SqliteConnection,
+    guid: Uuid,
+) -> Result<Option<IssuedCertificate>, StoreError> {
+    let Some(row) = sqlx::query(
+        "SELECT kind, account, body_text, digest, issued_at, expires_at
+         FROM issued_certificate WHERE guid = $1",
+    )
+    .bind(guid.to_string())
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| database(&error))?
+    else {
+        return Ok(None);
+    };
+    let kind: String = field(&row, "kind")?;
+    let text: Option<String> = field(&row, "body_text")?;
+    let digest: Option<Vec<u8>> = field(&row, "digest")?;
+    let body = match (text, digest.map(TryInto::try_into)) {
+        (Some(text), None) => CertificateBody::Text(text),
+        (None, Some(Ok(digest))) => CertificateBody::Digest(digest),
+        _ => return Err(corrupt(format!("issued_certificate {guid}, body"))),
+    };
+    Ok(Some(IssuedCertificate {
+        guid,
+        kind: CertificateKind::from_name(&kind)
+            .ok_or_else(|| corrupt(format!("issued_certificate {guid}, kind")))?,
+        account: field(&row, "account")?,
+        body,
+        issued_at: field(&row, "issued_at")?,
+        expires_at: field(&row, "expires_at")?,
+    }))
+}
+
+pub(super) async fn certified_users(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "SELECT COUNT(DISTINCT account) AS users FROM issued_certificate WHERE kind = $1",
+    )
+    .bind(CertificateKind::Rac.name())
+    .fetch_one(connection)
+    .await
+    .map_err(|error| database(&error))?;
+    let users: i64 = field(&row, "users")?;
+    u64::try_from(users).map_err(|_| corrupt("issued_certificate, count".to_owned()))
+}
+
+pub(super) async fn authority_role(
+    connection: &mut SqliteConnection,
+    role: &str,
+) -> Result<Option<AuthorityRole>, StoreError> {
+    sqlx::query(
+        "SELECT role, sealed_private_key, certificate, created FROM authority_role
+         WHERE role = $1",
+    )
+    .bind(role)
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| database(&error))?
+    .map(|row| role_of(&row))
+    .transpose()
+}
+
+pub(super) async fn authority_roles(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<AuthorityRole>, StoreError> {
+    sqlx::query(
+        "SELECT role, sealed_private_key, certificate, created FROM authority_role ORDER BY role",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(|error| database(&error))?
+    .iter()
+    .map(role_of)
+    .collect()
+}
+
+pub(super) async fn insert_authority_role(
+    connection: &mut SqliteConnection,
+    role: AuthorityRole,
+) -> Result<AuthorityRole, StoreError> {
+    if role.role.is_empty() {
+        return Err(StoreError::Invalid {
+            field: "role",
+            reason: "it is empty",
+        });
+    }
+    let inserted = sqlx::query(
+        "INSERT INTO authority_role (role, sealed_private_key, certificate, created)
+         VALUES ($1, $2, $3, $4) ON CONFLICT (role) DO NOTHING",
+    )
+    .bind(role.role.as_str())
+    .bind(role.sealed_private_key.as_slice())
+    .bind(role.certificate.as_str())
+    .bind(role.created)
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| database(&error))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(role);
+    }
+    authority_role(connection, &role.role)
+        .await?
+        .ok_or_else(|| vanished("authority_role"))
+}
+
+pub(super) async fn renew_authority_role(
+    connection: &mut SqliteConnection,
+    role: &str,
+    certificate: &str,
+) -> Result<(), StoreError> {
+    let updated = sqlx::query("UPDATE authority_role SET certificate = $2 WHERE role = $1")
+        .bind(role)
+        .bind(certificate)
+        .execute(connection)
+        .await
+        .map_err(|error| database(&error))?;
+    if updated.rows_affected() == 0 {
+        return Err(StoreError::NotFound {
+            entity: Entity::AuthorityRole,
+            id: role.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// One column of a row; a value of another type is damage.
+pub(super) fn field<'row, T>(row: &'row SqliteRow, name: &str) -> Result<T, StoreError>
+where
+    T: Decode<'row, Sqlite> + Type<Sqlite>,
+{
+    row.try_get(name).map_err(|error| database(&error))
+}
+
+/// Says which stored value cannot be what was written.
+pub(super) fn corrupt(what: String) -> StoreError {
+    StoreError::Corrupt { what }
+}
+
+fn stored_key(row: &SqliteRow) -> Result<StoredKey, StoreError> {
+    Ok(StoredKey {
+        sealed: SealedBytes::new(field(row, "sealed")?),
+        public_modulus: field(row, "public_modulus")?,
+        sealed_by: field(row, "sealed_by")?,
+        created: field(row, "created")?,
+    })
+}
+
+fn role_of(row: &SqliteRow) -> Result<AuthorityRole, StoreError> {
+    Ok(AuthorityRole {
+        role: field(row, "role")?,
+        sealed_private_key: SealedBytes::new(field(row, "sealed_private_key")?),
+        certificate: field(row, "certificate")?,
+        created: field(row, "created")?,
+    })
+}
+
+fn some_account(account: &str) -> Result<(), StoreError> {
+    if account.is_empty() {
+        return Err(StoreError::Invalid {
+            field: "account",
+            reason: "it is empty",
+        });
+    }
+    Ok(())
+}
+
+/// The transaction saw a row it can no longer see.
+fn vanished(table: &str) -> StoreError {
+    corrupt(format!("{table}: a row is there and is not"))
+}
