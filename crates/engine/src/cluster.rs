@@ -1,0 +1,376 @@
+//! The cluster at one version of its configuration: an immutable snapshot, keys loaded,
+//! certificates parsed and verified (`ServerState` of MS-RMPR 3.1.1.2.1).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey};
+use openrms_store::{
+    ConfigurationSnapshot, ConfigurationVersion, CryptographicMode, EmailDomains, Policies,
+    TemplateState,
+};
+use openrms_xrml::chain::{self, SharedNode};
+use openrms_xrml::issuing::ServerLicensorCertificate;
+use openrms_xrml::node::{ApplicationPolicy, PolicyList};
+use openrms_xrml::rights_data::RightsData;
+use openrms_xrml::{Guid, Identity, Time};
+
+use crate::keys::KeyVault;
+
+/// Everything a decision needs to know of the cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Version of the configuration this was built from.
+    pub version: ConfigurationVersion,
+    /// The scalar settings.
+    pub policies: Policies,
+    /// Cryptographic mode of what is issued.
+    pub mode: Mode,
+    /// How far PLs without an author's proof are believed.
+    pub author_proof: AuthorProof,
+    servers: Vec<LicensingServer>,
+    rac_issuers: Vec<RacIssuer>,
+    spc_authorities: HashSet<PublicKey>,
+    excluded_racs: HashSet<PublicKey>,
+    exclusion_policy: Option<PolicyList>,
+    templates: HashMap<Guid, Template>,
+    user_keys: KeyVault,
+}
+
+/// A server whose content key this cluster can open: itself, its retired keys, and the trusted
+/// publishing domains (MS-RMPR 3.1.1.1.2).
+#[derive(Debug)]
+pub struct LicensingServer {
+    /// Its SLC.
+    pub slc: ServerLicensorCertificate,
+    /// SLC and what is above, as texts.
+    pub chain: Vec<Arc<str>>,
+    /// Its private key.
+    pub key: Arc<dyn PrivateKey>,
+    /// The templates of a trusted publishing domain; `None` for the cluster's own keys.
+    pub templates: Option<HashMap<Guid, Template>>,
+}
+
+/// A server whose RACs are honored.
+#[derive(Debug)]
+pub struct RacIssuer {
+    /// Its key.
+    pub key: PublicKey,
+    /// Whether SIDs in its RACs count.
+    pub allow_sid: bool,
+    /// Which mail addresses it may vouch for.
+    pub email_domains: EmailDomains,
+}
+
+/// An official template.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// Signed text.
+    pub text: Arc<str>,
+    /// What it grants.
+    pub rights: Arc<RightsData>,
+    /// Whether clients are offered it.
+    pub published: bool,
+}
+
+/// How far PLs without a proof of their author are believed ([`crate::vault::author_proof`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuthorProof {
+    /// PLs without a proof are refused.
+    Required,
+    /// PLs without a proof are licensed, but their clear OWNER gets no owner's rights.
+    #[default]
+    ForOwner,
+    /// The clear OWNER of a PL is believed, as AD RMS believes it.
+    Off,
+}
+
+/// Why a stored configuration cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// No key pair in use.
+    #[error("the cluster has no key pair: provision it first")]
+    NotProvisioned,
+    /// The key pair in use has no SLC.
+    #[error("the cluster is not enrolled: its key pair has no server licensor certificate")]
+    NotEnrolled,
+    /// A private key cannot be loaded.
+    #[error("the private key of {0} cannot be loaded: {1}")]
+    Key(String, String),
+    /// A stored certificate is unusable.
+    #[error("stored {0}: {1}")]
+    Certificate(String, String),
+    /// The base URL is not set.
+    #[error("the cluster has no base URL")]
+    NoBaseUrl,
+}
+
+impl Cluster {
+    /// Builds the snapshot that requests are answered from.
+    pub fn new(
+        snapshot: &ConfigurationSnapshot,
+        provider: &dyn KeyProvider,
+        user_keys: KeyVault,
+    ) -> Result<Self, ClusterError> {
+        let current = snapshot
+            .current_licensor_key()
+            .ok_or(ClusterError::NotProvisioned)?;
+        if current.slc_chain.is_empty() {
+            return Err(ClusterError::NotEnrolled);
+        }
+        if snapshot.policies.base_url.is_none() {
+            return Err(ClusterError::NoBaseUrl);
+        }
+        let own = std::iter::once(current)
+            .chain(
+                snapshot
+                    .licensor_keys
+                    .iter()
+                    .filter(|key| key.id != current.id),
+            )
+            .filter(|key| !key.slc_chain.is_empty());
+        let mut servers = Vec::new();
+        for key in own {
+            let sealed = key.sealed_private_key.as_slice();
+            servers.push(LicensingServer::new(
+                &key.id,
+                sealed,
+                &key.slc_chain,
+                provider,
+            )?);
+        }
+        let mut rac_issuers: Vec<_> = servers.iter().map(RacIssuer::own).collect();
+        for domain in &snapshot.trusted_publishing_domains {
+            let sealed = domain.sealed_private_key.as_slice();
+            let mut server = LicensingServer::new(&domain.id, sealed, &domain.slc_chain, provider)?;
+            let texts = domain.templates.iter().map(String::as_str);
+            server.templates = Some(
+                texts
+                    .map(|text| Template::read(text, false))
+                    .collect::<Result<_, _>>()?,
+            );
+            servers.push(server);
+        }
+        for domain in &snapshot.trusted_user_domains {
+            let (slc, _) = read_slc(&domain.id, &domain.slc_chain)?;
+            rac_issuers.push(RacIssuer {
+                key: slc.key().clone(),
+                allow_sid: domain.allow_sid,
+                email_domains: domain.email_domains.clone(),
+            });
+        }
+        let key = |what: &str, modulus: &[u8], exponent| {
+            PublicKey::from_le(modulus, exponent)
+                .map_err(|error| ClusterError::Certificate(what.to_owned(), error.to_string()))
+        };
+        let templates = snapshot.templates.iter();
+        let exclusions: Vec<_> = snapshot
+            .application_exclusions
+            .iter()
+            .map(|exclusion| ApplicationPolicy {
+                filename: exclusion.filename.clone(),
+                min: exclusion.minimum_version.to_string(),
+                max: exclusion.maximum_version.to_string(),
+            })
+            .collect();
+        Ok(Self {
+            version: snapshot.version,
+            mode: match current.mode {
+                CryptographicMode::One => Mode::One,
+                CryptographicMode::Two => Mode::Two,
+            },
+            author_proof: AuthorProof::from_setting(snapshot.settings.get("author-proof")),
+            servers,
+            rac_issuers,
+            spc_authorities: snapshot
+                .trusted_spc_ca_keys
+                .iter()
+                .map(|ca| key("trusted SPC CA key", &ca.modulus, ca.exponent))
+                .collect::<Result<_, _>>()?,
+            excluded_racs: snapshot
+                .rac_exclusions
+                .iter()
+                .map(|excluded| key("RAC exclusion", &excluded.modulus, 65_537))
+                .collect::<Result<_, _>>()?,
+            exclusion_policy: (!exclusions.is_empty()).then_some(PolicyList {
+                exclusion: true,
+                policies: exclusions,
+            }),
+            templates: templates
+                .map(|t| Template::read(&t.xrml, t.state == TemplateState::Published))
+                .collect::<Result<_, _>>()?,
+            policies: snapshot.policies.clone(),
+            user_keys,
+        })
+    }
+
+    /// The server itself, with the key that signs.
+    pub fn server(&self) -> &LicensingServer {
+        // `new` put the current key first.
+        &self.servers[0]
+    }
+
+    /// The server that holds the private half of a key.
+    pub fn server_by_key(&self, key: &PublicKey) -> Option<&LicensingServer> {
+        self.servers.iter().find(|server| server.slc.key() == key)
+    }
+
+    /// The trusted issuer of RACs with that key.
+    pub fn rac_issuer(&self, key: &PublicKey) -> Option<&RacIssuer> {
+        self.rac_issuers.iter().find(|issuer| issuer.key == *key)
+    }
+
+    /// Whether a key may certify security processors.
+    pub fn trusts_spc_authority(&self, key: &PublicKey) -> bool {
+        self.spc_authorities.contains(key)
+    }
+
+    /// Whether RACs with that key are excluded.
+    pub fn excludes_rac(&self, key: &PublicKey) -> bool {
+        self.excluded_racs.contains(key)
+    }
+
+    /// Applications excluded in every UL.
+    pub fn exclusion_policy(&self) -> Option<&PolicyList> {
+        self.exclusion_policy.as_ref()
+    }
+
+    /// The template of that GUID, published or archived.
+    pub fn template(&self, id: Guid) -> Option<&Template> {
+        self.templates.get(&id)
+    }
+
+    /// All templates by GUID.
+    pub fn templates(&self) -> impl Iterator<Item = (&Guid, &Template)> {
+        self.templates.iter()
+    }
+
+    /// What opens and seals users' keys at rest.
+    pub fn user_keys(&self) -> &KeyVault {
+        &self.user_keys
+    }
+
+    /// Whether the SLC allows issuing at that instant (MS-RMPR 3.1.6.2).
+    pub fn may_issue(&self, at: Time) -> bool {
+        self.server()
+            .slc
+            .range()
+            .is_none_or(|range| range.contains(at))
+    }
+
+    /// Base URL, ending in `/_wmcs`.
+    pub fn base_url(&self) -> &str {
+        self.policies.base_url.as_deref().unwrap_or_default()
+    }
+
+    /// Certification URL inside.
+    pub fn certification_url(&self) -> String {
+        format!("{}/certification", self.base_url())
+    }
+
+    /// Licensing URL inside.
+    pub fn licensing_url(&self) -> String {
+        let own = || format!("{}/licensing", self.base_url());
+        self.policies.licensing_url.clone().unwrap_or_else(own)
+    }
+}
+
+impl LicensingServer {
+    fn new(
+        id: &str,
+        sealed_key: &[u8],
+        slc_chain: &str,
+        provider: &dyn KeyProvider,
+    ) -> Result<Self, ClusterError> {
+        let key = provider
+            .load(&KeyHandle::new(sealed_key.to_vec()))
+            .map_err(|error| ClusterError::Key(id.to_owned(), error.to_string()))?;
+        let (slc, nodes) = read_slc(id, slc_chain)?;
+        if slc.key() != key.public() {
+            let reason = "the SLC certifies another key".to_owned();
+            return Err(ClusterError::Certificate(id.to_owned(), reason));
+        }
+        let chain = nodes.iter().map(|node| node.text().clone()).collect();
+        Ok(Self {
+            slc,
+            chain,
+            key,
+            templates: None,
+        })
+    }
+
+    /// The server as it is named in what it issues.
+    pub fn identity(&self) -> &Identity {
+        self.slc.identity()
+    }
+}
+
+impl RacIssuer {
+    fn own(server: &LicensingServer) -> Self {
+        Self {
+            key: server.slc.key().clone(),
+            allow_sid: true,
+            email_domains: EmailDomains::All,
+        }
+    }
+
+    /// Whether the issuer may vouch for a mail address: all, or those of listed domains and what
+    /// is below them.
+    pub fn may_vouch_for(&self, address: &str) -> bool {
+        let EmailDomains::Only(domains) = &self.email_domains else {
+            return true;
+        };
+        let Some((_, domain)) = address.rsplit_once('@') else {
+            return false;
+        };
+        let domain = domain.to_ascii_lowercase();
+        domains.iter().any(|trusted| {
+            let trusted = trusted.trim_start_matches('.').to_ascii_lowercase();
+            domain == trusted
+                || domain
+                    .strip_suffix(&trusted)
+                    .is_some_and(|rest| rest.ends_with('.'))
+        })
+    }
+}
+
+impl Template {
+    fn read(text: &str, published: bool) -> Result<(Guid, Self), ClusterError> {
+        let bad = |reason: String| ClusterError::Certificate("template".into(), reason);
+        let rights = RightsData::parse(text).map_err(|error| bad(error.to_string()))?;
+        let id = rights.policy_id().ok_or_else(|| bad("no GUID".into()))?;
+        if !rights.is_official() {
+            return Err(bad(format!("{id} is not an official template")));
+        }
+        Ok((
+            id,
+            Self {
+                text: text.into(),
+                rights: Arc::new(rights),
+                published,
+            },
+        ))
+    }
+}
+
+impl AuthorProof {
+    fn from_setting(setting: Option<&String>) -> Self {
+        match setting.map(String::as_str) {
+            Some("required") => Self::Required,
+            Some("off") => Self::Off,
+            _ => Self::ForOwner,
+        }
+    }
+}
+
+fn read_slc(
+    id: &str,
+    text: &str,
+) -> Result<(ServerLicensorCertificate, Vec<SharedNode>), ClusterError> {
+    let bad = |error: String| ClusterError::Certificate(id.to_owned(), error);
+    let nodes = chain::parse_verified(text).map_err(|error| bad(error.to_string()))?;
+    let leaf = nodes.first().ok_or_else(|| bad("empty chain".into()))?;
+    let slc =
+        ServerLicensorCertificate::new(leaf.clone()).map_err(|error| bad(error.to_string()))?;
+    Ok((slc, nodes))
+}

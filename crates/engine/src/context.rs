@@ -1,0 +1,81 @@
+//! What a decision may look at besides its request: handed in, never fetched.
+
+use openrms_directory::{Account, Directory};
+use openrms_store::Store;
+use openrms_xrml::{Guid, Time};
+
+use crate::certificates::CertificateCache;
+use crate::cluster::Cluster;
+use crate::keys::KeySource;
+use crate::licenses::LicenseCache;
+use crate::refusal::Refusal;
+
+/// The surroundings of one request, the same from its start to its end.
+#[derive(Clone, Copy)]
+pub struct Context<'c> {
+    /// The configuration.
+    pub cluster: &'c Cluster,
+    /// Who people are.
+    pub directory: &'c dyn Directory,
+    /// Accounts' key pairs and the record of what was issued.
+    pub store: &'c dyn Store,
+    /// New key pairs.
+    pub key_source: &'c dyn KeySource,
+    /// Immutable facts found out before.
+    pub caches: &'c Caches,
+    /// The instant of the request.
+    pub now: Time,
+}
+
+/// Facts that can never change, kept because finding them out is costly.
+#[derive(Debug)]
+pub struct Caches {
+    /// Verified certificates.
+    pub certificates: CertificateCache,
+    /// Opened publishing licenses.
+    pub licenses: LicenseCache,
+}
+
+impl Caches {
+    /// Caches of about that many bytes each.
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            certificates: CertificateCache::new(bytes),
+            licenses: LicenseCache::new(bytes),
+        }
+    }
+}
+
+/// Who is calling (`RequestContext` of MS-RMPR 3.1.1.1.8).
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The account that was authenticated; `None` when nobody was.
+    pub account: Option<Account>,
+    /// How they were authenticated, for the log.
+    pub scheme: Option<&'static str>,
+}
+
+/// A fresh GUID for something that is issued.
+pub(crate) fn new_guid() -> Result<Guid, Refusal> {
+    openrms_crypto::random::guid_bytes()
+        .map(Guid::from_random)
+        .map_err(|error| Refusal::new(openrms_protocol::FaultCode::UnspecifiedError, error))
+}
+
+/// Refuses what a decommissioned cluster, or one whose SLC has run out, may not do.
+pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
+    use openrms_protocol::FaultCode;
+    if context.cluster.policies.decommissioned {
+        return Err(Refusal::new(
+            FaultCode::ClusterDecommissioned,
+            "decommissioned",
+        ));
+    }
+    if !context.cluster.may_issue(context.now) {
+        return Err(Refusal::new(
+            FaultCode::UnspecifiedError,
+            "the server licensor certificate is not valid now: renew it",
+        ));
+    }
+    Ok(())
+}

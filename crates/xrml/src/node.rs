@@ -1,0 +1,681 @@
+//! One `<XrML>` node: its raw text, what it says, and its signature (MS-RMPR 2.2.9.1, 2.2.9.1.12).
+//!
+//! Everything read from a node is read from the slice that its signature covers.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use openrms_crypto::{Digest, HashAlgorithm, PublicKey};
+
+use crate::error::XrmlError;
+use crate::rights::{RightEntry, TimeCondition};
+use crate::time::{Interval, Time};
+use crate::tree::{Element, Limits, Tree, trim};
+use crate::values::{
+    DistributionPoint, EnablingBits, Object, SecurityLevel, attribute, base64_value, check_size,
+    child_text, one, read_interval, read_public_key, read_time, text,
+};
+
+/// A parsed node, not yet verified.
+#[derive(Debug, Clone)]
+pub struct Node {
+    text: Arc<str>,
+    body: Range<usize>,
+    kind: Kind,
+    content: Content,
+    signature: Option<Signature>,
+}
+
+/// A value whose digest and signature held under the key its own ISSUER names.
+///
+/// Whether that key is trusted is another question, answered by [`crate::chain`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+/// What a node is, told by its BODY and DESCRIPTOR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A certification authority's certificate.
+    CaCertificate,
+    /// SLC, enrollment service, SPC issuer: an issuing certificate that is not a CA's.
+    ServerLicensorCertificate,
+    /// SPC: a machine's security processor.
+    SecurityProcessorCertificate,
+    /// RAC: a person's account.
+    RightsAccountCertificate,
+    /// CLC: the right to publish off line.
+    ClientLicensorCertificate,
+    /// PL: what travels with the content.
+    PublishingLicense,
+    /// UL: one person's rights and key.
+    UseLicense,
+    /// A template signed by a server.
+    OfficialTemplate,
+    /// Rights data written by an author.
+    RightsTemplate,
+    /// A list of what is revoked.
+    RevocationList,
+}
+
+/// The content of BODY, whatever kind it is; the typed views demand what their kind needs.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// ISSUEDTIME.
+    pub issued: Time,
+    /// VALIDITYTIME.
+    pub validity: Option<Interval>,
+    /// DESCRIPTOR's OBJECT.
+    pub descriptor: Option<Object>,
+    /// ISSUER.
+    pub issuer: Option<Principal>,
+    /// DISTRIBUTIONPOINT elements in order.
+    pub distribution_points: Vec<DistributionPoint>,
+    /// The first DISTRIBUTIONPOINT of type `Referral-Info` in the node's text.
+    pub referral_raw: Option<Range<usize>>,
+    /// The DESCRIPTOR element in the node's text.
+    pub descriptor_raw: Option<Range<usize>>,
+    /// The PRINCIPAL of ISSUEDPRINCIPALS.
+    pub principal: Option<Principal>,
+    /// The ISSUEDPRINCIPALS element in the node's text.
+    pub principals_raw: Option<Range<usize>>,
+    /// The PRINCIPAL of FEDERATIONPRINCIPALS (RAC).
+    pub federation_principal: Option<Principal>,
+    /// WORK.
+    pub work: Option<Work>,
+    /// AUTHENTICATEDDATA elements in order.
+    pub authenticated_data: Vec<AuthenticatedData>,
+    /// POLICYLIST elements in order.
+    pub policy_lists: Vec<PolicyList>,
+    /// `CONDITION` elements of the BODY's own CONDITIONLIST.
+    pub conditions: Vec<BodyCondition>,
+    /// Raw CONDITIONLIST of the BODY.
+    pub condition_list: Option<Range<usize>>,
+    /// Raw REVOCATIONLIST.
+    pub revocation_list: Option<Range<usize>>,
+    /// Elements of BODY that this library does not know.
+    pub unknown: Vec<String>,
+}
+
+/// ISSUER or PRINCIPAL: an identity, usually with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Who.
+    pub object: Object,
+    /// Their public key.
+    pub key: Option<PublicKey>,
+    /// SECURITYLEVEL pairs in order.
+    pub security_levels: Vec<SecurityLevel>,
+    /// A key sealed to (or for) them.
+    pub enabling_bits: Option<EnablingBits>,
+    /// The whole element in the node's text; for a PRINCIPAL without its list element.
+    pub raw: Range<usize>,
+    /// OBJECT, PUBLICKEY and SECURITYLEVEL elements in the node's text, in order.
+    pub identity_raw: Vec<Range<usize>>,
+    /// The OBJECT element in the node's text.
+    pub object_raw: Range<usize>,
+    /// The ENABLINGBITS element in the node's text.
+    pub enabling_bits_raw: Option<Range<usize>>,
+}
+
+/// WORK: the content or role that rights are about.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// OBJECT; an official template has an empty one.
+    pub object: Option<Object>,
+    /// The OBJECT element in the node's text.
+    pub object_raw: Option<Range<usize>>,
+    /// OBJECT of METADATA/OWNER.
+    pub owner: Option<Object>,
+    /// The OWNER element in the node's text.
+    pub owner_raw: Option<Range<usize>>,
+    /// TIME of PRECONDITIONLIST.
+    pub precondition: TimeCondition,
+    /// What PRECONDITIONLIST holds that this library does not know.
+    pub unknown_preconditions: Vec<String>,
+    /// Raw CONDITIONLIST (a revocation list to be checked).
+    pub revocation_raw: Option<Range<usize>>,
+    /// RIGHT elements of RIGHTSGROUP, in order.
+    pub rights: Vec<RightEntry>,
+}
+
+/// AUTHENTICATEDDATA: named data that the signature covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthenticatedData {
+    /// `id` attribute, such as `Encrypted-Rights-Data` or `APPSPECIFIC`.
+    pub id: String,
+    /// `name` attribute.
+    pub name: Option<String>,
+    /// Text.
+    pub value: String,
+    /// The whole element in the node's text.
+    pub raw: Range<usize>,
+}
+
+/// POLICYLIST: applications that may or may not open the content (MS-RMPR 2.2.9.7.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyList {
+    /// `true` for `exclusion`, `false` for `inclusion`.
+    pub exclusion: bool,
+    /// The POLICY elements.
+    pub policies: Vec<ApplicationPolicy>,
+}
+
+/// POLICY: one application, by file name and version span (MS-RMPR 2.2.9.7.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationPolicy {
+    /// File name of the executable.
+    pub filename: String,
+    /// Lowest version the policy is about.
+    pub min: String,
+    /// Highest version the policy is about.
+    pub max: String,
+}
+
+/// CONDITION of the BODY's CONDITIONLIST, such as an excluded span of operating systems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyCondition {
+    /// `NAME` attribute.
+    pub name: String,
+    /// `TYPE` attribute.
+    pub kind: String,
+    /// Text.
+    pub value: String,
+}
+
+/// SIGNATURE (MS-RMPR 2.2.9.1.12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// DIGEST.
+    pub digest: Digest,
+    /// Signature value, big-endian.
+    pub value: Vec<u8>,
+}
+
+/// Why a node's own signature does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The node has no SIGNATURE.
+    #[error("the {0} is not signed")]
+    Unsigned(Kind),
+    /// The node has no ISSUER with a key.
+    #[error("the {0} does not name its issuer's key")]
+    NoIssuerKey(Kind),
+    /// The digest is not the digest of the body: the text was changed.
+    #[error("the {0} was changed: its digest does not fit its body")]
+    DigestMismatch(Kind),
+    /// The signature is not the issuer's.
+    #[error("the signature of the {0} is not its issuer's")]
+    SignatureMismatch(Kind),
+}
+
+impl Node {
+    /// Parses one node with the default bounds.
+    pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, XrmlError> {
+        Self::parse_with(text, &Limits::default())
+    }
+
+    /// Parses one node. White space round it is cut away; the rest is kept as it stands.
+    pub fn parse_with(text: impl Into<Arc<str>>, limits: &Limits) -> Result<Self, XrmlError> {
+        Self::parse_counted(text, limits).map(|(node, _)| node)
+    }
+
+    /// Parses one node and tells how many elements it has.
+    pub(crate) fn parse_counted(
+        text: impl Into<Arc<str>>,
+        limits: &Limits,
+    ) -> Result<(Self, usize), XrmlError> {
+        let mut text: Arc<str> = text.into();
+        let trimmed = trim(&text);
+        if trimmed.len() != text.len() {
+            text = trimmed.into();
+        }
+        let tree = Tree::parse(&text, limits)?;
+        let root = tree.root();
+        check_root(&tree)?;
+        let body = one(root, "BODY")?.ok_or(XrmlError::Missing("BODY"))?;
+        let content = Content::read(body)?;
+        let kind = Kind::of(body, &content)?;
+        let signature = one(root, "SIGNATURE")?.map(Signature::read).transpose()?;
+        let (body, elements) = (body.range(), tree.elements().len());
+        drop(tree);
+        Ok((
+            Self {
+                text,
+                body,
+                kind,
+                content,
+                signature,
+            },
+            elements,
+        ))
+    }
+
+    /// The node exactly as it was read.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The signed part: from `<BODY` to `</BODY>`.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.text[self.body.clone()]
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Its signature, verified or not.
+    #[must_use]
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
+
+    /// A raw part of the node, by a range that its content gave.
+    #[must_use]
+    pub fn slice(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    /// Key that the ISSUER names.
+    #[must_use]
+    pub fn issuer_key(&self) -> Option<&PublicKey> {
+        self.content.issuer.as_ref()?.key.as_ref()
+    }
+
+    /// Key that the node certifies.
+    #[must_use]
+    pub fn principal_key(&self) -> Option<&PublicKey> {
+        self.content.principal.as_ref()?.key.as_ref()
+    }
+
+    /// Whether DIGEST is the digest of the body as it stands.
+    #[must_use]
+    pub fn digest_holds(&self) -> bool {
+        self.signature.as_ref().is_some_and(|signature| {
+            Digest::of_utf16le(signature.digest.algorithm(), self.body()) == signature.digest
+        })
+    }
+
+    /// Whether the signature over DIGEST is the ISSUER key's; says nothing of the body.
+    #[must_use]
+    pub fn signature_holds(&self) -> bool {
+        match (&self.signature, self.issuer_key()) {
+            (Some(signature), Some(key)) => key.verify(&signature.digest, &signature.value).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Verifies digest and signature under the key in ISSUER.
+    pub fn verify(self) -> Result<Verified<Self>, SignatureError> {
+        let kind = self.kind;
+        if self.signature.is_none() {
+            return Err(SignatureError::Unsigned(kind));
+        }
+        if self.issuer_key().is_none() {
+            return Err(SignatureError::NoIssuerKey(kind));
+        }
+        if !self.digest_holds() {
+            return Err(SignatureError::DigestMismatch(kind));
+        }
+        if !self.signature_holds() {
+            return Err(SignatureError::SignatureMismatch(kind));
+        }
+        Ok(Verified(self))
+    }
+
+    pub(crate) fn expect(&self, kind: Kind) -> Result<(), XrmlError> {
+        if self.kind == kind {
+            Ok(())
+        } else {
+            Err(XrmlError::WrongKind {
+                expected: kind,
+                found: self.kind,
+            })
+        }
+    }
+}
+
+impl<T> Verified<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl Kind {
+    /// Stable name, as `rms inspect` prints it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CaCertificate => "ca-certificate",
+            Self::ServerLicensorCertificate => "server-licensor-certificate",
+            Self::SecurityProcessorCertificate => "security-processor-certificate",
+            Self::RightsAccountCertificate => "rights-account-certificate",
+            Self::ClientLicensorCertificate => "client-licensor-certificate",
+            Self::PublishingLicense => "publishing-license",
+            Self::UseLicense => "use-license",
+            Self::OfficialTemplate => "official-rights-template",
+            Self::RightsTemplate => "rights-template",
+            Self::RevocationList => "revocation-list",
+        }
+    }
+
+    fn of(body: Element<'_>, content: &Content) -> Result<Self, XrmlError> {
+        let body_type = attribute(body, "type").unwrap_or_default();
+        let descriptor = content
+            .descriptor
+            .as_ref()
+            .and_then(|object| object.kind.as_deref());
+        Ok(match (body_type.as_str(), descriptor.unwrap_or_default()) {
+            ("Microsoft Rights Label", _) => Self::PublishingLicense,
+            ("Microsoft Official Rights Template", _) => Self::OfficialTemplate,
+            ("Microsoft Rights Template", _) => Self::RightsTemplate,
+            ("LICENSE", "DRM-CA-Certificate") => Self::CaCertificate,
+            ("LICENSE", "Server-Licensor-Certificate") => Self::ServerLicensorCertificate,
+            ("LICENSE", "Machine-Certificate") => Self::SecurityProcessorCertificate,
+            ("LICENSE", "Group-Identity-Credential") => Self::RightsAccountCertificate,
+            ("LICENSE", "Client-Licensor-Certificate") => Self::ClientLicensorCertificate,
+            ("LICENSE", "Content-License") => Self::UseLicense,
+            ("LICENSE", "Revocation-List") => Self::RevocationList,
+            (body, descriptor) => {
+                return Err(XrmlError::UnknownKind {
+                    body: body.chars().take(80).collect(),
+                    descriptor: descriptor.chars().take(80).collect(),
+                });
+            }
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name().replace('-', " "))
+    }
+}
+
+impl Principal {
+    /// Value of the SECURITYLEVEL of that name.
+    #[must_use]
+    pub fn security_level(&self, name: &str) -> Option<&str> {
+        self.security_levels
+            .iter()
+            .find(|l| l.name == name)
+            .map(|l| l.value.as_str())
+    }
+
+    fn read(element: Element<'_>) -> Result<Self, XrmlError> {
+        let object = one(element, "OBJECT")?.ok_or(XrmlError::Missing("PRINCIPAL/OBJECT"))?;
+        let enabling_bits = one(element, "ENABLINGBITS")?;
+        Ok(Self {
+            object: Object::read(object)?,
+            key: one(element, "PUBLICKEY")?
+                .map(read_public_key)
+                .transpose()?,
+            security_levels: SecurityLevel::read_all(element),
+            enabling_bits: enabling_bits.map(EnablingBits::read).transpose()?,
+            raw: element.range(),
+            identity_raw: element
+                .children()
+                .filter(|c| matches!(c.name(), "OBJECT" | "PUBLICKEY" | "SECURITYLEVEL"))
+                .map(|c| c.range())
+                .collect(),
+            object_raw: object.range(),
+            enabling_bits_raw: enabling_bits.map(|bits| bits.range()),
+        })
+    }
+
+    fn read_only_one(list: Element<'_>) -> Result<Self, XrmlError> {
+        let principal = one(list, "PRINCIPAL")?.ok_or(XrmlError::Missing("PRINCIPAL"))?;
+        Self::read(principal)
+    }
+}
+
+impl Content {
+    /// The first DISTRIBUTIONPOINT of that type.
+    #[must_use]
+    pub fn distribution_point(&self, kind: &str) -> Option<&DistributionPoint> {
+        self.distribution_points
+            .iter()
+            .find(|point| point.kind() == kind)
+    }
+
+    /// The AUTHENTICATEDDATA of that id and name.
+    #[must_use]
+    pub fn authenticated(&self, id: &str, name: Option<&str>) -> Option<&AuthenticatedData> {
+        self.authenticated_data
+            .iter()
+            .find(|data| data.id == id && data.name.as_deref() == name)
+    }
+
+    fn read(body: Element<'_>) -> Result<Self, XrmlError> {
+        let mut content = Self {
+            issued: read_time(body, "ISSUEDTIME")?,
+            validity: one(body, "VALIDITYTIME")?.map(read_interval).transpose()?,
+            descriptor: one(body, "DESCRIPTOR")?.map(read_descriptor).transpose()?,
+            issuer: one(body, "ISSUER")?.map(Principal::read).transpose()?,
+            distribution_points: Vec::new(),
+            referral_raw: None,
+            descriptor_raw: one(body, "DESCRIPTOR")?.map(|descriptor| descriptor.range()),
+            principal: one(body, "ISSUEDPRINCIPALS")?
+                .map(Principal::read_only_one)
+                .transpose()?,
+            principals_raw: one(body, "ISSUEDPRINCIPALS")?.map(|list| list.range()),
+            federation_principal: one(body, "FEDERATIONPRINCIPALS")?
+                .map(Principal::read_only_one)
+                .transpose()?,
+            work: one(body, "WORK")?.map(Work::read).transpose()?,
+            authenticated_data: Vec::new(),
+            policy_lists: Vec::new(),
+            conditions: Vec::new(),
+            condition_list: None,
+            revocation_list: one(body, "REVOCATIONLIST")?.map(|list| list.range()),
+            unknown: Vec::new(),
+        };
+        if let Some(list) = one(body, "CONDITIONLIST")? {
+            content.condition_list = Some(list.range());
+            content.conditions = list
+                .children_named("CONDITION")
+                .map(BodyCondition::read)
+                .collect::<Result<_, _>>()?;
+        }
+        for child in body.children() {
+            match child.name() {
+                "DISTRIBUTIONPOINT" => {
+                    let point = DistributionPoint::read(child)?;
+                    if point.kind() == REFERRAL {
+                        content.referral_raw.get_or_insert(child.range());
+                    }
+                    content.distribution_points.push(point);
+                }
+                "AUTHENTICATEDDATA" => content.authenticated_data.push(AuthenticatedData {
+                    id: attribute(child, "id").unwrap_or_default(),
+                    name: attribute(child, "name"),
+                    value: text(child, "AUTHENTICATEDDATA")?,
+                    raw: child.range(),
+                }),
+                "POLICYLIST" => content.policy_lists.push(PolicyList::read(child)?),
+                "ISSUEDTIME"
+                | "VALIDITYTIME"
+                | "DESCRIPTOR"
+                | "ISSUER"
+                | "ISSUEDPRINCIPALS"
+                | "FEDERATIONPRINCIPALS"
+                | "WORK"
+                | "CONDITIONLIST"
+                | "REVOCATIONLIST" => {}
+                other => content.unknown.push(other.to_owned()),
+            }
+        }
+        Ok(content)
+    }
+}
+
+impl Work {
+    fn read(element: Element<'_>) -> Result<Self, XrmlError> {
+        let object = one(element, "OBJECT")?;
+        let owner = match one(element, "METADATA")? {
+            Some(metadata) => one(metadata, "OWNER")?,
+            None => None,
+        };
+        let mut unknown_preconditions = Vec::new();
+        let mut precondition = TimeCondition::default();
+        if let Some(list) = one(element, "PRECONDITIONLIST")? {
+            precondition = TimeCondition::read_from(list, &mut unknown_preconditions)?;
+            unknown_preconditions.extend(
+                list.children()
+                    .filter(|c| c.name() != "TIME")
+                    .map(|c| c.name().to_owned()),
+            );
+        }
+        Ok(Self {
+            object: object.map(Object::read).transpose()?,
+            object_raw: object.map(|object| object.range()),
+            owner: owner.map(read_descriptor).transpose()?,
+            owner_raw: owner.map(|owner| owner.range()),
+            precondition,
+            unknown_preconditions,
+            revocation_raw: one(element, "CONDITIONLIST")?.map(|list| list.range()),
+            rights: match one(element, "RIGHTSGROUP")? {
+                Some(group) => match one(group, "RIGHTSLIST")? {
+                    Some(list) => list
+                        .children()
+                        .map(RightEntry::read)
+                        .collect::<Result<_, _>>()?,
+                    None => Vec::new(),
+                },
+                None => Vec::new(),
+            },
+        })
+    }
+}
+
+impl PolicyList {
+    fn read(element: Element<'_>) -> Result<Self, XrmlError> {
+        let exclusion = match attribute(element, "type").as_deref() {
+            Some("exclusion") => true,
+            Some("inclusion") => false,
+            other => return Err(XrmlError::invalid("POLICYLIST type", format!("{other:?}"))),
+        };
+        let mut policies = Vec::new();
+        for policy in element.children_named("POLICY") {
+            let object = one(policy, "OBJECT")?.ok_or(XrmlError::Missing("POLICY/OBJECT"))?;
+            let span = one(object, "VERSIONSPAN")?.ok_or(XrmlError::Missing("VERSIONSPAN"))?;
+            policies.push(ApplicationPolicy {
+                filename: child_text(object, "ID", "POLICY/OBJECT/ID")?,
+                min: attribute(span, "min").ok_or(XrmlError::Missing("VERSIONSPAN min"))?,
+                max: attribute(span, "max").ok_or(XrmlError::Missing("VERSIONSPAN max"))?,
+            });
+        }
+        Ok(Self {
+            exclusion,
+            policies,
+        })
+    }
+}
+
+impl BodyCondition {
+    fn read(element: Element<'_>) -> Result<Self, XrmlError> {
+        Ok(Self {
+            name: attribute(element, "NAME").unwrap_or_default(),
+            kind: attribute(element, "TYPE").unwrap_or_default(),
+            value: text(element, "CONDITION")?,
+        })
+    }
+}
+
+impl Signature {
+    fn read(element: Element<'_>) -> Result<Self, XrmlError> {
+        let digest = one(element, "DIGEST")?.ok_or(XrmlError::Missing("SIGNATURE/DIGEST"))?;
+        let name = child_text(digest, "ALGORITHM", "DIGEST/ALGORITHM")?;
+        let algorithm = HashAlgorithm::from_wire_name(&name)
+            .ok_or_else(|| XrmlError::invalid("DIGEST/ALGORITHM", name))?;
+        let scheme = child_text(element, "ALGORITHM", "SIGNATURE/ALGORITHM")?;
+        if scheme != SIGNATURE_SCHEME {
+            return Err(XrmlError::invalid("SIGNATURE/ALGORITHM", scheme));
+        }
+        let coding = match one(digest, "PARAMETER")? {
+            Some(parameter) => child_text(parameter, "VALUE", "DIGEST codingtype")?,
+            None => return Err(XrmlError::Missing("DIGEST codingtype")),
+        };
+        if coding != "surface-coding" {
+            return Err(XrmlError::invalid(
+                "DIGEST codingtype",
+                "only surface-coding is known",
+            ));
+        }
+        let digest_value = one(digest, "VALUE")?.ok_or(XrmlError::Missing("DIGEST/VALUE"))?;
+        let digest_bytes = base64_value(digest_value, "DIGEST/VALUE")?;
+        check_size(digest_value, "DIGEST/VALUE", digest_bytes.len())?;
+        let digest = Digest::new(algorithm, &digest_bytes)
+            .map_err(|error| XrmlError::invalid("DIGEST/VALUE", error))?;
+        let value = one(element, "VALUE")?.ok_or(XrmlError::Missing("SIGNATURE/VALUE"))?;
+        let bytes = base64_value(value, "SIGNATURE/VALUE")?;
+        check_size(value, "SIGNATURE/VALUE", bytes.len())?;
+        Ok(Self {
+            digest,
+            value: bytes,
+        })
+    }
+}
+
+/// Checks what stands outside BODY and SIGNATURE, where no digest covers it: nothing but white
+/// space; and that no node hides in another, so that [`crate::chain::split`] cuts where we do.
+fn check_root(tree: &Tree<'_>) -> Result<(), XrmlError> {
+    let root = tree.root();
+    if root.name() != "XrML" {
+        return Err(XrmlError::NotAChain("the root element is not XrML"));
+    }
+    if tree
+        .elements()
+        .skip(1)
+        .any(|element| element.name() == "XrML")
+    {
+        return Err(XrmlError::NotAChain("a node inside another"));
+    }
+    let inner = root.inner_range();
+    let mut from = inner.start;
+    let mut only_white_space = true;
+    for child in root.children() {
+        if !matches!(child.name(), "BODY" | "SIGNATURE") {
+            return Err(XrmlError::invalid(
+                "XrML",
+                "children other than BODY and SIGNATURE",
+            ));
+        }
+        only_white_space &= trim(root.between(from, child.range().start)).is_empty();
+        from = child.range().end;
+    }
+    if only_white_space && trim(root.between(from, inner.end)).is_empty() {
+        Ok(())
+    } else {
+        Err(XrmlError::invalid("XrML", "text beside BODY and SIGNATURE"))
+    }
+}
+
+fn read_descriptor(element: Element<'_>) -> Result<Object, XrmlError> {
+    Object::read(one(element, "OBJECT")?.ok_or(XrmlError::Missing("OBJECT"))?)
+}
+
+/// `type` of the DISTRIBUTIONPOINT that says where to ask for more rights.
+const REFERRAL: &str = "Referral-Info";
+/// Name of RSASSA-PKCS1-v1_5 on the wire.
+pub(crate) const SIGNATURE_SCHEME: &str = "RSA PKCS#1-V1.5";
