@@ -7,7 +7,7 @@ use openrms_protocol::{CertificateChain, FaultCode};
 use openrms_xrml::chain::{self, ChainError, SharedNode};
 use openrms_xrml::pl::PublishingLicense;
 use openrms_xrml::rights_data::RightsData;
-use openrms_xrml::surface::RecoverError;
+use openrms_xrml::surface::{self, RecoverError};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -72,7 +72,13 @@ impl LicenseCache {
     }
 
     fn insert(&self, text: &str, license: Arc<OpenedLicense>) {
-        self.licenses.insert(Arc::from(text), license);
+        let own = license.license.node().text();
+        let key = if **own == *text {
+            own.clone()
+        } else {
+            Arc::from(text)
+        };
+        self.licenses.insert(key, license);
     }
 }
 
@@ -99,9 +105,8 @@ pub(crate) fn open_license<'c>(
     let known = licenses.get(text);
     let leaf = match &known {
         Some(opened) => opened.license.shared().clone(),
-        None => certificates
-            .verified(text)
-            .map_err(|error| read_error(&error))?,
+        // A license is kept here, not among the certificates: one text, one copy.
+        None => Arc::new(surface::recover(text).map_err(|error| read_error(&error))?),
     };
     let mut nodes = vec![leaf];
     for certificate in chain.iter().skip(1) {

@@ -107,7 +107,7 @@ impl RightsData {
             .work
             .as_ref()
             .ok_or(XrmlError::Missing("WORK"))?;
-        let mut grants = Vec::new();
+        let mut grants = Vec::with_capacity(work.rights.len());
         for entry in &work.rights {
             for holder in &entry.holders {
                 grants.push(RightGrant {
@@ -127,18 +127,14 @@ impl RightsData {
     /// Reads rights data from the bytes that Encrypted Rights Data decrypts to: UTF-16LE, filled
     /// up to a whole cipher block; what follows the last end tag is filling.
     pub fn from_decrypted(bytes: &[u8]) -> Result<Self, XrmlError> {
-        let (units, _) = bytes.as_chunks::<2>();
-        let text: String = char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)))
-            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect();
-        let end = text
-            .rfind(END_TAG)
+        let end_tag: Vec<u8> = END_TAG.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let end = memchr::memmem::rfind(bytes, &end_tag)
+            .filter(|at| at % 2 == 0)
             .ok_or(XrmlError::NotAChain("rights data do not end"))?;
-        let text = &text[..end + END_TAG.len()];
-        if text.contains(char::REPLACEMENT_CHARACTER) {
-            return Err(XrmlError::invalid("rights data", "not UTF-16LE"));
-        }
-        Self::parse(text)
+        let (units, _) = bytes[..end + end_tag.len()].as_chunks::<2>();
+        Self::parse(
+            &utf16le(units).ok_or_else(|| XrmlError::invalid("rights data", "not UTF-16LE"))?,
+        )
     }
 
     /// The node, with its signature when it is an official template's.
@@ -376,6 +372,16 @@ impl TemplateRequest {
         xml.raw("</BODY>");
         sign(Hand::Server, false, &xml.finish(), key, hash)
     }
+}
+
+/// Text of UTF-16LE units; most rights data are ASCII and need no decoding.
+fn utf16le(units: &[[u8; 2]]) -> Option<String> {
+    if units.iter().all(|[low, high]| *high == 0 && low.is_ascii()) {
+        return String::from_utf8(units.iter().map(|[low, _]| *low).collect()).ok();
+    }
+    char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)))
+        .collect::<Result<String, _>>()
+        .ok()
 }
 
 fn write_precondition(xml: &mut Xml, time: &TimeCondition) {

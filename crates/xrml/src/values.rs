@@ -352,7 +352,8 @@ pub(crate) fn base64_value(
 
 /// Decodes base64, white space skipped.
 pub fn decode_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    if text.bytes().any(|b| b.is_ascii_whitespace()) {
+    let bytes = text.as_bytes();
+    if memchr::memchr3(b' ', b'\n', b'\r', bytes).is_some() || bytes.contains(&b'\t') {
         let joined: String = text.split_ascii_whitespace().collect();
         return STANDARD.decode(joined);
     }

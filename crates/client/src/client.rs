@@ -1,0 +1,628 @@
+//! The client: everything it needs handed in, one door for everything it does.
+//!
+//! What is missing is made or fetched when it is first needed: lockbox, SPC, RAC, CLC. A `Client`
+//! may be shared between threads; certificates are read once and kept until they expire.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openrms_protocol::certification::{Certify, CertifyResponse};
+use openrms_protocol::publishing::{GetClientLicensorCert, GetClientLicensorCertResponse};
+use openrms_protocol::{CertificateChain, CertificateText, Contract, Response, Service};
+use openrms_xrml::SharedNode;
+use openrms_xrml::anchors::Anchors;
+
+use crate::account::{Account, AccountError, Licensor, is_account_id};
+use crate::activation::MachineCertificate;
+use crate::clock::{Clock, Moment, SystemClock};
+use crate::credentials::{CredentialSource, NoCredentials};
+use crate::discovery::{Discovery, DiscoveryError, LicenseServers};
+use crate::error::Error;
+use crate::hierarchy::{BUNDLE_PATH, Bundle, Hierarchy, HierarchyError, JoinPolicy, Joined};
+use crate::license_store::{self, Purge, StoredLicense};
+use crate::lockbox::Lockbox;
+use crate::machine::MachineIdentity;
+use crate::service::{Auth, Caller, ServiceError};
+use crate::settings::Settings;
+use crate::storage::Home;
+use crate::transport::Transport;
+use crate::url::ServerUrl;
+
+/// A rights-management client of one person on one machine.
+pub struct Client {
+    home: Home,
+    machine: MachineIdentity,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    credentials: Arc<dyn CredentialSource>,
+    discovery: Discovery,
+    join: Option<JoinPolicy>,
+    pub(crate) license_servers: LicenseServers,
+    session: Mutex<Session>,
+}
+
+/// What a client is made of.
+pub struct ClientBuilder {
+    home: Home,
+    machine: MachineIdentity,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    credentials: Arc<dyn CredentialSource>,
+    discovery: Discovery,
+    join: Option<JoinPolicy>,
+    license_servers: LicenseServers,
+}
+
+/// How long a RAC is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Persistence {
+    /// For a machine of one's own: months.
+    #[default]
+    Persistent,
+    /// For a machine that others use too: minutes.
+    Temporary,
+}
+
+/// Whom an author trusts, who they are, and what they sign with.
+pub(crate) type Publisher = (Arc<Hierarchy>, Arc<Account>, Arc<Licensor>);
+
+/// What was read and verified already.
+#[derive(Default)]
+pub(crate) struct Session {
+    hierarchy: Option<Arc<Hierarchy>>,
+    lockbox: Option<Arc<Lockbox>>,
+    account: Option<Arc<Account>>,
+    licensor: Option<Arc<Licensor>>,
+}
+
+impl ClientBuilder {
+    /// Takes the server from the caller, the environment, or the settings, in that order.
+    #[must_use]
+    pub fn discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = discovery;
+        self
+    }
+
+    /// Where credentials come from; without this the client signs in nowhere.
+    #[must_use]
+    pub fn credentials(mut self, source: impl CredentialSource + 'static) -> Self {
+        self.credentials = Arc::new(source);
+        self
+    }
+
+    /// The clock; without this it is the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Joins the server's hierarchy under that policy when none was joined before. Without this,
+    /// joining needs [`Client::init`] or [`Client::join`].
+    #[must_use]
+    pub fn join_when_missing(mut self, policy: JoinPolicy) -> Self {
+        self.join = Some(policy);
+        self
+    }
+
+    /// Which servers may be asked for use licenses.
+    #[must_use]
+    pub fn license_servers(mut self, allowed: LicenseServers) -> Self {
+        self.license_servers = allowed;
+        self
+    }
+
+    /// The client.
+    pub fn build(self) -> Client {
+        Client {
+            home: self.home,
+            machine: self.machine,
+            transport: self.transport,
+            clock: self.clock,
+            credentials: self.credentials,
+            discovery: self.discovery,
+            join: self.join,
+            license_servers: self.license_servers,
+            session: Mutex::default(),
+        }
+    }
+}
+
+impl Client {
+    /// Begins a client over a folder, for a person on a machine, by a transport.
+    pub fn builder(
+        home: Home,
+        machine: MachineIdentity,
+        transport: impl Transport + 'static,
+    ) -> ClientBuilder {
+        ClientBuilder {
+            home,
+            machine,
+            transport: Arc::new(transport),
+            clock: Arc::new(SystemClock),
+            credentials: Arc::new(NoCredentials),
+            discovery: Discovery::default(),
+            join: None,
+            license_servers: LicenseServers::default(),
+        }
+    }
+
+    /// The folder.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        Ok(Settings::load(&self.home)?)
+    }
+
+    /// The server in use.
+    pub fn server(&self) -> Result<ServerUrl, Error> {
+        Ok(self.discovery.server(&self.settings()?)?)
+    }
+
+    /// Says where the service is, joins its hierarchy, and remembers both.
+    pub fn init(&self, server: &ServerUrl, policy: &JoinPolicy) -> Result<Joined, Error> {
+        let joined = self.join_server(&mut self.session(), server, policy)?;
+        let lock = self.home.lock()?;
+        Settings::update(&lock, |settings| {
+            settings.server = Some(server.as_str().to_owned());
+        })?;
+        Ok(joined)
+    }
+
+    /// Remembers where the service is, without asking it.
+    pub fn set_server(&self, server: &ServerUrl) -> Result<(), Error> {
+        let lock = self.home.lock()?;
+        Settings::update(&lock, |settings| {
+            settings.server = Some(server.as_str().to_owned());
+        })?;
+        Ok(())
+    }
+
+    /// Joins a hierarchy that came in files: the caller's word that they are the right ones. Takes
+    /// the place of another one. Asks nobody, but the server must be known ([`Self::set_server`]).
+    pub fn join(&self, hierarchy: Hierarchy) -> Result<Joined, Error> {
+        let server = self.server()?;
+        let mut session = self.session();
+        self.adopt(&mut session, server, String::new(), hierarchy, true)
+    }
+
+    /// The hierarchy joined; see [`ClientBuilder::join_when_missing`].
+    pub fn hierarchy(&self) -> Result<Arc<Hierarchy>, Error> {
+        self.hierarchy_in(&mut self.session())
+    }
+
+    /// Makes the lockbox, with the network unplugged; and signs the SPC when the hierarchy is
+    /// known. Nothing changes when both are there.
+    pub fn activate(&self) -> Result<Arc<Lockbox>, Error> {
+        let mut session = self.session();
+        match self.stored_hierarchy(&mut session)? {
+            Some(hierarchy) => Ok(self.machine_in(&mut session, &hierarchy)?.0),
+            None => self.lockbox_in(&mut session, None),
+        }
+    }
+
+    /// Acquires a RAC for whom the credentials name, stores it, and makes it the account in use
+    /// (MS-RMPR 3.3.4.1).
+    pub fn certify(&self, persistence: Persistence) -> Result<Arc<Account>, Error> {
+        self.certify_in(&mut self.session(), persistence)
+    }
+
+    /// Signs in: remembers the user name, then acquires RAC and CLC.
+    pub fn sign_in(
+        &self,
+        user: Option<&str>,
+        persistence: Persistence,
+    ) -> Result<(Arc<Account>, Arc<Licensor>), Error> {
+        if let Some(user) = user {
+            let lock = self.home.lock()?;
+            Settings::update(&lock, |settings| settings.user = Some(user.to_owned()))?;
+        }
+        let mut session = self.session();
+        let account = self.certify_in(&mut session, persistence)?;
+        let licensor = self.licensor_in(&mut session, &account)?;
+        Ok((account, licensor))
+    }
+
+    /// Makes another account of this machine the one in use.
+    pub fn switch_account(&self, id: &str) -> Result<Arc<Account>, Error> {
+        let mut session = self.session();
+        let hierarchy = self.hierarchy_in(&mut session)?;
+        let lockbox = self.lockbox_in(&mut session, Some(&hierarchy))?;
+        let missing = || AccountError::NoSuchAccount(id.to_owned());
+        if !is_account_id(id) {
+            return Err(missing().into());
+        }
+        let account = Account::load(&self.home, id, &lockbox, hierarchy.anchors())?;
+        let account = Arc::new(account.ok_or_else(missing)?);
+        let lock = self.home.lock()?;
+        Settings::update(&lock, |settings| settings.account = Some(id.to_owned()))?;
+        session.account = Some(account.clone());
+        session.licensor = None;
+        Ok(account)
+    }
+
+    /// The account in use; certified when there is none, or when its RAC has expired.
+    pub fn account(&self) -> Result<Arc<Account>, Error> {
+        self.account_in(&mut self.session())
+    }
+
+    /// The CLC of the account in use; acquired when there is none, or when it has expired
+    /// (MS-RMPR 3.5.4.2).
+    pub fn client_licensor(&self) -> Result<Arc<Licensor>, Error> {
+        let mut session = self.session();
+        let account = self.account_in(&mut session)?;
+        self.licensor_in(&mut session, &account)
+    }
+
+    /// Use licenses in the store.
+    pub fn licenses(&self) -> Result<Vec<StoredLicense>, Error> {
+        let moment = Moment::look(&self.home, self.clock.as_ref())?;
+        Ok(license_store::list(&self.home, moment.judged())?)
+    }
+
+    /// Deletes use licenses; answers how many.
+    pub fn purge_licenses(&self, what: &Purge) -> Result<usize, Error> {
+        let moment = Moment::look(&self.home, self.clock.as_ref())?;
+        let lock = self.home.lock()?;
+        let gone = license_store::purge(&lock, what, moment.judged())?;
+        if *what == Purge::All {
+            Moment::forget(&lock)?;
+        }
+        Ok(gone)
+    }
+
+    /// The clock, compared with the newest time seen.
+    pub fn moment(&self) -> Result<Moment, Error> {
+        Ok(Moment::observe(&self.home, self.clock.as_ref())?)
+    }
+
+    pub(crate) fn look_at_clock(&self) -> Result<Moment, Error> {
+        Ok(Moment::look(&self.home, self.clock.as_ref())?)
+    }
+
+    pub(crate) fn machine(&self) -> &MachineIdentity {
+        &self.machine
+    }
+
+    /// Anchors, account and CLC in one, for publishing.
+    pub(crate) fn publisher(&self) -> Result<Publisher, Error> {
+        let mut session = self.session();
+        let account = self.account_in(&mut session)?;
+        let licensor = self.licensor_in(&mut session, &account)?;
+        Ok((self.hierarchy_in(&mut session)?, account, licensor))
+    }
+
+    /// Anchors and account in one, for opening.
+    pub(crate) fn reader(&self) -> Result<(Arc<Hierarchy>, Arc<Account>), Error> {
+        let mut session = self.session();
+        let account = self.account_in(&mut session)?;
+        Ok((self.hierarchy_in(&mut session)?, account))
+    }
+
+    /// Asks services on behalf of this client.
+    pub(crate) fn with_caller<T>(
+        &self,
+        ask: impl FnOnce(&Caller<'_>, Option<&ServerUrl>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let settings = self.settings()?;
+        let server = self.discovery.server(&settings).ok();
+        let caller = Caller {
+            transport: self.transport.as_ref(),
+            server: server.as_ref(),
+            source: self.credentials.as_ref(),
+            user: settings.user.as_deref(),
+        };
+        ask(&caller, server.as_ref())
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        // Whatever panicked left only complete values behind.
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored_hierarchy(&self, session: &mut Session) -> Result<Option<Arc<Hierarchy>>, Error> {
+        if session.hierarchy.is_none() {
+            session.hierarchy = Hierarchy::load(&self.home)?.map(Arc::new);
+        }
+        Ok(session.hierarchy.clone())
+    }
+
+    fn hierarchy_in(&self, session: &mut Session) -> Result<Arc<Hierarchy>, Error> {
+        if let Some(hierarchy) = self.stored_hierarchy(session)? {
+            return Ok(hierarchy);
+        }
+        let policy = self.join.as_ref().ok_or(HierarchyError::Unknown)?;
+        let server = self.server()?;
+        self.join_server(session, &server, policy)?;
+        Ok(session.hierarchy.clone().ok_or(HierarchyError::Unknown)?)
+    }
+
+    fn join_server(
+        &self,
+        session: &mut Session,
+        server: &ServerUrl,
+        policy: &JoinPolicy,
+    ) -> Result<Joined, Error> {
+        if *policy == JoinPolicy::TrustOnFirstUse && !server.origin().is_private() {
+            return Err(HierarchyError::NotPrivate(server.clone()).into());
+        }
+        let caller = Caller {
+            transport: self.transport.as_ref(),
+            server: Some(server),
+            source: &NoCredentials,
+            user: None,
+        };
+        let answer = caller
+            .get(&format!("{server}{BUNDLE_PATH}"))
+            .map_err(HierarchyError::from)?;
+        if answer.status != 200 {
+            let status = answer.status;
+            return Err(HierarchyError::NoBundle {
+                server: server.clone(),
+                status,
+            }
+            .into());
+        }
+        let bundle: Bundle =
+            serde_json::from_slice(&answer.body).map_err(|error| HierarchyError::Bundle {
+                server: server.clone(),
+                reason: error.to_string(),
+            })?;
+        let hierarchy = Hierarchy::from_bundle(&bundle, policy)?;
+        let replace = matches!(policy, JoinPolicy::Pinned(_));
+        self.adopt(session, server.clone(), bundle.name, hierarchy, replace)
+    }
+
+    fn adopt(
+        &self,
+        session: &mut Session,
+        server: ServerUrl,
+        name: String,
+        hierarchy: Hierarchy,
+        replace: bool,
+    ) -> Result<Joined, Error> {
+        let lock = self.home.lock()?;
+        let known = Hierarchy::load(&self.home)?;
+        let changed = match &known {
+            Some(known) if known.is_same(&hierarchy) => false,
+            Some(_) if !replace => {
+                let found = hierarchy
+                    .fingerprints()
+                    .into_iter()
+                    .next()
+                    .unwrap_or_default()
+                    .1;
+                return Err(HierarchyError::Changed { found }.into());
+            }
+            _ => true,
+        };
+        if changed {
+            hierarchy.store(&lock)?;
+            *session = Session::default();
+        }
+        let joined = Joined {
+            server,
+            name,
+            anchors: hierarchy.fingerprints(),
+            spc_issuer: hierarchy.issuer().key().fingerprint_hex(),
+            changed,
+        };
+        session.hierarchy = Some(Arc::new(hierarchy));
+        Ok(joined)
+    }
+
+    /// The lockbox, made when it is missing; made anew for a hierarchy of the other mode, in which
+    /// nothing can have been sealed to it yet.
+    fn lockbox_in(
+        &self,
+        session: &mut Session,
+        hierarchy: Option<&Hierarchy>,
+    ) -> Result<Arc<Lockbox>, Error> {
+        let fits =
+            |lockbox: &Lockbox| hierarchy.is_none_or(|wanted| wanted.mode() == lockbox.mode());
+        if let Some(lockbox) = session.lockbox.as_ref().filter(|lockbox| fits(lockbox)) {
+            return Ok(lockbox.clone());
+        }
+        let lockbox = match Lockbox::open(&self.home, &self.machine)? {
+            Some(lockbox) if fits(&lockbox) => lockbox,
+            _ => {
+                let lock = self.home.lock()?;
+                // Another process may have been faster.
+                match Lockbox::open(&self.home, &self.machine)? {
+                    Some(lockbox) if fits(&lockbox) => lockbox,
+                    _ => {
+                        let mode = hierarchy.map_or(openrms_crypto::Mode::Two, Hierarchy::mode);
+                        Lockbox::create(&lock, &self.machine, mode, self.clock.now())?
+                    }
+                }
+            }
+        };
+        let lockbox = Arc::new(lockbox);
+        session.lockbox = Some(lockbox.clone());
+        Ok(lockbox)
+    }
+
+    fn machine_in(
+        &self,
+        session: &mut Session,
+        hierarchy: &Hierarchy,
+    ) -> Result<(Arc<Lockbox>, MachineCertificate), Error> {
+        let lockbox = self.lockbox_in(session, Some(hierarchy))?;
+        if let Some(certificate) = MachineCertificate::load(&self.home, &lockbox, hierarchy)? {
+            return Ok((lockbox, certificate));
+        }
+        let lock = self.home.lock()?;
+        let now = self.clock.now();
+        let certificate =
+            MachineCertificate::create(&lock, &lockbox, hierarchy, &self.machine, now)?;
+        Ok((lockbox, certificate))
+    }
+
+    fn certify_in(
+        &self,
+        session: &mut Session,
+        persistence: Persistence,
+    ) -> Result<Arc<Account>, Error> {
+        let hierarchy = self.hierarchy_in(session)?;
+        let (lockbox, machine) = self.machine_in(session, &hierarchy)?;
+        let request = Certify {
+            machine_certificate_chain: wire_chain(&machine.chain)?,
+            persistent: persistence == Persistence::Persistent,
+        };
+        let text = self.with_caller(|caller, server| {
+            let server = server.ok_or(DiscoveryError::NoServer)?;
+            let url = Service::Certification.url(server.as_str());
+            let take = |response: Response<'_>| {
+                let answer: CertifyResponse<'_> = CertifyResponse::try_from(response)?;
+                Ok(answer.certificate_chain.concatenated())
+            };
+            Ok(caller.call(
+                &url,
+                Contract::Certification,
+                &request.into(),
+                Auth::Always,
+                take,
+            )?)
+        })?;
+        let account = Account::read(&text, &lockbox, hierarchy.anchors())?;
+        let now = self.clock.now();
+        if !account.is_valid_at(now) {
+            return Err(AccountError::NotValidNow {
+                what: "account certificate",
+                now,
+            }
+            .into());
+        }
+        let lock = self.home.lock()?;
+        account.store(&lock)?;
+        Settings::update(&lock, |settings| {
+            settings.account = Some(account.id().to_owned());
+        })?;
+        drop(lock);
+        let account = Arc::new(account);
+        session.account = Some(account.clone());
+        session.licensor = None;
+        Ok(account)
+    }
+
+    fn account_in(&self, session: &mut Session) -> Result<Arc<Account>, Error> {
+        let at = Moment::observe(&self.home, self.clock.as_ref())?.judged();
+        if let Some(account) = session.account.as_ref().filter(|a| a.is_valid_at(at)) {
+            return Ok(account.clone());
+        }
+        let hierarchy = self.hierarchy_in(session)?;
+        let lockbox = self.lockbox_in(session, Some(&hierarchy))?;
+        let current = self.settings()?.account.filter(|id| is_account_id(id));
+        let stored = match current {
+            Some(id) => Account::load(&self.home, &id, &lockbox, hierarchy.anchors())?,
+            None => None,
+        };
+        match stored {
+            Some(account) if account.is_valid_at(at) => {
+                let account = Arc::new(account);
+                session.account = Some(account.clone());
+                session.licensor = None;
+                Ok(account)
+            }
+            Some(account) if account.certificate().is_temporary() => {
+                self.certify_in(session, Persistence::Temporary)
+            }
+            _ => self.certify_in(session, Persistence::Persistent),
+        }
+    }
+
+    fn licensor_in(
+        &self,
+        session: &mut Session,
+        account: &Arc<Account>,
+    ) -> Result<Arc<Licensor>, Error> {
+        let now = self.clock.now();
+        if let Some(licensor) = session.licensor.as_ref().filter(|l| l.may_sign_at(now)) {
+            return Ok(licensor.clone());
+        }
+        let hierarchy = self.hierarchy_in(session)?;
+        let stored = Licensor::load(&self.home, account, hierarchy.anchors())?;
+        let licensor = match stored.filter(|licensor| licensor.may_sign_at(now)) {
+            Some(licensor) => licensor,
+            None => self.acquire_licensor(account, hierarchy.anchors())?,
+        };
+        let licensor = Arc::new(licensor);
+        session.licensor = Some(licensor.clone());
+        Ok(licensor)
+    }
+
+    fn acquire_licensor(&self, account: &Account, anchors: &Anchors) -> Result<Licensor, Error> {
+        let request = GetClientLicensorCert {
+            persona_certs: vec![wire_chain(account.chain())?],
+        };
+        let text = self.with_caller(|caller, server| {
+            let server = server.ok_or(DiscoveryError::NoServer)?;
+            let url = Service::Publish.url(server.as_str());
+            let take = |response: Response<'_>| {
+                let answer = GetClientLicensorCertResponse::try_from(response)?;
+                Ok(answer
+                    .certificate_chains
+                    .first()
+                    .map(CertificateChain::concatenated))
+            };
+            let text = caller.call(
+                &url,
+                Contract::Publishing,
+                &request.into(),
+                Auth::OnDemand,
+                take,
+            )?;
+            let what = "client licensor certificate";
+            Ok(text.ok_or(ServiceError::Empty { url, what })?)
+        })?;
+        let licensor = Licensor::read(&text, account, anchors)?;
+        let now = self.clock.now();
+        if !licensor.may_sign_at(now) {
+            return Err(AccountError::NotValidNow {
+                what: "licensor certificate",
+                now,
+            }
+            .into());
+        }
+        let lock = self.home.lock()?;
+        licensor.store(&lock, account)?;
+        Ok(licensor)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nodes as they go into a message.
+pub(crate) fn wire_chain(nodes: &[SharedNode]) -> Result<CertificateChain<'_>, Error> {
+    nodes
+        .iter()
+        .map(|node| CertificateText::new(&**node.text()))
+        .collect::<Result<_, _>>()
+        .map_err(|source| {
+            let source = openrms_xrml::XrmlError::Invalid {
+                field: "XrML",
+                reason: source.to_string(),
+            };
+            crate::trust::TrustError::Malformed {
+                what: "certificate",
+                source,
+            }
+            .into()
+        })
+}

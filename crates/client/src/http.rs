@@ -1,0 +1,216 @@
+//! [`Transport`] over the network: HTTP/1.1, TLS by rustls with AWS-LC, the machine's own roots.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openrms_protocol::Limits;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::credentials::Credentials;
+use crate::transport::{Response, Transport, TransportError};
+
+/// How connections are made.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for each piece of an answer.
+    pub read_timeout: Duration,
+    /// PEM text of further TLS roots, of an organization's own authority.
+    pub extra_roots: Option<String>,
+    /// Whether the machine's roots count besides.
+    pub system_roots: bool,
+    /// An HTTP proxy's URL. The environment's is not looked at; hand it in.
+    pub proxy: Option<String>,
+}
+
+/// HTTP over the network. Connections are kept and used again.
+#[derive(Debug, Clone)]
+pub struct HttpTransport {
+    agent: ureq::Agent,
+    limit: usize,
+}
+
+/// Why the network cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HttpSetupError {
+    /// The further roots cannot be read.
+    #[error("the TLS roots cannot be read: {0}")]
+    Roots(String),
+    /// The proxy's URL cannot be read.
+    #[error("the proxy's URL cannot be read")]
+    Proxy,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_mins(1),
+            extra_roots: None,
+            system_roots: true,
+            proxy: None,
+        }
+    }
+}
+
+impl HttpTransport {
+    /// Prepares connections; none is made yet.
+    pub fn new(options: &HttpOptions) -> Result<Self, HttpSetupError> {
+        let proxy = options.proxy.as_deref().map(ureq::Proxy::new).transpose();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider)
+            .root_certs(RootCerts::new_with_certs(&roots(options)?))
+            .build();
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .proxy(proxy.map_err(|_| HttpSetupError::Proxy)?)
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_resolve(Some(options.connect_timeout))
+            .timeout_recv_response(Some(options.read_timeout))
+            .timeout_recv_body(Some(options.read_timeout))
+            .timeout_send_body(Some(options.read_timeout))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .user_agent(concat!("openrms/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self {
+            agent: config.new_agent(),
+            limit: Limits::client().body_bytes,
+        })
+    }
+
+    fn read(
+        &self,
+        url: &str,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response, TransportError> {
+        let mut answer = answer.map_err(|error| named(url, &error))?;
+        let location = answer.headers().get("location");
+        let location = location
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let status = answer.status().as_u16();
+        // The bound is on what comes out of decompression.
+        let most = u64::try_from(self.limit)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let mut body = Vec::new();
+        let reader = answer.body_mut().with_config().limit(u64::MAX).reader();
+        reader
+            .take(most)
+            .read_to_end(&mut body)
+            .map_err(|error| TransportError::Broken {
+                url: url.to_owned(),
+                reason: error.to_string(),
+            })?;
+        if body.len() > self.limit {
+            return Err(TransportError::TooLarge {
+                url: url.to_owned(),
+                limit: self.limit,
+            });
+        }
+        Ok(Response {
+            status,
+            location,
+            body,
+        })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn post(
+        &self,
+        url: &str,
+        soap_action: &str,
+        content_type: &str,
+        body: &[u8],
+        auth: Option<&Credentials>,
+    ) -> Result<Response, TransportError> {
+        let mut request = self
+            .agent
+            .post(url)
+            .header("Content-Type", content_type)
+            .header("SOAPAction", format!("\"{soap_action}\""));
+        if let Some(auth) = auth {
+            request = request.header("Authorization", auth.authorization().as_str());
+        }
+        self.read(url, request.send(body))
+    }
+
+    fn get(&self, url: &str, auth: Option<&Credentials>) -> Result<Response, TransportError> {
+        let mut request = self.agent.get(url);
+        if let Some(auth) = auth {
+            request = request.header("Authorization", auth.authorization().as_str());
+        }
+        self.read(url, request.call())
+    }
+}
+
+fn roots(options: &HttpOptions) -> Result<Vec<Certificate<'static>>, HttpSetupError> {
+    let mut roots = Vec::new();
+    if options.system_roots {
+        // A root that cannot be read is one the machine trusts in vain; the others still count.
+        let found = rustls_native_certs::load_native_certs();
+        roots.extend(
+            found
+                .certs
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned()),
+        );
+    }
+    if let Some(pem) = &options.extra_roots {
+        for item in parse_pem(pem.as_bytes()) {
+            match item.map_err(|error| HttpSetupError::Roots(error.to_string()))? {
+                PemItem::Certificate(certificate) => roots.push(certificate),
+                _ => return Err(HttpSetupError::Roots("not a certificate".into())),
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn named(url: &str, error: &ureq::Error) -> TransportError {
+    let url = url.to_owned();
+    let reason = error.to_string();
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => TransportError::BadUrl(url),
+        ureq::Error::HostNotFound => TransportError::HostNotFound { url },
+        ureq::Error::Timeout(phase) => TransportError::Timeout {
+            url,
+            phase: phase.to_string(),
+        },
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => {
+            TransportError::Tls { url, reason }
+        }
+        ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
+            TransportError::Connect { url, reason }
+        }
+        ureq::Error::Io(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused
+            | std::io::ErrorKind::HostUnreachable
+            | std::io::ErrorKind::NetworkUnreachable
+            | std::io::ErrorKind::AddrNotAvailable => TransportError::Connect {
+                url,
+                reason: error.to_string(),
+            },
+            // rustls wraps what it says of certificates in I/O errors.
+            std::io::ErrorKind::InvalidData => TransportError::Tls {
+                url,
+                reason: error.to_string(),
+            },
+            // The standard library has no kind for this, but always says so.
+            _ if error.to_string().starts_with("failed to lookup address") => {
+                TransportError::HostNotFound { url }
+            }
+            _ => TransportError::Broken {
+                url,
+                reason: error.to_string(),
+            },
+        },
+        _ => TransportError::Broken { url, reason },
+    }
+}

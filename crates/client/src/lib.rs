@@ -1,0 +1,89 @@
+//! The rights-management client (MS-RMPR 3.8): what applications link. No terminal output, no
+//! clock, environment or socket of its own: all of that is handed in.
+//!
+//! ```no_run
+//! use openrms_client::*;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder(
+//!     Home::open("/home/alice/.local/share/openrms")?,
+//!     MachineIdentity::of_this_process()?,
+//!     HttpTransport::new(&HttpOptions::default())?,
+//! )
+//! .credentials(Credentials::Bearer(Secret::from(b"token".as_slice())))
+//! .build();
+//! client.init(&"https://rms.example.com".parse()?, &JoinPolicy::TrustOnFirstUse)?;
+//! let policy = Policy::Own(OwnPolicy::of(["bob@example.com:VIEW".parse()?]));
+//! client.protect_file("a.txt".as_ref(), "a.ptxt".as_ref(), Overwrite::Never, &policy,
+//!     Signer::Author)?;
+//! let opened = client.open_file("a.ptxt".as_ref())?;
+//! opened.export()?.copy_to(&mut std::io::sink())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`client`] | [`Client`]: joins the rooms; makes or fetches what is missing |
+//! | [`storage`], [`settings`] | the person's folder |
+//! | [`machine`], [`lockbox`], [`activation`] | the security processor's key and certificate |
+//! | [`hierarchy`] | whom this client trusts |
+//! | [`account`] | RAC and CLC |
+//! | [`discovery`], [`url`], [`service`], [`credentials`] | which server is asked, and with what |
+//! | [`transport`], [`http`] | how |
+//! | [`policy`], [`publish`], [`templates`] | protecting |
+//! | [`open`], [`license_store`] | opening |
+//! | [`clock`] | time, and clocks that were set back |
+//! | [`output`] | files written as a whole |
+//! | [`status`] | what is held; whether services answer |
+//! | [`error`] | stable names of everything that goes wrong |
+
+pub mod account;
+pub mod activation;
+pub mod client;
+pub mod clock;
+pub mod credentials;
+pub mod discovery;
+pub mod error;
+pub mod hierarchy;
+pub mod http;
+pub mod license_store;
+pub mod lockbox;
+pub mod machine;
+pub mod open;
+pub mod output;
+pub mod policy;
+pub mod publish;
+pub mod service;
+pub mod settings;
+pub mod status;
+pub mod storage;
+pub mod templates;
+pub mod transport;
+pub mod trust;
+pub mod url;
+
+#[cfg(test)]
+mod tests;
+
+pub use account::{Account, Licensor};
+pub use client::{Client, ClientBuilder, Persistence};
+pub use clock::{Clock, Moment, SystemClock};
+pub use credentials::{CredentialSource, Credentials, NoCredentials};
+pub use discovery::{Discovery, LicenseServers};
+pub use error::{Class, Coded, Error};
+pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};
+pub use http::{HttpOptions, HttpTransport};
+pub use license_store::{Purge, StoredLicense};
+pub use lockbox::{Lockbox, Protection};
+pub use machine::MachineIdentity;
+pub use open::{Conditions, Denied, Exported, Held, HeldRight, Opened, Source};
+pub use openrms_crypto::Secret;
+pub use output::{Output, Overwrite};
+pub use policy::{Expiry, Grant, OwnPolicy, Policy, Renewal, TemplateName, Who};
+pub use publish::{Publication, Published, Signer};
+pub use settings::Settings;
+pub use status::{CheckReport, Probe, ProbeOutcome, Status};
+pub use storage::Home;
+pub use templates::{Synced, Template};
+pub use transport::{Response, Transport, TransportError};
+pub use url::{Origin, ServerUrl};

@@ -1,0 +1,587 @@
+//! Opening protected content (MS-RMPR 3.8.4.5).
+//!
+//! What this crate enforces: nobody without a use license that leads to an anchor, is for their
+//! key and gives a right now gets at the content. What it cannot enforce is what an application
+//! does with text it was given: VIEW without EXPORT is a promise of the application, as it was on
+//! Windows. Taking protection away, which is this crate's own doing, demands EXPORT or OWNER, by
+//! type: [`Opened::export`].
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use openrms_crypto::Cipher;
+use openrms_crypto::content::Decryptor;
+use openrms_formats::{inspect, pfile};
+use openrms_protocol::licensing::{
+    AcquireLicense, AcquireLicenseParams, AcquireLicenseResponse, LicenseOutcome,
+};
+use openrms_protocol::{Contract, Fault, Response};
+use openrms_xrml::names::{LocalizedName, parse_names};
+use openrms_xrml::node::{BodyCondition, PolicyList};
+use openrms_xrml::pl::PublishingLicense;
+use openrms_xrml::rights::Right;
+use openrms_xrml::text;
+use openrms_xrml::ul::UseLicense;
+use openrms_xrml::{Guid, SharedNode, Time};
+
+use crate::account::Account;
+use crate::client::{Client, wire_chain};
+use crate::clock::Moment;
+use crate::discovery::license_endpoints;
+use crate::error::{Class, Coded, Error};
+use crate::license_store::{self, LicenseError, Wanted};
+use crate::service::{Auth, ServiceError};
+use crate::trust::{self, TrustError};
+
+/// What the caller may do with a content.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Identifier of the content.
+    pub content_id: String,
+    /// Identifier of the template or policy.
+    pub policy_id: Option<Guid>,
+    /// Names of the template or policy.
+    pub names: Vec<LocalizedName>,
+    /// Mail address of the author.
+    pub owner: Option<String>,
+    /// Mail address of the person the use license is for.
+    pub account: String,
+    /// The rights held now, each with its end.
+    pub rights: Vec<HeldRight>,
+    /// The instant when the first of these rights ends; `None` for never.
+    pub until: Option<Time>,
+    /// What applications must heed besides.
+    pub conditions: Conditions,
+    /// Where the use license came from.
+    pub source: Source,
+    /// The newest time seen before, when the clock was set back; limits were judged by that.
+    pub clock_set_back_from: Option<Time>,
+}
+
+/// A right and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRight {
+    /// The right.
+    pub right: Right,
+    /// First instant without it; `None` for never.
+    pub until: Option<Time>,
+}
+
+/// Conditions of a use license that only applications can meet.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// Lists of applications that may, or may not, open the content.
+    pub applications: Vec<PolicyList>,
+    /// Conditions on the machine, such as excluded versions of an operating system.
+    pub machine: Vec<BodyCondition>,
+    /// The use license is not kept: the server is asked each time.
+    pub ask_every_time: bool,
+}
+
+/// Where a use license came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The store.
+    Stored,
+    /// The server, just now.
+    Server,
+}
+
+/// Protected content, opened. Reading gives the plain text.
+///
+/// Padding is checked at the end only, so what is written down before the end was reached must
+/// not be kept when reading fails.
+pub struct Opened<R> {
+    held: Held,
+    extension: String,
+    length: Option<u64>,
+    reader: Decryptor<io::Take<R>>,
+}
+
+/// Content whose protection may be removed. Reading gives the plain text.
+pub struct Exported<R>(Opened<R>);
+
+/// The right to remove protection is missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("removing protection needs EXPORT or OWNER; held are {}", names(.held))]
+pub struct Denied {
+    /// The rights held.
+    pub held: Vec<Right>,
+}
+
+/// Why content was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The right is missing.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Source {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not a container this client decrypts.
+    #[error("content of a {0} is not decrypted by this client yet")]
+    Unsupported(String),
+    /// The file is not protected.
+    #[error("the file is not protected")]
+    NotProtected,
+    /// The container is damaged.
+    #[error(transparent)]
+    Container(#[from] pfile::Error),
+    /// The container is damaged.
+    #[error(transparent)]
+    Inspect(#[from] inspect::InspectError),
+    /// Reading failed.
+    #[error("the content could not be read: {0}")]
+    Io(#[from] io::Error),
+    /// The rights are over, or have not begun.
+    #[error("the use license gives no right at {at}{}", ended(*.until))]
+    NoRightNow {
+        /// The instant judged.
+        at: Time,
+        /// When the last right ended, where it is over.
+        until: Option<Time>,
+    },
+    /// The rights would hold if the clock had not been set back.
+    #[error("the clock says {now}, but this machine has seen {newest} already")]
+    ClockSetBack {
+        /// What the clock says.
+        now: Time,
+        /// The newest time seen.
+        newest: Time,
+    },
+    /// The license demands a list of what is revoked, which this client cannot look at.
+    #[error("the use license demands a revocation list, which is not at hand")]
+    RevocationListNeeded,
+}
+
+impl Coded for Denied {
+    fn code(&self) -> &'static str {
+        "export-denied"
+    }
+
+    fn class(&self) -> Class {
+        Class::Denied
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("with VIEW, text can be shown but not saved; ask the author for EXPORT".into())
+    }
+}
+
+impl Coded for OpenError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Denied(denied) => denied.code(),
+            Self::Source { .. } => "source-not-readable",
+            Self::Unsupported(_) => "container-unsupported",
+            Self::NotProtected => "not-protected",
+            Self::Container(_) | Self::Inspect(_) => "container-malformed",
+            Self::Io(_) => "content-not-readable",
+            Self::NoRightNow { .. } => "rights-ended",
+            Self::ClockSetBack { .. } => "clock-set-back",
+            Self::RevocationListNeeded => "revocation-list-needed",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Denied(_) | Self::NoRightNow { .. } | Self::ClockSetBack { .. } => Class::Denied,
+            Self::Source { .. } | Self::Io(_) => Class::Failed,
+            Self::Unsupported(_) | Self::NotProtected | Self::Container(_) | Self::Inspect(_) => {
+                Class::Malformed
+            }
+            Self::RevocationListNeeded => Class::NotTrusted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Denied(denied) => denied.hint(),
+            Self::ClockSetBack { .. } => Some(
+                "set the clock right; if it was ahead before, rms licenses purge --all forgets \
+                 that with all stored licenses"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Client {
+    /// Opens a protected file.
+    pub fn open_file(&self, path: &Path) -> Result<Opened<File>, Error> {
+        let file = File::open(path).map_err(|source| OpenError::Source {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.open(file)
+    }
+
+    /// Opens protected content: verifies its PL, finds or acquires a use license, opens the
+    /// content key. Whether the rights suffice for what the caller is about is the caller's
+    /// question.
+    pub fn open<R: Read + Seek>(&self, mut file: R) -> Result<Opened<R>, Error> {
+        match openrms_formats::detect(&mut file).map_err(OpenError::Io)? {
+            openrms_formats::Kind::Pfile => {}
+            openrms_formats::Kind::CompoundFile | openrms_formats::Kind::Rpmsg => {
+                return Err(OpenError::Unsupported("compound file".into()).into());
+            }
+            openrms_formats::Kind::Unknown | openrms_formats::Kind::Pdf => {
+                return Err(OpenError::NotProtected.into());
+            }
+            _ => return Err(OpenError::Unsupported("loose stream".into()).into()),
+        }
+        let header = pfile::read_header(&mut file).map_err(OpenError::from)?;
+        let license = header.read_license(&mut file).map_err(OpenError::from)?;
+        let (license, account, held) = self.license_for(&license)?;
+        let key = trust::open_content_key(UL, license.sealed_key(), account.key())?;
+        let cipher = pfile::effective_cipher(header.version, key.cipher());
+        let length = match cipher {
+            // The padding tells; writers leave all kinds of numbers in the field.
+            Cipher::Cbc4k => None,
+            _ => header
+                .original_size
+                .filter(|&size| size > 0 || header.content_length == 0),
+        };
+        file.seek(SeekFrom::Start(header.content_offset))
+            .map_err(OpenError::Io)?;
+        let content = file.take(header.content_length);
+        let reader = Decryptor::new(&key.with_cipher(cipher), content, length);
+        let length = header.declared_length();
+        Ok(Opened {
+            held,
+            extension: header.extension,
+            length,
+            reader,
+        })
+    }
+
+    /// What the caller may do with a protected file, of whatever container, or with a bare
+    /// license.
+    pub fn rights_of_file(&self, path: &Path) -> Result<Held, Error> {
+        let inspection = inspect::open_container(path).map_err(OpenError::from)?;
+        let license = inspection.license.ok_or(OpenError::NotProtected)?;
+        self.rights(&license)
+    }
+
+    /// What the caller may do with the content of a PL, given as stored.
+    pub fn rights(&self, license: &[u8]) -> Result<Held, Error> {
+        self.license_for(license).map(|(_, _, held)| held)
+    }
+
+    /// The content key of a PL, given as stored: for containers that this crate does not read.
+    /// Whoever asks for it answers for the rights in [`Held`].
+    pub fn content_key(&self, license: &[u8]) -> Result<(openrms_crypto::ContentKey, Held), Error> {
+        let (license, account, held) = self.license_for(license)?;
+        Ok((
+            trust::open_content_key(UL, license.sealed_key(), account.key())?,
+            held,
+        ))
+    }
+
+    fn license_for(
+        &self,
+        stored: &[u8],
+    ) -> Result<(UseLicense, std::sync::Arc<Account>, Held), Error> {
+        let publishing = Publishing::read(stored)?;
+        let moment = self.moment()?;
+        let (hierarchy, account) = self.reader()?;
+        let wanted = Wanted {
+            content_id: publishing.content_id()?,
+            holder: account.certificate().key(),
+            publisher: publishing.license.node().issuer_key(),
+            anchors: hierarchy.anchors(),
+        };
+        let known = license_store::find(self.home(), &account, &wanted)?;
+        let usable = known.filter(|license| !license.rights_at(moment.judged()).is_empty());
+        let (license, source) = match usable {
+            Some(license) => (license, Source::Stored),
+            None => (
+                self.acquire_license(&publishing, &account, &wanted)?,
+                Source::Server,
+            ),
+        };
+        check_revocation(&license)?;
+        let held = publishing.held(&license, source, &moment)?;
+        Ok((license, account, held))
+    }
+
+    /// Asks the servers of a PL for a use license, and stores it (MS-RMPR 3.4.4.1).
+    fn acquire_license(
+        &self,
+        publishing: &Publishing,
+        account: &Account,
+        wanted: &Wanted<'_>,
+    ) -> Result<UseLicense, Error> {
+        let own_server = account.certificate().node().issuer_key();
+        let same_server = own_server.is_some() && own_server == publishing.license.server_key();
+        let request = AcquireLicense::single(AcquireLicenseParams {
+            licensee_certs: wire_chain(account.chain())?,
+            issuance_license: Some(wire_chain(&publishing.path)?),
+            application_data: None,
+        });
+        let operation = request.into();
+        let text = self.with_caller(|caller, server| {
+            let urls = publishing.license.licensing_urls();
+            let endpoints = license_endpoints(server, same_server, urls, self.license_servers)?;
+            let mut unreachable = None;
+            for url in endpoints {
+                let take = |response: Response<'_>| {
+                    let answer = AcquireLicenseResponse::try_from(response)?;
+                    Ok(answer.items.into_iter().next().map(|item| match item {
+                        LicenseOutcome::License {
+                            certificate_chain, ..
+                        } => Ok(certificate_chain.concatenated()),
+                        LicenseOutcome::Exception(exception) => Err(exception.fault),
+                    }))
+                };
+                match caller.call(&url, Contract::Licensing, &operation, Auth::OnDemand, take) {
+                    Ok(Some(Ok(text))) => return Ok(text),
+                    Ok(Some(Err(fault))) => return Err(refused(url, fault)),
+                    Ok(None) => return Err(ServiceError::Empty { url, what: UL }.into()),
+                    Err(error @ ServiceError::Transport(_)) => {
+                        unreachable.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(unreachable.map_or(
+                crate::discovery::DiscoveryError::NoLicenseUrl.into(),
+                Error::from,
+            ))
+        })?;
+        let license = license_store::read(&text, wanted)?;
+        if !license.must_not_be_cached() {
+            let lock = self.home().lock()?;
+            license_store::store(&lock, wanted.content_id, account, &text)?;
+        }
+        Ok(license)
+    }
+}
+
+impl<R> Opened<R> {
+    /// What the caller may do.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Whether a right is held now; OWNER holds every right.
+    pub fn may(&self, right: &str) -> bool {
+        self.held.may(right)
+    }
+
+    /// Extension of the original with its dot, as stored: not safe in a file name.
+    pub fn extension(&self) -> &str {
+        &self.extension
+    }
+
+    /// Length of the original in bytes, where the container tells it.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Demands the right to remove protection.
+    pub fn export(self) -> Result<Exported<R>, Denied> {
+        if self.may("EXPORT") {
+            Ok(Exported(self))
+        } else {
+            let held = self
+                .held
+                .rights
+                .into_iter()
+                .map(|held| held.right)
+                .collect();
+            Err(Denied { held })
+        }
+    }
+}
+
+impl<R> Exported<R> {
+    /// What the caller may do.
+    pub fn held(&self) -> &Held {
+        &self.0.held
+    }
+
+    /// Extension of the original with its dot, as stored: not safe in a file name.
+    pub fn extension(&self) -> &str {
+        &self.0.extension
+    }
+
+    /// Length of the original in bytes, where the container tells it.
+    pub fn length(&self) -> Option<u64> {
+        self.0.length
+    }
+}
+
+impl<R: Read> Exported<R> {
+    /// Writes the original; in constant memory. Answers its length in bytes.
+    pub fn copy_to(mut self, out: &mut impl io::Write) -> Result<u64, OpenError> {
+        let mut buffer = vec![0; BUFFER];
+        let mut length = 0;
+        loop {
+            let count = self.0.reader.read(&mut buffer)?;
+            let Some(text) = buffer.get(..count).filter(|text| !text.is_empty()) else {
+                break;
+            };
+            out.write_all(text)?;
+            length += count as u64;
+        }
+        out.flush()?;
+        Ok(length)
+    }
+}
+
+impl<R: Read> Read for Opened<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(to)
+    }
+}
+
+impl<R: Read> Read for Exported<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.reader.read(to)
+    }
+}
+
+impl Held {
+    /// Whether a right is held now; OWNER holds every right.
+    pub fn may(&self, right: &str) -> bool {
+        let wanted = Right::new(right);
+        self.rights
+            .iter()
+            .any(|held| held.right.is_owner() || held.right == wanted)
+    }
+}
+
+impl<R> fmt::Debug for Opened<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({:?})", self.held)
+    }
+}
+
+impl<R> fmt::Debug for Exported<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exported({:?})", self.0.held)
+    }
+}
+
+/// A PL as it was stored with content, verified.
+struct Publishing {
+    license: PublishingLicense<SharedNode>,
+    /// PL and, off line, CLC.
+    path: Vec<SharedNode>,
+}
+
+impl Publishing {
+    /// Every node's signature must hold, and the PL must be signed by the server that it names or
+    /// by a CLC of that server. Whether that server is trusted shows when it answers.
+    fn read(stored: &[u8]) -> Result<Self, TrustError> {
+        let what = "publishing license";
+        let (text, _) = text::decode(stored).map_err(|e| trust::malformed(what)(e.into()))?;
+        let nodes = trust::read(what, &text)?;
+        let license =
+            PublishingLicense::new(trust::leaf(what, &nodes)?).map_err(trust::malformed(what))?;
+        let path = trust::walk(what, &nodes, None, |key| license.server_key() == Some(key))?;
+        Ok(Self { license, path })
+    }
+
+    fn content_id(&self) -> Result<&str, LicenseError> {
+        self.license
+            .content_id()
+            .filter(|id| !id.is_empty())
+            .ok_or(LicenseError::NoContentId)
+    }
+
+    fn held(&self, license: &UseLicense, source: Source, moment: &Moment) -> Result<Held, Error> {
+        let content = license.node().content();
+        let at = moment.judged();
+        let rights: Vec<HeldRight> = license
+            .rights()
+            .iter()
+            .filter(|entry| entry.unknown_conditions.is_empty())
+            .filter_map(|entry| {
+                let own = entry.time.window(content.issued);
+                let both = match (own, content.validity) {
+                    (Some(own), Some(all)) => Some(own.intersect(all)),
+                    (own, all) => own.or(all),
+                };
+                let holds = both.is_none_or(|window| window.contains(at));
+                let until = both.map(|window| window.until);
+                holds.then(|| HeldRight {
+                    right: entry.right.clone(),
+                    until,
+                })
+            })
+            .collect();
+        if rights.is_empty() {
+            if let Some(newest) = moment.set_back_from
+                && !license.rights_at(moment.now).is_empty()
+            {
+                return Err(OpenError::ClockSetBack {
+                    now: moment.now,
+                    newest,
+                }
+                .into());
+            }
+            let until = license_store::last_end(license).filter(|&until| until <= at);
+            return Err(OpenError::NoRightNow { at, until }.into());
+        }
+        let descriptor = self.license.node().content().descriptor.as_ref();
+        let names = descriptor
+            .and_then(|object| object.name.as_deref())
+            .map(parse_names);
+        Ok(Held {
+            content_id: self.content_id()?.to_owned(),
+            policy_id: self.license.policy_id(),
+            names: names.unwrap_or_default(),
+            owner: self.license.owner().and_then(|owner| owner.name.clone()),
+            account: license.account().email.clone(),
+            until: rights.iter().filter_map(|held| held.until).min(),
+            rights,
+            conditions: Conditions {
+                applications: license.policy_lists().to_vec(),
+                machine: license.conditions().to_vec(),
+                ask_every_time: license.must_not_be_cached(),
+            },
+            source,
+            clock_set_back_from: moment.set_back_from,
+        })
+    }
+}
+
+/// Unknown means no: a list that was not looked at may name this very license.
+fn check_revocation(license: &UseLicense) -> Result<(), OpenError> {
+    let work = license.node().content().work.as_ref();
+    match work.and_then(|work| work.revocation_raw.as_ref()) {
+        Some(_) => Err(OpenError::RevocationListNeeded),
+        None => Ok(()),
+    }
+}
+
+fn refused(url: String, fault: Fault) -> Error {
+    ServiceError::Fault { url, fault }.into()
+}
+
+fn names(rights: &[Right]) -> String {
+    rights
+        .iter()
+        .map(Right::name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn ended(until: Option<Time>) -> String {
+    until
+        .map(|until| format!("; it ended at {until}"))
+        .unwrap_or_default()
+}
+
+const UL: &str = "use license";
+const BUFFER: usize = 256 << 10;

@@ -1,0 +1,46 @@
+//! `settings.toml`: where the service is, and who signs in.
+
+use serde::{Deserialize, Serialize};
+
+use crate::storage::{Home, Lock, StorageError};
+
+/// What a person set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Base URL of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// User name to sign in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The account in use: a folder under `accounts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+impl Settings {
+    /// Reads them; nothing is set when there is no file.
+    pub fn load(home: &Home) -> Result<Self, StorageError> {
+        let Some(text) = home.read_text(FILE)? else {
+            return Ok(Self::default());
+        };
+        toml::from_str(&text).map_err(|error| StorageError::Settings {
+            path: home.at(FILE),
+            reason: error.message().to_owned(),
+        })
+    }
+
+    /// Changes them: read, changed and written under the lock.
+    pub fn update(lock: &Lock<'_>, change: impl FnOnce(&mut Self)) -> Result<Self, StorageError> {
+        let mut settings = Self::load(lock.home())?;
+        change(&mut settings);
+        let text = toml::to_string(&settings).map_err(|error| StorageError::Settings {
+            path: lock.home().at(FILE),
+            reason: error.to_string(),
+        })?;
+        lock.write(FILE, text.as_bytes())?;
+        Ok(settings)
+    }
+}
+
+const FILE: &str = "settings.toml";

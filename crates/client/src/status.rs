@@ -1,0 +1,258 @@
+//! What is held here and until when; and whether the services that are needed can be reached.
+
+use openrms_protocol::Service;
+use openrms_xrml::clc::ClientLicensorCertificate;
+use openrms_xrml::rac::{AccountCertificate, AccountIdentity};
+use openrms_xrml::{Interval, Time};
+
+use crate::account::{self, is_account_id};
+use crate::activation;
+use crate::client::Client;
+use crate::clock::Moment;
+use crate::discovery::DiscoveryError;
+use crate::error::{Class, Coded, Error};
+use crate::hierarchy::{BUNDLE_PATH, Hierarchy};
+use crate::license_store;
+use crate::lockbox::{Lockbox, Protection};
+use crate::service::ServiceError;
+use crate::trust;
+use crate::url::ServerUrl;
+
+/// Everything held. Looking at it changes nothing and needs no network.
+#[derive(Debug)]
+pub struct Status {
+    /// The server in use.
+    pub server: Option<ServerUrl>,
+    /// User name to sign in with.
+    pub user: Option<String>,
+    /// Names and fingerprints of the anchors; empty when no hierarchy was joined.
+    pub anchors: Vec<(String, String)>,
+    /// Fingerprint of the SPC issuer's key.
+    pub spc_issuer: Option<String>,
+    /// Why the hierarchy cannot be used.
+    pub hierarchy_error: Option<Error>,
+    /// The lockbox; `None` before activation.
+    pub lockbox: Option<LockboxStatus>,
+    /// Why the lockbox does not open.
+    pub lockbox_error: Option<Error>,
+    /// Whether the machine certificate is signed.
+    pub activated: bool,
+    /// The accounts.
+    pub accounts: Vec<AccountStatus>,
+    /// Use licenses in the store.
+    pub licenses: usize,
+    /// Templates in the store.
+    pub templates: usize,
+    /// The clock.
+    pub moment: Moment,
+}
+
+/// The lockbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockboxStatus {
+    /// What keeps it from others.
+    pub protection: Protection,
+    /// Fingerprint of the security processor's key.
+    pub fingerprint: String,
+    /// Cryptographic mode, 1 or 2.
+    pub mode: u8,
+    /// When it was made.
+    pub created: Time,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountStatus {
+    /// Its identifier here.
+    pub id: String,
+    /// Whether it is the one in use.
+    pub current: bool,
+    /// The person.
+    pub identity: AccountIdentity,
+    /// Name or identifier of the server that issued the RAC.
+    pub issuer: String,
+    /// Whether the RAC is temporary.
+    pub temporary: bool,
+    /// When the RAC may be used.
+    pub validity: Option<Interval>,
+    /// When the CLC may sign; `None` without a CLC.
+    pub licensor: Option<Interval>,
+}
+
+/// The services, asked one by one.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// The server.
+    pub server: ServerUrl,
+    /// Whether what is sent to it is private.
+    pub private: bool,
+    /// One entry for each service.
+    pub probes: Vec<Probe>,
+}
+
+/// One service, asked.
+#[derive(Debug)]
+pub struct Probe {
+    /// What it is for.
+    pub service: &'static str,
+    /// Its URL.
+    pub url: String,
+    /// Whether it answers.
+    pub outcome: ProbeOutcome,
+}
+
+/// What became of a probe.
+#[derive(Debug)]
+pub enum ProbeOutcome {
+    /// It answers.
+    Answers,
+    /// It answers, and wants to know who asks.
+    WantsSignIn,
+    /// It does not.
+    Fails(ServiceError),
+}
+
+impl CheckReport {
+    /// Whether everything answers.
+    pub fn is_ok(&self) -> bool {
+        self.probes
+            .iter()
+            .all(|probe| !matches!(probe.outcome, ProbeOutcome::Fails(_)))
+    }
+
+    /// Exit class: that of the first failure.
+    pub fn class(&self) -> Option<Class> {
+        self.probes.iter().find_map(|probe| match &probe.outcome {
+            ProbeOutcome::Fails(error) => Some(error.class()),
+            _ => None,
+        })
+    }
+}
+
+impl Client {
+    /// What is held and until when.
+    pub fn status(&self) -> Result<Status, Error> {
+        let settings = self.settings()?;
+        let (hierarchy, hierarchy_error) = match Hierarchy::load(self.home()) {
+            Ok(hierarchy) => (hierarchy, None),
+            Err(error) => (None, Some(error.into())),
+        };
+        let (lockbox, lockbox_error) = match Lockbox::open(self.home(), self.machine()) {
+            Ok(lockbox) => (lockbox, None),
+            Err(error) => (None, Some(error.into())),
+        };
+        let activated = match (&lockbox, &hierarchy) {
+            (Some(lockbox), Some(hierarchy)) => {
+                activation::MachineCertificate::load(self.home(), lockbox, hierarchy)?.is_some()
+            }
+            _ => false,
+        };
+        let mut accounts = Vec::new();
+        for id in self.home().list(account::FOLDER)? {
+            if is_account_id(&id) {
+                accounts.extend(self.account_status(&id, settings.account.as_deref())?);
+            }
+        }
+        let moment = self.look_at_clock()?;
+        Ok(Status {
+            server: self.server().ok(),
+            user: settings.user,
+            anchors: hierarchy
+                .as_ref()
+                .map(Hierarchy::fingerprints)
+                .unwrap_or_default(),
+            spc_issuer: hierarchy
+                .as_ref()
+                .map(|h| h.issuer().key().fingerprint_hex()),
+            hierarchy_error,
+            lockbox: lockbox.map(|lockbox| LockboxStatus {
+                protection: lockbox.protection(),
+                fingerprint: lockbox.fingerprint(),
+                mode: lockbox.mode().number(),
+                created: lockbox.created(),
+            }),
+            lockbox_error,
+            activated,
+            accounts,
+            licenses: license_store::list(self.home(), moment.judged())?.len(),
+            templates: self.templates()?.len(),
+            moment,
+        })
+    }
+
+    fn account_status(
+        &self,
+        id: &str,
+        current: Option<&str>,
+    ) -> Result<Option<AccountStatus>, Error> {
+        let read = |file: &str| -> Result<_, Error> {
+            let text = self
+                .home()
+                .read_text(&format!("{}/{id}/{file}", account::FOLDER))?;
+            let nodes = text.and_then(|text| trust::read("certificate", &text).ok());
+            Ok(nodes.and_then(|nodes| nodes.first().cloned()))
+        };
+        let Some(rac) = read("rac.xml")?.and_then(|node| AccountCertificate::new(node).ok()) else {
+            return Ok(None);
+        };
+        let clc = read("clc.xml")?.and_then(|node| ClientLicensorCertificate::new(node).ok());
+        let issuer = rac
+            .node()
+            .content()
+            .issuer
+            .as_ref()
+            .map(|issuer| &issuer.object);
+        let issuer = issuer.map(|object| object.name.clone().unwrap_or_else(|| object.id.clone()));
+        Ok(Some(AccountStatus {
+            id: id.to_owned(),
+            current: current == Some(id),
+            identity: rac.account().clone(),
+            issuer: issuer.unwrap_or_default(),
+            temporary: rac.is_temporary(),
+            validity: rac.validity(),
+            licensor: clc.and_then(|clc| clc.range()),
+        }))
+    }
+
+    /// Asks every service that the client needs, by the one port in use, and says which fails and
+    /// why. Nothing but the question for its description is sent.
+    pub fn check(&self) -> Result<CheckReport, Error> {
+        self.with_caller(|caller, server| {
+            let server = server.ok_or(DiscoveryError::NoServer)?;
+            let mut probes: Vec<Probe> = SERVICES
+                .iter()
+                .map(|(name, service)| {
+                    let url = service.url(server.as_str());
+                    let outcome = caller.probe(&format!("{url}?wsdl"));
+                    Probe {
+                        service: name,
+                        url,
+                        outcome,
+                    }
+                })
+                .collect();
+            let url = format!("{server}{BUNDLE_PATH}");
+            let outcome = caller.probe(&url);
+            probes.push(Probe {
+                service: "client bundle",
+                url,
+                outcome,
+            });
+            let private = server.origin().is_private();
+            Ok(CheckReport {
+                server: server.clone(),
+                private,
+                probes,
+            })
+        })
+    }
+}
+
+const SERVICES: &[(&str, Service)] = &[
+    ("certification", Service::Certification),
+    ("licensing", Service::License),
+    ("publishing", Service::Publish),
+    ("templates", Service::TemplateDistribution),
+    ("server information", Service::LicensingServer),
+    ("service locator", Service::LicensingServiceLocator),
+];

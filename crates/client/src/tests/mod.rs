@@ -1,0 +1,9 @@
+//! Tests that need no network: a hierarchy and a small server in this process, people with homes
+//! in temporary folders, a clock that is set by hand.
+
+mod authoring;
+mod joining;
+mod network;
+mod opening;
+mod stores;
+mod world;

@@ -1,0 +1,119 @@
+//! The state of a cluster, gathered for people and programs.
+
+use openrms_store::{Store as _, StoreError};
+use openrms_xrml::Node;
+use serde::Serialize;
+
+use crate::http::Core;
+use crate::template::{self, Summary};
+
+/// The state of a cluster.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    pub(super) name: String,
+    pub(super) version: &'static str,
+    pub(super) server_version: String,
+    pub(super) mode: u8,
+    pub(super) decommissioned: bool,
+    pub(super) configuration_version: u32,
+    pub(super) urls: Urls,
+    pub(super) slc: Slc,
+    /// The server, then who certified it, up to the root.
+    pub(super) hierarchy: Vec<String>,
+    pub(super) certified_users: u64,
+    pub(super) people: usize,
+    pub(super) groups: usize,
+    pub(super) templates: Vec<Summary>,
+    pub(super) caches: Caches,
+    pub(super) key_pool: usize,
+    pub(super) connections: usize,
+    pub(super) audit: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Urls {
+    pub(super) base: String,
+    pub(super) certification: String,
+    pub(super) licensing: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Slc {
+    pub(super) id: String,
+    pub(super) fingerprint: String,
+    pub(super) valid_until: Option<String>,
+    pub(super) valid_now: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Caches {
+    pub(super) certificates: Cache,
+    pub(super) licenses: Cache,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Cache {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+}
+
+impl Status {
+    /// Gathers it.
+    pub(super) async fn gather(core: &Core) -> Result<Self, StoreError> {
+        let state = &core.state;
+        let snapshot = state.snapshot();
+        let cluster = &snapshot.cluster;
+        let server = cluster.server();
+        let people = snapshot.people.builtin.people();
+        let cache = |(hits, misses)| Cache { hits, misses };
+        Ok(Self {
+            name: cluster.policies.name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            server_version: cluster.policies.server_version.clone(),
+            mode: cluster.mode.number(),
+            decommissioned: cluster.policies.decommissioned,
+            configuration_version: cluster.version.number(),
+            urls: Urls {
+                base: cluster.base_url().to_owned(),
+                certification: cluster.certification_url(),
+                licensing: cluster.licensing_url(),
+            },
+            slc: Slc {
+                id: server.identity().object().id.clone(),
+                fingerprint: server.slc.key().fingerprint_hex(),
+                valid_until: server.slc.range().map(|range| range.until.to_string()),
+                valid_now: cluster.may_issue(crate::clock::now()),
+            },
+            hierarchy: hierarchy(&server.chain),
+            certified_users: state.opened.store.certified_users().await?,
+            people: people.people().len(),
+            groups: people.groups().len(),
+            templates: template::list(cluster),
+            caches: Caches {
+                certificates: cache(state.caches.certificates.counts()),
+                licenses: cache(state.caches.licenses.counts()),
+            },
+            key_pool: state.keys.level(),
+            connections: state.connections.count(),
+            audit: state.audit.is_on(),
+        })
+    }
+}
+
+/// Names from the SLC up to the root.
+fn hierarchy(chain: &[std::sync::Arc<str>]) -> Vec<String> {
+    let nodes: Vec<_> = chain
+        .iter()
+        .filter_map(|text| Node::parse(text.clone()).ok())
+        .collect();
+    let name = |object: &openrms_xrml::Object| object.name.clone().unwrap_or(object.id.clone());
+    let principals = nodes
+        .iter()
+        .filter_map(|node| node.content().principal.as_ref());
+    let mut names: Vec<_> = principals
+        .map(|principal| name(&principal.object))
+        .collect();
+    let root = nodes.last().and_then(openrms_xrml::Identity::of_issuer);
+    names.extend(root.map(|root| name(root.object())));
+    names
+}

@@ -1,0 +1,163 @@
+//! The command line of `rmsd`: what it takes, and how it answers people and scripts.
+
+mod authority;
+mod failure;
+mod person;
+mod provision;
+mod secrets;
+mod serve;
+mod template;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+pub use failure::Failure;
+
+/// The rights-management server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rmsd",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// Print one JSON document on stdout, and nothing else there.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing but errors.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop: SIGTERM lets requests end, SIGHUP reads configuration and people
+    /// list anew.
+    Serve(serve::Serve),
+    /// Set up a cluster.
+    #[command(subcommand)]
+    Provision(provision::Provision),
+    /// The trust anchor of a hierarchy, and what it hands out.
+    #[command(subcommand)]
+    Authority(authority::Authority),
+    /// The people and groups of the built-in list.
+    #[command(subcommand)]
+    Person(person::Person),
+    /// Rights policy templates.
+    #[command(subcommand)]
+    Template(template::Template),
+    /// Write what a client package carries so that clients can join.
+    ClientBundle(authority::Bundle),
+    /// Print the address of the administration site, token included.
+    AdminUrl(serve::AdminUrl),
+}
+
+/// Which cluster a command is about.
+#[derive(Debug, Clone, Args)]
+struct Place {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", env = "RMSD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data directory; its rmsd.toml is the configuration, whatever --config names.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Place {
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(match (&self.data, &self.config) {
+            // A configuration named in the environment gives way to a folder named by hand.
+            (Some(data), _) => Config::for_data_dir(data)?,
+            (None, Some(file)) => Config::load(file)?,
+            (None, None) => Config::load(DEFAULT_CONFIG.as_ref())?,
+        })
+    }
+}
+
+/// How a command answers.
+struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    /// Tells a person what goes on.
+    fn say(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// The answer: a document for scripts, or text for people.
+    fn answer(&self, document: &impl Serialize, text: impl std::fmt::Display) {
+        let mut out = std::io::stdout();
+        let _ = if self.json {
+            let document = serde_json::to_value(document).unwrap_or(Value::Null);
+            writeln!(out, "{document}")
+        } else {
+            writeln!(out, "{text}")
+        };
+    }
+}
+
+/// The command line as a value, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help is no mistake.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let output = Output {
+        json: cli.json,
+        quiet: cli.quiet,
+    };
+    let done = match &cli.command {
+        Command::Serve(command) => serve::run(command, &output),
+        Command::Provision(command) => provision::run(command, &output),
+        Command::Authority(command) => authority::run(command, &output),
+        Command::Person(command) => person::run(command, &output),
+        Command::Template(command) => template::run(command, &output),
+        Command::ClientBundle(command) => authority::bundle(command, &output),
+        Command::AdminUrl(command) => serve::admin_url(command, &output),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if output.json {
+                let error = json!({
+                    "code": failure.code,
+                    "message": failure.message,
+                    "hint": failure.hint,
+                });
+                let _ = writeln!(std::io::stdout(), "{}", json!({ "error": error }));
+            }
+            let _ = writeln!(std::io::stderr(), "rmsd: {}", failure.message);
+            if let Some(hint) = &failure.hint {
+                let _ = writeln!(std::io::stderr(), "{hint}");
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+const DEFAULT_CONFIG: &str = "/etc/openrms/rmsd.toml";
+const USAGE: u8 = 2;

@@ -1,0 +1,182 @@
+//! `rmsd authority` and `rmsd client-bundle`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use openrms_store::Store as _;
+use serde_json::json;
+
+use super::provision::{ModeArgument, master_key};
+use super::{Failure, Output, Place};
+use crate::authority::{ClientTrust, TrustError};
+use crate::bundle::bundle_of;
+use crate::files;
+use crate::open::{Opened, blocking};
+use crate::provision::create_authority;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Authority {
+    /// Make a trust anchor alone; a root cluster may be set up beside it later.
+    Create(Create),
+    /// What a client package carries to self-activate.
+    #[command(subcommand)]
+    SpcIssuer(SpcIssuer),
+    /// What every participant must trust.
+    #[command(subcommand)]
+    Anchors(AnchorsCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Data directory; it is made.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/openrms")]
+    data: PathBuf,
+    /// What the authority's certificates are named after.
+    #[arg(long, default_value = "OpenRMS")]
+    name: String,
+    /// Cryptographic mode.
+    #[arg(long, value_enum, default_value_t = ModeArgument::Two)]
+    mode: ModeArgument,
+    /// Derive the master key from the password in this file, in place of a key file.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SpcIssuer {
+    /// Write the issuer's key and chain. The key is no secret between clients of the hierarchy.
+    Export(ExportIssuer),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportIssuer {
+    /// Where the private key goes, PKCS#8 PEM, readable by its owner only.
+    #[arg(long, value_name = "FILE.pem")]
+    key: PathBuf,
+    /// Where the chain goes, XrML nodes one after another, the issuer's own first.
+    #[arg(long, value_name = "FILE.xml")]
+    chain: PathBuf,
+    /// Replace files that are there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AnchorsCommand {
+    /// Print the public anchors, or write them to a file.
+    Export(ExportAnchors),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportAnchors {
+    /// Where they go; standard output by default.
+    file: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Bundle {
+    /// Where it goes; standard output by default.
+    file: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
+    match command {
+        Authority::Create(create) => {
+            let source = master_key(create.password_file.as_ref());
+            let made = create_authority(&create.data, &create.name, create.mode.into(), &source)?;
+            let data = create.data.display();
+            let text = if made {
+                format!("The authority {} is made in {data}.", create.name)
+            } else {
+                format!("{data} has an authority already; nothing was done.")
+            };
+            output.answer(&json!({ "data": create.data, "already": !made }), text);
+        }
+        Authority::SpcIssuer(SpcIssuer::Export(export)) => {
+            let trust = trust(&export.place)?;
+            write(
+                &export.key,
+                trust.spc_issuer_key_pem.as_bytes(),
+                export.force,
+            )?;
+            write(
+                &export.chain,
+                trust.spc_issuer_chain.as_bytes(),
+                export.force,
+            )?;
+            let files = json!({ "key": export.key, "chain": export.chain });
+            let (key, chain) = (export.key.display(), export.chain.display());
+            output.answer(
+                &files,
+                format_args!("The SPC issuer is in {key} and {chain}."),
+            );
+        }
+        Authority::Anchors(AnchorsCommand::Export(export)) => {
+            let trust = trust(&export.place)?;
+            let document = json!({ "anchors_xml": trust.anchors_xml, "file": export.file });
+            match &export.file {
+                Some(file) => {
+                    write(file, trust.anchors_xml.as_bytes(), export.force)?;
+                    output.answer(&document, format_args!("{}", file.display()));
+                }
+                None => output.answer(&document, trust.anchors_xml.trim_end()),
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn bundle(command: &Bundle, output: &Output) -> Result<(), Failure> {
+    let bundle = bundle_of(&command.place.load()?)?;
+    let text = serde_json::to_string_pretty(&bundle).map_err(Failure::failed)?;
+    match &command.file {
+        Some(file) => {
+            write(file, text.as_bytes(), command.force)?;
+            output.answer(&json!({ "file": file }), format_args!("{}", file.display()));
+        }
+        None => output.answer(&bundle, text),
+    }
+    Ok(())
+}
+
+fn trust(place: &Place) -> Result<ClientTrust, Failure> {
+    let config = place.load()?;
+    blocking(async || {
+        let opened = Opened::open(&config).await?;
+        let stored = opened.store.snapshot().await.map_err(TrustError::from)?;
+        let roles = opened
+            .store
+            .authority_roles()
+            .await
+            .map_err(TrustError::from)?;
+        Ok(ClientTrust::load(&roles, &stored, &opened.vault)?)
+    })
+}
+
+fn write(path: &Path, contents: &[u8], force: bool) -> Result<(), Failure> {
+    let written = if force {
+        files::replace_private(path, contents)
+    } else {
+        files::create_private(path, contents)
+    };
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let message = format!("{} is there already", path.display());
+            Failure::new(1, "exists", message).with_hint("Replace it with --force.")
+        }
+        _ => Failure::failed(format!("{}: {error}", path.display())),
+    })
+}

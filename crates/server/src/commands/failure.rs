@@ -1,0 +1,176 @@
+//! What a command failed with, and the exit code that scripts get for it.
+
+use openrms_directory::PeopleError;
+
+use crate::authority::TrustError;
+use crate::bundle::BundleError;
+use crate::config::ConfigError;
+use crate::http::ListenError;
+use crate::master_key::MasterKeyError;
+use crate::open::OpenError;
+use crate::people::PeopleFileError;
+use crate::provision::{EnrollError, ProvisionError};
+use crate::running::StartError;
+use crate::template::TemplateError;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Exit code.
+    pub exit: u8,
+    /// Stable name.
+    pub code: &'static str,
+    /// What went wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "errors and texts are both handed over"
+    )]
+    pub(super) fn new(exit: u8, code: &'static str, message: impl ToString) -> Self {
+        Self {
+            exit,
+            code,
+            message: message.to_string(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn failed(message: impl ToString) -> Self {
+        Self::new(FAILED, "failed", message)
+    }
+
+    pub(super) fn usage(message: impl ToString) -> Self {
+        Self::new(USAGE, "usage", message)
+    }
+
+    pub(super) fn with_hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::File { .. } => Self::new(FAILED, "no-configuration", error).with_hint(
+                "Name the configuration with --config FILE or the data with --data DIR.",
+            ),
+            _ => Self::new(MALFORMED, "bad-configuration", error),
+        }
+    }
+}
+
+impl From<MasterKeyError> for Failure {
+    fn from(error: MasterKeyError) -> Self {
+        Self::new(FAILED, "master-key", error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotProvisioned(_) => Self::new(FAILED, "not-provisioned", error),
+            OpenError::MasterKey(error) => error.into(),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<TrustError> for Failure {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Authority(_) => Self::new(FAILED, "no-authority", error)
+                .with_hint("Make one with `rmsd provision root` or `rmsd authority create`."),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        match error {
+            BundleError::Config(error) => error.into(),
+            BundleError::Open(error) => error.into(),
+            BundleError::Trust(error) => error.into(),
+            BundleError::NotProvisioned => Self::new(FAILED, "not-provisioned", error),
+        }
+    }
+}
+
+impl From<PeopleFileError> for Failure {
+    fn from(error: PeopleFileError) -> Self {
+        match &error {
+            PeopleFileError::File { .. } => Self::failed(error),
+            PeopleFileError::List {
+                error: PeopleError::Syntax { .. },
+                ..
+            } => Self::new(MALFORMED, "bad-people-list", error),
+            PeopleFileError::List { .. } => Self::new(FAILED, "people", error),
+        }
+    }
+}
+
+impl From<ProvisionError> for Failure {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::Url { .. } => Self::new(USAGE, "bad-url", error),
+            ProvisionError::AlreadyProvisioned { .. } => {
+                Self::new(FAILED, "already-provisioned", error)
+                    .with_hint("Name another data directory with --data DIR.")
+            }
+            ProvisionError::AuthorityMode(_) => Self::new(FAILED, "authority-mode", error),
+            ProvisionError::MasterKey(error) => error.into(),
+            ProvisionError::Open(error) => error.into(),
+            ProvisionError::PeopleFile(error) => error.into(),
+            ProvisionError::Trust(error) => error.into(),
+            ProvisionError::Enroll(EnrollError::Unreachable { .. }) => {
+                Self::new(UNREACHABLE, "authority-unreachable", error)
+            }
+            ProvisionError::Enroll(EnrollError::Untrusted(_)) => {
+                Self::new(NOT_TRUSTED, "authority-not-trusted", error)
+            }
+            ProvisionError::Enroll(EnrollError::Refused(_)) => {
+                Self::new(DENIED, "enrollment-refused", error)
+            }
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Open(error) => error.into(),
+            StartError::Listen(ListenError::Nowhere) => Self::new(USAGE, "no-address", error),
+            StartError::Listen(_) => Self::new(FAILED, "address", error),
+            StartError::Tls(_) => Self::new(FAILED, "tls", error),
+            StartError::OtherUrl { .. } => Self::new(FAILED, "other-url", error)
+                .with_hint("A cluster's URL is in every license it issued and cannot be changed."),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<TemplateError> for Failure {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Syntax(_) | TemplateError::Field { .. } => {
+                Self::new(MALFORMED, "bad-template", error)
+            }
+            TemplateError::Unknown(_) => Self::new(FAILED, "no-such-template", error),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const DENIED: u8 = 3;
+const NOT_TRUSTED: u8 = 4;
+const UNREACHABLE: u8 = 5;
+const MALFORMED: u8 = 6;

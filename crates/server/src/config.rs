@@ -1,0 +1,283 @@
+//! The configuration file of one server (TOML). What a whole cluster shares is in its database
+//! instead; here stands what may differ from machine to machine.
+//!
+//! ```toml
+//! data = "/var/lib/openrms"
+//! listen = ["127.0.0.1:8080"]
+//! threads = 4
+//! audit = "/var/log/openrms/audit.jsonl"
+//!
+//! [tls]
+//! listen = ["0.0.0.0:443"]
+//! certificate = "/etc/openrms/tls.pem"
+//! key = "/etc/openrms/tls.key"
+//!
+//! [credential]
+//! password_file = "/etc/openrms/master.password"
+//!
+//! [limits]
+//! connections = 4096
+//! ```
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::data_dir::DataDir;
+use crate::master_key::MasterKeySource;
+
+/// The configuration of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the server keeps what it keeps.
+    pub data: DataDir,
+    /// Addresses for plain HTTP; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// HTTPS, when switched on.
+    pub tls: Option<Tls>,
+    /// The base URL that the cluster must have been provisioned with; starting with another one
+    /// is refused. Not checked when absent.
+    pub url: Option<String>,
+    /// The people list.
+    pub people: PathBuf,
+    /// Threads that serve; one for each core when absent.
+    pub threads: Option<NonZeroUsize>,
+    /// The audit file; no audit when absent.
+    pub audit: Option<PathBuf>,
+    /// Where the master key comes from.
+    pub master_key: MasterKeySource,
+    /// Who may enroll servers at this cluster's trust anchor.
+    pub enrollment: Enrollment,
+    /// Bounds.
+    pub limits: ServerLimits,
+}
+
+/// HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Addresses for HTTPS.
+    pub listen: Vec<SocketAddr>,
+    /// PEM file with the certificate and what is above it.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+}
+
+/// Who may enroll servers at the trust anchor (MS-RMPR 3.6 asks nothing of the caller).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enrollment {
+    /// Nobody.
+    Off,
+    /// Programs on this machine.
+    #[default]
+    Loopback,
+    /// Whoever reaches the server.
+    Any,
+}
+
+/// Bounds on what the server does at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerLimits {
+    /// Connections open at a time, all threads together.
+    pub connections: usize,
+    /// Requests under way at a time, all threads together.
+    pub requests: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Seconds for a request's headers to arrive, and for the next request to begin.
+    pub header_seconds: u64,
+    /// Seconds for a request's body to arrive.
+    pub body_seconds: u64,
+    /// Seconds that requests under way are given when the server stops.
+    pub drain_seconds: u64,
+    /// Bytes of each of the two caches.
+    pub cache_bytes: u64,
+    /// Key pairs made ahead of time.
+    pub spare_keys: usize,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("{path}: {message}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A credential of the service manager is asked for and there is none.
+    #[error("[credential] systemd names {0:?}, but $CREDENTIALS_DIRECTORY is not set")]
+    NoCredentials(String),
+    /// More than one source of the master key.
+    #[error("[credential] takes password_file or systemd, not both")]
+    TwoCredentials,
+}
+
+impl Config {
+    /// Reads a configuration file. Relative paths in it start at the file's folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            error,
+        })?;
+        let file: File = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        file.resolve(base)
+    }
+
+    /// The configuration of a data directory: its `rmsd.toml` when there is one, else loopback
+    /// only, with audit beside the database.
+    pub fn for_data_dir(dir: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let data = DataDir::new(dir);
+        match Self::load(&data.config()) {
+            Err(ConfigError::File { error, .. })
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(Self::plain(data))
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn plain(data: DataDir) -> Self {
+        Self {
+            people: data.people(),
+            audit: Some(data.audit()),
+            data,
+            listen: vec![DEFAULT_LISTEN],
+            tls: None,
+            url: None,
+            threads: None,
+            master_key: MasterKeySource::KeyFile,
+            enrollment: Enrollment::default(),
+            limits: ServerLimits::default(),
+        }
+    }
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            requests: 1024,
+            body_bytes: openrms_protocol::Limits::server().body_bytes,
+            header_seconds: 60,
+            body_seconds: 60,
+            drain_seconds: 30,
+            cache_bytes: 64 << 20,
+            spare_keys: 8,
+        }
+    }
+}
+
+impl ServerLimits {
+    pub(crate) fn header_time(&self) -> Duration {
+        Duration::from_secs(self.header_seconds.max(1))
+    }
+
+    pub(crate) fn body_time(&self) -> Duration {
+        Duration::from_secs(self.body_seconds.max(1))
+    }
+
+    pub(crate) fn drain_time(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    listen: Option<Vec<SocketAddr>>,
+    tls: Option<Tls>,
+    url: Option<String>,
+    people: Option<PathBuf>,
+    threads: Option<NonZeroUsize>,
+    audit: Option<PathBuf>,
+    #[serde(default)]
+    credential: Credential,
+    #[serde(default)]
+    enrollment: Enrollment,
+    #[serde(default)]
+    limits: ServerLimits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Credential {
+    /// A file that holds the password.
+    password_file: Option<PathBuf>,
+    /// The name of a credential that the service manager hands over.
+    systemd: Option<String>,
+}
+
+impl File {
+    fn resolve(self, base: &Path) -> Result<Config, ConfigError> {
+        let data = DataDir::new(match self.data {
+            Some(data) => base.join(data),
+            None => base.to_owned(),
+        });
+        let tls = self.tls.map(|tls| Tls {
+            certificate: base.join(tls.certificate),
+            key: base.join(tls.key),
+            ..tls
+        });
+        let default_listen = || {
+            if tls.is_some() {
+                Vec::new()
+            } else {
+                vec![DEFAULT_LISTEN]
+            }
+        };
+        Ok(Config {
+            people: self
+                .people
+                .map_or_else(|| data.people(), |people| base.join(people)),
+            listen: self.listen.unwrap_or_else(default_listen),
+            master_key: self.credential.resolve(base)?,
+            audit: self.audit.map(|audit| base.join(audit)),
+            data,
+            tls,
+            url: self.url,
+            threads: self.threads,
+            enrollment: self.enrollment,
+            limits: self.limits,
+        })
+    }
+}
+
+impl Credential {
+    fn resolve(self, base: &Path) -> Result<MasterKeySource, ConfigError> {
+        match (self.password_file, self.systemd) {
+            (Some(_), Some(_)) => Err(ConfigError::TwoCredentials),
+            (Some(file), None) => Ok(MasterKeySource::PasswordFile(base.join(file))),
+            (None, Some(name)) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+                Some(folder) => Ok(MasterKeySource::PasswordFile(Path::new(&folder).join(name))),
+                None => Err(ConfigError::NoCredentials(name)),
+            },
+            (None, None) => Ok(MasterKeySource::KeyFile),
+        }
+    }
+}
+
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);

@@ -1,0 +1,107 @@
+//! Files that appear complete or not at all, and that only their owner can read.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Makes a new file, readable by its owner only. A file that is there already is left alone:
+/// [`io::ErrorKind::AlreadyExists`].
+pub(crate) fn create_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let draft = draft(path, contents)?;
+    draft
+        .persist_noclobber(path)
+        .map_err(|refused| refused.error)?;
+    sync_folder(path)
+}
+
+/// Makes or replaces a file, readable by its owner only.
+pub(crate) fn replace_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let draft = draft(path, contents)?;
+    draft.persist(path).map_err(|refused| refused.error)?;
+    sync_folder(path)
+}
+
+/// Makes a folder that only its owner can enter, with the folders above it. One that is there
+/// already must not be open to others.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        std::fs::create_dir_all(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let about = std::fs::metadata(path)?;
+            if !about.is_dir() {
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a folder"));
+            }
+            if about.permissions().mode() & 0o077 != 0 {
+                let why = "the folder is open to other users: chmod 700 it, or name another";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            }
+            Ok(())
+        }
+        made => made,
+    }
+}
+
+/// Reads a text file that holds a secret; at most `limit` bytes.
+pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "the file is too long",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Keeps others from changing what is in a folder, until the answer is dropped. Waits for whoever
+/// is changing it now.
+pub(crate) fn lock_folder(path: &Path) -> io::Result<File> {
+    let folder = File::open(path)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// Removes drafts that a killed process left; to be called with the folder locked.
+pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(DRAFT.as_bytes())
+        {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn draft(path: &Path, contents: &[u8]) -> io::Result<NamedTempFile> {
+    // Temporary files are made with mode 0600.
+    let mut draft = NamedTempFile::with_prefix_in(DRAFT, folder(path))?;
+    draft.write_all(contents)?;
+    draft.as_file().sync_all()?;
+    Ok(draft)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+/// The folder a file is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// How the names of drafts begin; those of the database as well.
+const DRAFT: &str = ".openrms-new-";

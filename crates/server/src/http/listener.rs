@@ -1,0 +1,108 @@
+//! Listening sockets: one for each thread and address, so that the kernel spreads connections.
+
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::Config;
+
+/// One thread's listeners, each with whether it speaks TLS.
+pub(crate) type ThreadListeners = Vec<(TcpListener, bool)>;
+
+/// All listeners.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) threads: Vec<ThreadListeners>,
+    /// Where the first one listens.
+    pub(crate) first: SocketAddr,
+    pub(crate) first_tls: bool,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address is taken, or may not be used.
+    #[error("{0} cannot be listened on: {1}")]
+    Address(SocketAddr, std::io::Error),
+    /// The listener that was handed in cannot be used.
+    #[error("the listener cannot be used: {0}")]
+    Given(std::io::Error),
+    /// There is nothing to listen on.
+    #[error("the configuration names no address to listen on")]
+    Nowhere,
+}
+
+impl Listeners {
+    /// Listens as the configuration says.
+    pub(crate) fn bind(config: &Config, threads: usize) -> Result<Self, ListenError> {
+        let plain = config.listen.iter().map(|address| (*address, false));
+        let tls = config
+            .tls
+            .iter()
+            .flat_map(|tls| tls.listen.iter().map(|a| (*a, true)));
+        let mut all: Vec<ThreadListeners> = (0..threads).map(|_| Vec::new()).collect();
+        let mut first = None;
+        for (address, is_tls) in plain.chain(tls) {
+            let failed = |error| ListenError::Address(address, error);
+            // A free port is chosen once and then shared.
+            let mut address = address;
+            for listeners in &mut all {
+                let listener = reusable(address).map_err(failed)?;
+                address = listener.local_addr().map_err(failed)?;
+                listeners.push((listener, is_tls));
+            }
+            first = first.or(Some((address, is_tls)));
+        }
+        let (first, first_tls) = first.ok_or(ListenError::Nowhere)?;
+        Ok(Self {
+            threads: all,
+            first,
+            first_tls,
+        })
+    }
+
+    /// Shares a listener that was bound before. It speaks plain HTTP.
+    pub(crate) fn share(listener: &TcpListener, threads: usize) -> Result<Self, ListenError> {
+        listener.set_nonblocking(true).map_err(ListenError::Given)?;
+        let copy = |_| {
+            Ok(vec![(
+                listener.try_clone().map_err(ListenError::Given)?,
+                false,
+            )])
+        };
+        Ok(Self {
+            threads: (0..threads).map(copy).collect::<Result<_, _>>()?,
+            first: listener.local_addr().map_err(ListenError::Given)?,
+            first_tls: false,
+        })
+    }
+
+    /// A URL by which this machine reaches the first listener.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.first_tls { "https" } else { "http" };
+        let mut address = self.first;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("{scheme}://{address}")
+    }
+}
+
+fn reusable(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+const BACKLOG: i32 = 1024;

@@ -1,0 +1,365 @@
+//! The services of MS-RMPR over HTTP: POST for SOAP, GET for the WSDL or a word of explanation.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Instant;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Extract};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
+use openrms_engine::Caller;
+use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, wsdl};
+
+use super::routes::Core;
+use super::{Peer, compress};
+use crate::clock;
+use crate::sign_in::{NotSignedIn, sign_in};
+use crate::soap::{self, Incoming, Outgoing, Trace};
+
+/// Answers whatever is not one of the server's own pages.
+pub(super) async fn service(
+    Extract(core): Extract<Core>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let Some(service) = Service::from_path(request.uri().path()) else {
+        return (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response();
+    };
+    match *request.method() {
+        Method::POST => {
+            // Its own task: a caller that hangs up does not keep the work from being finished and
+            // written down.
+            let permit = core.under_way.clone().acquire_owned().await;
+            let work = async move {
+                let answer = post(core, peer, service, request).await;
+                drop(permit);
+                answer
+            };
+            tokio::spawn(work).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a request ended in a panic");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            })
+        }
+        Method::GET | Method::HEAD => describe(&core, peer, service, &request),
+        _ => {
+            let allow = [(header::ALLOW, "GET, HEAD, POST")];
+            (
+                StatusCode::METHOD_NOT_ALLOWED,
+                allow,
+                "Services take POST.\n",
+            )
+                .into_response()
+        }
+    }
+}
+
+async fn post(core: Core, peer: Peer, service: Service, request: Request) -> Response {
+    let start = Instant::now();
+    let time = clock::timestamp();
+    let state = core.state.clone();
+    let id = state.next_request();
+    let (parts, body) = request.into_parts();
+    let mut user = None;
+    let answer = match state.requests.begin() {
+        None => {
+            core.counters()
+                .turned_away
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Err(Refused::Full)
+        }
+        Some(_under_way) => answer(&core, peer, service, &parts.headers, body, &mut user).await,
+    };
+    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let mut answer = answer;
+    let endpoint = parts.uri.path();
+    let mut refused_trace = None;
+    let trace = match &answer {
+        Ok(outgoing) => &outgoing.trace,
+        Err(refused) => &*refused_trace.insert(refused.trace()),
+    };
+    core.counters()
+        .count(trace.operation, trace.failed(), micros);
+    for item in &trace.items {
+        if let Some((code, reason)) = &item.refusal {
+            let operation = trace.operation.map(openrms_protocol::OperationName::as_str);
+            tracing::info!(request = id, peer = %peer.address, endpoint, operation, code, reason);
+        }
+    }
+    if state.audit.is_on() {
+        let events = trace.events(
+            (&time, &id),
+            (peer.address, user.as_deref()),
+            endpoint,
+            micros,
+        );
+        if let Err(error) = state.audit.write(&events) {
+            // What cannot be written down is not handed out.
+            tracing::error!(%error, request = id, "the audit file cannot be written");
+            let soap = wanted_soap(&parts.headers);
+            answer = Ok(soap::refuse(soap, FaultCode::UnspecifiedError, "no audit"));
+        }
+    }
+    let mut response = match answer {
+        Ok(outgoing) => encode(&parts.headers, outgoing),
+        Err(refused) => refused.response(&parts.headers),
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// Why a request was not looked into.
+enum Refused {
+    /// Too many requests are under way.
+    Full,
+    /// The body did not come, or not in time.
+    NoBody(StatusCode, &'static str),
+    /// Nobody may ask this unnamed.
+    NotSignedIn(NotSignedIn),
+}
+
+async fn answer(
+    core: &Core,
+    peer: Peer,
+    service: Service,
+    headers: &HeaderMap,
+    body: Body,
+    user: &mut Option<String>,
+) -> Result<Outgoing, Refused> {
+    let state = &core.state;
+    let soap = wanted_soap(headers);
+    // One version of everything from here to the end.
+    let snapshot = state.snapshot();
+    let limit = state.config.limits.body_bytes;
+    let read = read_body(headers, body, limit);
+    let body = match tokio::time::timeout(state.config.limits.body_time(), read).await {
+        Err(_) => {
+            return Err(Refused::NoBody(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took too long",
+            ));
+        }
+        Ok(Err(BodyError::Broken)) => {
+            return Err(Refused::NoBody(
+                StatusCode::BAD_REQUEST,
+                "the body broke off",
+            ));
+        }
+        Ok(Err(BodyError::TooLarge)) => {
+            let reason = format!("the body has more than {limit} bytes");
+            return Ok(soap::refuse(soap, FaultCode::UnspecifiedError, reason));
+        }
+        Ok(Ok(body)) => body,
+    };
+    let caller = if wants_sign_in(service) {
+        let caller = sign_in(state, &snapshot, peer, headers)
+            .await
+            .map_err(|refused| {
+                core.counters()
+                    .failed_sign_ins
+                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Refused::NotSignedIn(refused)
+            })?;
+        *user = caller
+            .account
+            .as_ref()
+            .map(|account| account.name.to_string());
+        caller
+    } else {
+        Caller::default()
+    };
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let incoming = Incoming {
+        service,
+        peer,
+        head: HttpHead {
+            content_type: text(header::CONTENT_TYPE.as_str()),
+            soap_action: text("soapaction"),
+        },
+        body: &body,
+        caller: &caller,
+    };
+    Ok(soap::answer(state, &snapshot, incoming).await)
+}
+
+/// Certification and service location are about the caller; all else is about what the request
+/// carries (MS-RMPR 3.1.4.2).
+fn wants_sign_in(service: Service) -> bool {
+    matches!(
+        service,
+        Service::Certification
+            | Service::CertificationServiceLocator
+            | Service::LicensingServiceLocator
+    )
+}
+
+enum BodyError {
+    TooLarge,
+    Broken,
+}
+
+/// Reads the body. Of one that is too long a little more is read and thrown away: a caller that
+/// is still sending would not hear the answer.
+async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
+    let mut length: usize = 0;
+    let mut read = Vec::with_capacity(declared.unwrap_or(0).min(limit).min(FIRST_BYTES));
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(chunk) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
+        length = length.saturating_add(chunk.len());
+        if length.max(declared.unwrap_or(0)) <= limit {
+            read.extend_from_slice(&chunk);
+        } else if length > limit.saturating_add(PATIENCE_BYTES) {
+            break;
+        } else {
+            read = Vec::new();
+        }
+    }
+    if length > limit {
+        Err(BodyError::TooLarge)
+    } else {
+        Ok(read.into())
+    }
+}
+
+fn encode(headers: &HeaderMap, outgoing: Outgoing) -> Response {
+    let status = if outgoing.is_fault {
+        StatusCode::INTERNAL_SERVER_ERROR
+    } else {
+        StatusCode::OK
+    };
+    let kind = outgoing.soap.content_type();
+    let compressed = compress::gzip(headers, outgoing.body.as_bytes());
+    let is_compressed = compressed.is_some();
+    let body = compressed.map_or_else(|| Bytes::from(outgoing.body), Bytes::from);
+    let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+    let answer = response.headers_mut();
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if is_compressed {
+        answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+impl Refused {
+    fn trace(&self) -> Trace {
+        let (code, reason) = match self {
+            Self::Full => ("full", "too many requests are under way".to_owned()),
+            Self::NoBody(_, reason) => ("no-body", (*reason).to_owned()),
+            Self::NotSignedIn(why) => ("not-signed-in", format!("{why:?}")),
+        };
+        Trace::refused(None, code, reason)
+    }
+
+    fn response(self, headers: &HeaderMap) -> Response {
+        match self {
+            Self::Full => {
+                let soap = wanted_soap(headers);
+                let outgoing = soap::refuse(soap, FaultCode::UnspecifiedError, "full");
+                let mut response = encode(&HeaderMap::new(), outgoing);
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+            Self::NoBody(status, reason) => (status, format!("{reason}\n")).into_response(),
+            Self::NotSignedIn(why) => {
+                let status = match why {
+                    NotSignedIn::Insecure => StatusCode::FORBIDDEN,
+                    NotSignedIn::Missing | NotSignedIn::Refused => StatusCode::UNAUTHORIZED,
+                    NotSignedIn::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                    NotSignedIn::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                let mut response = (status, format!("{why}\n")).into_response();
+                if status == StatusCode::UNAUTHORIZED {
+                    let scheme = HeaderValue::from_static(CHALLENGE);
+                    response
+                        .headers_mut()
+                        .insert(header::WWW_AUTHENTICATE, scheme);
+                }
+                response
+            }
+        }
+    }
+}
+
+/// The version of SOAP a caller speaks, for answers to what was not read.
+fn wanted_soap(headers: &HeaderMap) -> SoapVersion {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    if kind
+        .to_ascii_lowercase()
+        .starts_with(b"application/soap+xml")
+    {
+        SoapVersion::V12
+    } else {
+        SoapVersion::V11
+    }
+}
+
+/// The WSDL, or a word of explanation for people.
+fn describe(core: &Core, peer: Peer, service: Service, request: &Request) -> Response {
+    if request
+        .uri()
+        .query()
+        .is_some_and(|query| query.eq_ignore_ascii_case("wsdl"))
+    {
+        let base = request_base(request, peer)
+            .unwrap_or_else(|| core.state.snapshot().cluster.base_url().to_owned());
+        let text = wsdl(service, &base);
+        let kind = "text/xml; charset=utf-8";
+        let outgoing = text.into_bytes();
+        let mut response = match compress::gzip(request.headers(), &outgoing) {
+            Some(zipped) => ([(header::CONTENT_ENCODING, "gzip")], zipped).into_response(),
+            None => outgoing.into_response(),
+        };
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        return response;
+    }
+    let operations: Vec<_> = service
+        .contract()
+        .operations()
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    let text = format!(
+        "{} is a service of a rights-management server. Programs POST to it: \
+         {}.\nIts description is at {}?wsdl\n",
+        service.path(),
+        operations.join(", "),
+        service.path(),
+    );
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+/// Scheme and authority by which the caller reached this server.
+fn request_base(request: &Request, peer: Peer) -> Option<String> {
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    let scheme = if peer.tls { "https" } else { "http" };
+    (!host.is_empty() && host.len() <= 255 && host.chars().all(fits))
+        .then(|| format!("{scheme}://{host}"))
+}
+
+const CHALLENGE: &str = "Basic realm=\"OpenRMS\", charset=\"UTF-8\"";
+const PATIENCE_BYTES: usize = 8 << 20;
+/// Memory taken on the word of the caller.
+const FIRST_BYTES: usize = 64 << 10;

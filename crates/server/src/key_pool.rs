@@ -1,0 +1,98 @@
+//! Key pairs made ahead of time by a thread of low priority: making one takes as long as hundreds
+//! of licenses (MS-RMPR 3.1.1.3.4 wants one for each new account, 3.5.4.2 one for each CLC).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use openrms_crypto::rsa::KeyError;
+use openrms_crypto::{Mode, SoftwareKey};
+use openrms_engine::keys::KeySource;
+
+/// Key pairs in stock.
+pub(crate) struct KeyPool {
+    mode: Mode,
+    wanted: usize,
+    stock: Mutex<Stock>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Stock {
+    keys: VecDeque<SoftwareKey>,
+    stopped: bool,
+}
+
+impl KeyPool {
+    /// A pool and the thread that fills it.
+    pub(crate) fn start(mode: Mode, wanted: usize) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let pool = Arc::new(Self {
+            mode,
+            wanted,
+            stock: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let filled = Arc::clone(&pool);
+        let thread = std::thread::Builder::new()
+            .name("rmsd-keys".into())
+            .spawn(move || filled.fill())?;
+        Ok((pool, thread))
+    }
+
+    /// How many are in stock.
+    pub(crate) fn level(&self) -> usize {
+        self.lock().keys.len()
+    }
+
+    /// Lets the thread end.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    fn fill(&self) {
+        // Serving comes first; where the system will not have it, keys are made all the same.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        loop {
+            let full = |stock: &mut Stock| !stock.stopped && stock.keys.len() >= self.wanted;
+            let stock = self
+                .changed
+                .wait_while(self.lock(), full)
+                .unwrap_or_else(PoisonError::into_inner);
+            if stock.stopped {
+                return;
+            }
+            drop(stock);
+            match SoftwareKey::generate(self.mode) {
+                Ok(key) => self.lock().keys.push_back(key),
+                Err(error) => {
+                    tracing::error!(%error, "making keys ahead of time was given up");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeySource for KeyPool {
+    fn take(&self, mode: Mode) -> Result<SoftwareKey, KeyError> {
+        let ready = if mode == self.mode {
+            self.lock().keys.pop_front()
+        } else {
+            None
+        };
+        match ready {
+            Some(key) => {
+                self.changed.notify_one();
+                Ok(key)
+            }
+            None => SoftwareKey::generate(mode),
+        }
+    }
+}
+
+const NICE: i32 = 19;

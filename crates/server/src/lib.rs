@@ -1,0 +1,42 @@
+//! The rights-management server: the edge between HTTP and the decisions of
+//! `openrms-engine` (MS-RMPR 3.1.4), and what surrounds it on a machine: provisioning,
+//! configuration, audit, administration.
+//!
+//! ```text
+//! socket -> http -> soap -> engine -> soap -> http -> socket
+//!                    |  snapshot of the configuration, held from start to end
+//!                    +- audit line, written before the answer leaves
+//! ```
+//!
+//! Embedding it (tests, trials, benchmarks) takes three steps: [`provision::provision_root`],
+//! [`Server::start`], [`Running::stop`].
+
+pub mod authority;
+pub mod bundle;
+pub mod commands;
+
+pub mod config;
+pub mod data_dir;
+pub mod master_key;
+pub mod people;
+pub mod provision;
+pub mod template;
+
+mod admin;
+mod audit;
+mod clock;
+mod files;
+mod http;
+mod key_pool;
+mod metrics;
+mod open;
+mod running;
+mod sign_in;
+mod snapshot;
+mod soap;
+mod state;
+
+pub use bundle::{ClientBundle, client_bundle};
+pub use config::Config;
+pub use open::OpenError;
+pub use running::{Running, Server, StartError};

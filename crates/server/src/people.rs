@@ -1,0 +1,86 @@
+//! The people list on disk: read as a whole, edited under a lock, replaced as a whole.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use openrms_directory::{ForestName, People, PeopleError};
+
+use crate::files;
+
+/// Why a people list cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleFileError {
+    /// The file cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The list, or the change to it, is wrong.
+    #[error("{path}: {error}")]
+    List {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        error: PeopleError,
+    },
+}
+
+/// Reads a people list.
+pub fn load(path: &Path) -> Result<People, PeopleFileError> {
+    let text = std::fs::read_to_string(path).map_err(|error| file(path, error))?;
+    People::from_toml(&text).map_err(|error| list(path, error))
+}
+
+/// Changes a people list: all of the change, or none of it. Two who change it at a time wait for
+/// each other.
+pub fn edit<T>(
+    path: &Path,
+    change: impl FnOnce(&mut People) -> Result<T, PeopleError>,
+) -> Result<T, PeopleFileError> {
+    let _held = files::lock_folder(files::folder(path)).map_err(|error| file(path, error))?;
+    let mut people = load(path)?;
+    let outcome = change(&mut people).map_err(|error| list(path, error))?;
+    let text = people.to_toml().map_err(|error| list(path, error))?;
+    files::replace_private(path, text.as_bytes()).map_err(|error| file(path, error))?;
+    Ok(outcome)
+}
+
+/// A list without people, with identifiers of its own.
+pub fn empty(forest: ForestName, domain: Option<&str>) -> Result<People, PeopleError> {
+    let mut bytes = [0; 12];
+    openrms_crypto::random::fill(&mut bytes).map_err(|_| PeopleError::Limit {
+        what: "random numbers of this system",
+    })?;
+    let (words, _) = bytes.as_chunks::<4>();
+    let mut random = [0; 3];
+    for (word, bytes) in random.iter_mut().zip(words) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    People::new(forest, domain, random)
+}
+
+/// Writes a list where there is none yet.
+pub(crate) fn create(path: &Path, people: &People) -> Result<(), PeopleFileError> {
+    let text = people.to_toml().map_err(|error| list(path, error))?;
+    match files::create_private(path, text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn file(path: &Path, error: io::Error) -> PeopleFileError {
+    PeopleFileError::File {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+fn list(path: &Path, error: PeopleError) -> PeopleFileError {
+    PeopleFileError::List {
+        path: path.to_owned(),
+        error,
+    }
+}

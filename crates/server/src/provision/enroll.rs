@@ -1,0 +1,176 @@
+//! Asking an enrollment service for an SLC (MS-RMPR 3.6.4.1), here or over HTTP, and what an
+//! authority hands over for its clients.
+
+use std::time::Duration;
+
+use openrms_crypto::PublicKey;
+use openrms_protocol::enrollment::{
+    Enroll, EnrollResponse, EnrolleeServerInformation, Guid, Revocation,
+};
+use openrms_protocol::{
+    Contract, Limits, Operation, OperationName, SoapVersion, VersionData, encode_request,
+    parse_response,
+};
+use openrms_store::Policies;
+use openrms_xrml::anchors::Anchors;
+use openrms_xrml::{Time, chain};
+
+use crate::authority::{ClientTrust, TrustError};
+use crate::bundle::ClientBundle;
+
+/// Why a server was not certified.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The service cannot be reached.
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// What the attempt ended with.
+        reason: String,
+    },
+    /// The service refused.
+    #[error("the enrollment service refused: {0}")]
+    Refused(String),
+    /// The answer cannot be used.
+    #[error("the enrollment service's answer cannot be used: {0}")]
+    Unusable(String),
+    /// The answer does not lead to the authority's anchors.
+    #[error("the certificate does not lead to the authority's anchors: {0}")]
+    Untrusted(String),
+    /// What the authority hands over for its clients cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// What a server says of itself when it enrolls.
+pub(super) fn request(key: &PublicKey, policies: &Policies) -> Result<Enroll, EnrollError> {
+    let bytes = openrms_crypto::random::guid_bytes()
+        .map_err(|error| EnrollError::Unusable(error.to_string()))?;
+    let guid: Guid = openrms_xrml::Guid::from_random(bytes)
+        .to_string()
+        .parse()
+        .map_err(|error| EnrollError::Unusable(format!("{error}")))?;
+    Ok(Enroll {
+        authorization: None,
+        revocation: Revocation::Standard,
+        public_key: key.to_pkcs1_der(),
+        guid,
+        enrollee: EnrolleeServerInformation {
+            sku: Some(policies.sku.clone()),
+            version: policies.server_version.clone(),
+            name: Some(policies.name.clone()),
+            url: policies.base_url.clone(),
+        },
+    })
+}
+
+/// Enrolls over HTTP and checks what comes back.
+pub(super) fn over_http(
+    url: &str,
+    request: Enroll,
+    key: &PublicKey,
+    anchors: &Anchors,
+    now: Time,
+) -> Result<String, EnrollError> {
+    let operation = Operation::Enroll(request);
+    let version = Some(VersionData::CLIENT);
+    let body = encode_request(SoapVersion::V11, Contract::Enrollment, version, &operation);
+    let action = Contract::Enrollment.soap_action(OperationName::Enroll);
+    let answer = agent()
+        .post(url)
+        .header("Content-Type", SoapVersion::V11.content_type())
+        .header("SOAPAction", format!("\"{action}\""))
+        .send(body)
+        .and_then(|mut answer| {
+            answer
+                .body_mut()
+                .with_config()
+                .limit(MAX_ANSWER)
+                .read_to_vec()
+        })
+        .map_err(|error| unreachable(url, &error))?;
+    let answer = parse_response(OperationName::Enroll, &answer, &Limits::client())
+        .map_err(|error| EnrollError::Unusable(error.to_string()))?;
+    let response = answer
+        .outcome
+        .map_err(|fault| EnrollError::Refused(fault.to_string()))?;
+    let response = EnrollResponse::try_from(response)
+        .map_err(|error| EnrollError::Unusable(error.to_string()))?;
+    let text = response.licensor_certificate_chain.concatenated();
+    let nodes = verified(&text, anchors, now)?;
+    if nodes.first().and_then(|slc| slc.principal_key()) != Some(key) {
+        return Err(EnrollError::Unusable("it certifies another key".into()));
+    }
+    Ok(text)
+}
+
+/// What the authority behind an enrollment service hands out to its clients.
+pub(super) fn fetch_trust(service: &str) -> Result<ClientTrust, EnrollError> {
+    let origin = service
+        .split_once("://")
+        .map(|(scheme, rest)| format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()))
+        .ok_or_else(|| EnrollError::Unusable(format!("{service} is not a URL")))?;
+    let url = format!("{origin}{}", crate::http::CLIENT_BUNDLE_PATH);
+    let body = agent()
+        .get(&url)
+        .call()
+        .and_then(|mut answer| {
+            let ok = answer.status().is_success();
+            let body = answer
+                .body_mut()
+                .with_config()
+                .limit(MAX_ANSWER)
+                .read_to_vec();
+            if ok {
+                body
+            } else {
+                Err(ureq::Error::StatusCode(answer.status().as_u16()))
+            }
+        })
+        .map_err(|error| unreachable(&url, &error))?;
+    let bundle: ClientBundle = serde_json::from_slice(&body)
+        .map_err(|error| EnrollError::Unusable(format!("{url}: {error}")))?;
+    Ok(bundle.trust)
+}
+
+/// The key above the authority's SPC issuer.
+pub(super) fn spc_authority(
+    trust: &ClientTrust,
+    anchors: &Anchors,
+    now: Time,
+) -> Result<PublicKey, EnrollError> {
+    let nodes = verified(&trust.spc_issuer_chain, anchors, now)?;
+    let key = nodes.get(1).and_then(|node| node.principal_key().cloned());
+    key.ok_or_else(|| EnrollError::Unusable("the SPC issuer's chain is too short".into()))
+}
+
+fn verified(
+    text: &str,
+    anchors: &Anchors,
+    now: Time,
+) -> Result<Vec<chain::SharedNode>, EnrollError> {
+    let nodes =
+        chain::parse_verified(text).map_err(|error| EnrollError::Unusable(error.to_string()))?;
+    chain::verify_path(&nodes, Some(now), |key| anchors.contains(key))
+        .map_err(|error| EnrollError::Untrusted(error.to_string()))?;
+    Ok(nodes)
+}
+
+fn agent() -> ureq::Agent {
+    crate::http::use_aws_lc();
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_mins(1)))
+        .build()
+        .into()
+}
+
+fn unreachable(url: &str, error: &ureq::Error) -> EnrollError {
+    EnrollError::Unreachable {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+const MAX_ANSWER: u64 = 4 << 20;

@@ -1,0 +1,96 @@
+//! A process that is killed after any step, and the command given again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use super::*;
+use crate::config::Config;
+use crate::{client_bundle, running::Server};
+
+const STEPS: [Step; 9] = [
+    Step::Folder,
+    Step::MasterKey,
+    Step::Database,
+    Step::HierarchyMade,
+    Step::HierarchyStored,
+    Step::People,
+    Step::AdminToken,
+    Step::ConfigFile,
+    Step::Cluster,
+];
+
+#[test]
+fn a_killed_provisioning_is_completed_by_the_next() {
+    for killed_after in STEPS {
+        let folder = tempfile::tempdir().unwrap();
+        let options = RootOptions::new(folder.path().join("data"), "http://127.0.0.1:8080");
+        let killed = catch_unwind(AssertUnwindSafe(|| {
+            provision_root_with(&options, &|step| {
+                if step == killed_after {
+                    // Unwinds from the middle of the work; no clean-up runs after it here.
+                    std::panic::resume_unwind(Box::new("killed"));
+                }
+            })
+        }));
+        assert!(killed.is_err(), "{killed_after:?}");
+        let pending = DataDir::new(&options.data).pending_hierarchy();
+        assert_eq!(
+            pending.exists(),
+            killed_after == Step::HierarchyMade,
+            "{killed_after:?}"
+        );
+
+        let done = provision_root(&options).unwrap();
+        assert_eq!(
+            done.already,
+            killed_after == Step::Cluster,
+            "{killed_after:?}"
+        );
+        assert!(!pending.exists());
+        let bundle = client_bundle(&options.data).unwrap();
+        // The chain of the SPC issuer leads to the anchors: one hierarchy, not two halves.
+        let nodes = chain::parse_verified(&bundle.trust.spc_issuer_chain).unwrap();
+        let anchors = bundle.trust.anchors().unwrap();
+        chain::verify_path(&nodes, Some(clock::now()), |key| anchors.contains(key)).unwrap();
+        let mut config = Config::for_data_dir(&options.data).unwrap();
+        config.listen = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+        config.limits.spare_keys = 0;
+        Server::start(config).unwrap().stop();
+    }
+}
+
+#[test]
+fn a_hierarchy_that_was_stored_by_half_keeps_its_other_half() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RootOptions::new(folder.path().join("data"), "http://127.0.0.1:8080");
+    let data = DataDir::new(&options.data);
+    let copy = folder.path().join("pending.json");
+    provision_root_with(&options, &|step| {
+        if step == Step::HierarchyMade {
+            std::fs::copy(data.pending_hierarchy(), &copy).unwrap();
+        }
+    })
+    .unwrap();
+    let anchors = client_bundle(&options.data).unwrap().trust.anchors_xml;
+    // As if the process had been killed before it forgot the file.
+    std::fs::rename(&copy, data.pending_hierarchy()).unwrap();
+    create_authority(&options.data, "again", Mode::Two, &MasterKeySource::KeyFile).unwrap();
+    assert!(!data.pending_hierarchy().exists());
+    assert_eq!(
+        client_bundle(&options.data).unwrap().trust.anchors_xml,
+        anchors
+    );
+}
+
+#[test]
+fn steps_are_told_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RootOptions::new(folder.path().join("data"), "https://rms.example");
+    let told = Mutex::new(Vec::new());
+    provision_root_with(&options, &|step| told.lock().unwrap().push(step)).unwrap();
+    assert_eq!(told.into_inner().unwrap(), STEPS);
+    // Behind a proxy that does HTTPS.
+    let config = Config::for_data_dir(&options.data).unwrap();
+    assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.url.as_deref(), Some("https://rms.example/_wmcs"));
+}

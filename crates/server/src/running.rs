@@ -1,0 +1,311 @@
+//! A server from start to end.
+
+use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use openrms_crypto::Mode;
+use tokio::sync::{Notify, watch};
+
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::http::{self, Core, ListenError, Listeners, TlsError};
+use crate::key_pool::KeyPool;
+use crate::open::{OpenError, Opened, blocking};
+use crate::snapshot::{LoadError, Snapshot};
+use crate::state::{Parts, State};
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server;
+
+/// A server that serves, until [`Running::stop`] or until this is dropped. Either way requests
+/// under way are answered first, for as long as the configuration's `drain_seconds`.
+pub struct Running {
+    url: String,
+    state: Arc<State>,
+    stop: watch::Sender<bool>,
+    reload: Arc<Notify>,
+    ended: Arc<Notify>,
+    threads: Vec<JoinHandle<()>>,
+    keys: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is stored cannot be served.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// HTTPS cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The cluster is another one than the configuration says.
+    #[error("the configuration says {configured}, but the cluster was provisioned as {stored}")]
+    OtherUrl {
+        /// URL of the configuration file.
+        configured: String,
+        /// URL in the database.
+        stored: String,
+    },
+    /// A file of the data directory cannot be used.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    /// The system gives no threads.
+    #[error("no thread can be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Server {
+    /// Opens what was provisioned and serves it at the addresses of the configuration. Blocks
+    /// until the first request can be answered.
+    pub fn start(config: Config) -> Result<Running, StartError> {
+        let threads = thread_count(&config);
+        let listeners = Listeners::bind(&config, threads)?;
+        launch(config, listeners)
+    }
+
+    /// As [`Server::start`], at a listener that was bound before: for those who must know the
+    /// port before they provision. It speaks plain HTTP.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the listener is the server's from here on"
+    )]
+    pub fn start_with_listener(
+        config: Config,
+        listener: TcpListener,
+    ) -> Result<Running, StartError> {
+        let threads = thread_count(&config);
+        let listeners = Listeners::share(&listener, threads)?;
+        launch(config, listeners)
+    }
+}
+
+impl Running {
+    /// Scheme, address and port by which this machine reaches the server.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The administration site, token included: to be shown to its owner only.
+    pub fn admin_url(&self) -> String {
+        let token = String::from_utf8_lossy(self.state.admin_token.expose()).into_owned();
+        format!("{}/admin/?token={token}", self.url)
+    }
+
+    /// Reads configuration and people list anew, and opens the audit file anew, soon. What cannot
+    /// be read is logged, and what is in use stays in use.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Reads configuration and people list anew, now. Blocks.
+    pub fn reload_now(&self) -> Result<(), LoadError> {
+        blocking(|| self.state.reload())
+    }
+
+    /// Takes no more connections, answers the requests under way, and ends.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // Fails when nobody listens any more, which is what is wanted.
+        let _ = self.stop.send(true);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a serving thread had panicked");
+            }
+        }
+        self.state.keys.stop();
+        self.ended.notify_one();
+        for thread in [self.keys.take(), self.keeper.take()].into_iter().flatten() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
+    let tls = config.tls.as_ref().map(http::acceptor).transpose()?;
+    let (started, answer) = mpsc::sync_channel(1);
+    let reload = Arc::new(Notify::new());
+    let (stop, stopped) = watch::channel(false);
+    let threads = listeners.threads.len();
+    let ended = Arc::new(Notify::new());
+    let keeper = {
+        let (reload, ended) = (reload.clone(), ended.clone());
+        spawn("rmsd-keeper", move || {
+            keeper(config, threads, &started, &reload, &ended);
+        })?
+    };
+    let (state, keys) = match answer.recv() {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(error)) => {
+            let _ = keeper.join();
+            return Err(error);
+        }
+        Err(_) => {
+            let why = std::io::Error::other("the first thread ended");
+            return Err(StartError::Thread(why));
+        }
+    };
+    let mut running = Running {
+        url: listeners.url(),
+        state: state.clone(),
+        stop,
+        reload,
+        ended,
+        threads: Vec::new(),
+        keys: Some(keys),
+        keeper: Some(keeper),
+    };
+    for (index, listeners) in listeners.threads.into_iter().enumerate() {
+        let core = Core::new(state.clone(), index);
+        let (tls, stopped) = (tls.clone(), stopped.clone());
+        let thread = spawn(&format!("rmsd-{index}"), move || match runtime() {
+            Ok(runtime) => runtime.block_on(http::serve(core, listeners, tls, stopped)),
+            Err(error) => tracing::error!(%error, "a thread does not serve"),
+        })?;
+        running.threads.push(thread);
+    }
+    Ok(running)
+}
+
+/// Opens everything, then looks after it: the configuration's version, reloading, and the end,
+/// which comes when nobody serves any more.
+fn keeper(
+    config: Config,
+    threads: usize,
+    started: &mpsc::SyncSender<Result<Prepared, StartError>>,
+    reload: &Notify,
+    ended: &Notify,
+) {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(StartError::Thread(error)));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let state = match prepare(config, threads).await {
+            Ok((state, keys)) => {
+                let _ = started.send(Ok((state.clone(), keys)));
+                state
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+                return;
+            }
+        };
+        loop {
+            let interval = state
+                .snapshot()
+                .cluster
+                .policies
+                .configuration_refresh_interval;
+            let interval = interval.clamp(Duration::from_secs(1), Duration::from_hours(24));
+            let outcome = tokio::select! {
+                () = ended.notified() => break,
+                () = reload.notified() => {
+                    if let Err(error) = state.audit.reopen() {
+                        tracing::error!(%error, "the audit file cannot be opened anew");
+                    }
+                    state.reload().await
+                }
+                () = tokio::time::sleep(interval) => state.refresh().await,
+            };
+            if let Err(error) = outcome {
+                tracing::error!(%error, "the configuration in use stays in use");
+            }
+        }
+        state.opened.store.close().await;
+    });
+}
+
+/// The state, and the thread that makes keys for it.
+type Prepared = (Arc<State>, JoinHandle<()>);
+
+async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
+    let opened = Opened::open(&config).await?;
+    let snapshot = Snapshot::load(&opened, &config, None).await?;
+    let stored = snapshot.cluster.base_url();
+    if let Some(configured) = config.url.as_deref().filter(|url| !same_url(url, stored)) {
+        return Err(StartError::OtherUrl {
+            configured: configured.to_owned(),
+            stored: stored.to_owned(),
+        });
+    }
+    let file =
+        |path: std::path::PathBuf| move |error| StartError::File(path.display().to_string(), error);
+    let audit = Audit::open(config.audit.as_deref())
+        .map_err(file(config.audit.clone().unwrap_or_default()))?;
+    let admin_token = config
+        .data
+        .read_admin_token()
+        .map_err(file(config.data.admin_token()))?;
+    let mode: Mode = snapshot.cluster.mode;
+    let (keys, thread) =
+        KeyPool::start(mode, config.limits.spare_keys).map_err(StartError::Thread)?;
+    let parts = Parts {
+        config,
+        opened,
+        snapshot,
+        keys,
+        audit,
+        admin_token,
+        threads,
+    };
+    Ok((Arc::new(State::new(parts)), thread))
+}
+
+fn same_url(configured: &str, stored: &str) -> bool {
+    let bare = |url: &str| {
+        let url = url.trim().trim_end_matches('/').to_ascii_lowercase();
+        url.strip_suffix("/_wmcs").map(str::to_owned).unwrap_or(url)
+    };
+    bare(configured) == bare(stored)
+}
+
+fn thread_count(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().ok();
+    config
+        .threads
+        .or(cores)
+        .map_or(1, std::num::NonZeroUsize::get)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(StartError::Thread)
+}

@@ -1,0 +1,379 @@
+//! One SOAP request: bytes in, a decision, bytes out, and what the audit file tells of it
+//! (MS-RMPR 3.1.4). Refusals leave as the exception's name; why is for the log alone.
+
+use std::net::SocketAddr;
+
+use openrms_engine::evaluate::Ground;
+use openrms_engine::license::ItemRecord;
+use openrms_engine::{
+    Caller, Context, Refusal, certify, client_licensor, license, locate, publish, templates,
+};
+use openrms_protocol::certification::Certify;
+use openrms_protocol::enrollment::Enroll;
+use openrms_protocol::{
+    DataVersion, FaultCode, HttpHead, Operation, OperationName, Response, ResponseHead, Service,
+    SoapVersion, VersionData, encode_fault, encode_response, parse_request,
+};
+use openrms_xrml::Guid;
+
+use crate::audit::Event;
+use crate::clock;
+use crate::config::Enrollment;
+use crate::http::Peer;
+use crate::provision::SLC_DAYS;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+
+/// A request as it came over HTTP.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'r> {
+    pub(crate) service: Service,
+    pub(crate) peer: Peer,
+    pub(crate) head: HttpHead<'r>,
+    pub(crate) body: &'r [u8],
+    pub(crate) caller: &'r Caller,
+}
+
+/// An answer for HTTP.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) soap: SoapVersion,
+    pub(crate) is_fault: bool,
+    pub(crate) body: String,
+    pub(crate) trace: Trace,
+}
+
+/// What the log and the counters are told about a request.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    pub(crate) operation: Option<OperationName>,
+    /// One for the request, or one for each item of a batch.
+    pub(crate) items: Vec<Item>,
+}
+
+/// What became of a request, or of one item of it.
+#[derive(Debug, Default)]
+pub(crate) struct Item {
+    pub(crate) account: Option<String>,
+    pub(crate) content: Option<String>,
+    pub(crate) issued: Option<String>,
+    pub(crate) ground: Option<&'static str>,
+    /// Name of the fault and reason.
+    pub(crate) refusal: Option<(&'static str, String)>,
+}
+
+/// Answers a request.
+pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incoming<'_>) -> Outgoing {
+    let request = match parse_request(incoming.head, incoming.body, &state.limits) {
+        Ok(request) => request,
+        Err(rejection) => {
+            let code = rejection
+                .error
+                .fault()
+                .code
+                .map_or("fault", FaultCode::wire_name);
+            return Outgoing {
+                soap: rejection.soap,
+                is_fault: true,
+                body: rejection.encode(),
+                trace: Trace::refused(None, code, rejection.error.to_string()),
+            };
+        }
+    };
+    let name = request.operation.name();
+    if let Err(error) = request.check_version(DataVersion::V1_1) {
+        let fault = error.fault();
+        let code = fault.code.map_or("fault", FaultCode::wire_name);
+        return Outgoing {
+            soap: request.soap,
+            is_fault: true,
+            body: encode_fault(&ResponseHead::fault(request.soap), &fault),
+            trace: Trace::refused(Some(name), code, error.to_string()),
+        };
+    }
+    let decision = match may_answer(state, incoming, request.contract, name) {
+        Ok(()) => {
+            let context = state.context(snapshot, clock::now());
+            decide(&context, snapshot, incoming.caller, &request.operation).await
+        }
+        Err(refusal) => Decision::no(refusal, Item::default()),
+    };
+    let body = match &decision.outcome {
+        Ok(response) => encode_response(&request.answer_head(VersionData::SERVER), response),
+        Err(refusal) => encode_fault(&ResponseHead::fault(request.soap), &refusal.fault()),
+    };
+    Outgoing {
+        soap: request.soap,
+        is_fault: decision.outcome.is_err(),
+        body,
+        trace: Trace {
+            operation: Some(name),
+            items: decision.items,
+        },
+    }
+}
+
+/// A fault about a request that was not looked into.
+pub(crate) fn refuse(soap: SoapVersion, code: FaultCode, reason: impl ToString) -> Outgoing {
+    let refusal = Refusal::new(code, reason);
+    Outgoing {
+        soap,
+        is_fault: true,
+        body: encode_fault(&ResponseHead::fault(soap), &refusal.fault()),
+        trace: Trace::refused(None, code.wire_name(), refusal.reason),
+    }
+}
+
+/// Whether the endpoint is one that answers this.
+fn may_answer(
+    state: &State,
+    incoming: Incoming<'_>,
+    contract: openrms_protocol::Contract,
+    operation: OperationName,
+) -> Result<(), Refusal> {
+    let service = incoming.service;
+    let refused = |code, reason: &str| Err(Refusal::new(code, reason));
+    if service.is_external() {
+        return refused(
+            FaultCode::UnspecifiedError,
+            "federated sign-on is not offered",
+        );
+    }
+    if matches!(
+        service,
+        Service::MobileCertification | Service::ServerCertification
+    ) {
+        let reason = "nobody may certify for others here";
+        return refused(FaultCode::UnauthorizedAccess, reason);
+    }
+    if !service.serves(contract, operation) {
+        return refused(
+            FaultCode::InvalidOperation,
+            "the endpoint has no such operation",
+        );
+    }
+    if service == Service::Enrollment {
+        let open = match state.config.enrollment {
+            Enrollment::Off => false,
+            Enrollment::Loopback => incoming.peer.is_loopback(),
+            Enrollment::Any => true,
+        };
+        if !open {
+            return refused(
+                FaultCode::UnauthorizedAccess,
+                "enrollment is closed to this peer",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What was decided, and what is told of it.
+struct Decision {
+    outcome: Result<Response<'static>, Refusal>,
+    items: Vec<Item>,
+}
+
+impl Decision {
+    /// An answer, with what it was about.
+    fn yes(response: impl Into<Response<'static>>, items: Vec<Item>) -> Self {
+        Self {
+            outcome: Ok(response.into()),
+            items,
+        }
+    }
+
+    /// A refusal, with what it was about.
+    fn no(refusal: Refusal, item: Item) -> Self {
+        let item = Item {
+            refusal: Some(named(&refusal)),
+            ..item
+        };
+        Self {
+            outcome: Err(refusal),
+            items: vec![item],
+        }
+    }
+
+    /// An answer or a refusal of which nothing more is told.
+    fn plain(outcome: Result<impl Into<Response<'static>>, Refusal>) -> Self {
+        match outcome {
+            Ok(response) => Self::yes(response, vec![Item::default()]),
+            Err(refusal) => Self::no(refusal, Item::default()),
+        }
+    }
+}
+
+async fn decide(
+    context: &Context<'_>,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    operation: &Operation<'_>,
+) -> Decision {
+    match operation {
+        Operation::Certify(request) => certify(context, caller, request).await,
+        Operation::AcquireLicense(request) => {
+            match license::acquire_license(context, request).await {
+                Ok(done) => Decision::yes(
+                    done.response,
+                    done.items.into_iter().map(Item::from).collect(),
+                ),
+                Err((refusal, record)) => Decision::no(refusal, record.into()),
+            }
+        }
+        Operation::AcquireIssuanceLicense(request) => {
+            let item = |content| Item {
+                content: Some(content),
+                ..Item::default()
+            };
+            match publish::acquire_issuance_license(context, request) {
+                Ok(done) => {
+                    Decision::yes(done.response, done.contents.into_iter().map(item).collect())
+                }
+                Err(refusal) => Decision::no(refusal, Item::default()),
+            }
+        }
+        Operation::GetClientLicensorCert(request) => {
+            let item = |(account, id): (String, Guid)| Item {
+                account: Some(account),
+                issued: Some(id.to_string()),
+                ..Item::default()
+            };
+            match client_licensor::get_client_licensor_cert(context, request).await {
+                Ok(done) => Decision::yes(
+                    done.response,
+                    done.certificates.into_iter().map(item).collect(),
+                ),
+                Err(refusal) => Decision::no(refusal, Item::default()),
+            }
+        }
+        Operation::AcquireTemplateInformation(_) => {
+            Decision::plain(templates::acquire_template_information(context))
+        }
+        Operation::AcquireTemplates(request) => {
+            Decision::plain(templates::acquire_templates(context, request))
+        }
+        Operation::GetLicensorCertificate(_) => {
+            Decision::plain(locate::get_licensor_certificate(context))
+        }
+        Operation::FindServiceLocationsForUser(request) => {
+            Decision::plain(locate::find_service_locations(context, caller, request).await)
+        }
+        Operation::GetServerInfo(request) => {
+            Decision::plain(locate::get_server_info(context, request))
+        }
+        Operation::Enroll(request) => enroll(context, snapshot, request),
+        _ => {
+            let refusal = Refusal::new(FaultCode::InvalidOperation, "unknown operation");
+            Decision::no(refusal, Item::default())
+        }
+    }
+}
+
+async fn certify(context: &Context<'_>, caller: &Caller, request: &Certify<'_>) -> Decision {
+    let mail = caller
+        .account
+        .as_ref()
+        .and_then(|account| account.mail.as_ref());
+    let item = Item {
+        account: mail.map(ToString::to_string),
+        ..Item::default()
+    };
+    match certify::certify(context, caller, request).await {
+        Ok(done) => {
+            let issued = Some(done.certificate.to_string());
+            Decision::yes(done.response, vec![Item { issued, ..item }])
+        }
+        Err(refusal) => Decision::no(refusal, item),
+    }
+}
+
+fn enroll(context: &Context<'_>, snapshot: &Snapshot, request: &Enroll) -> Decision {
+    let item = Item {
+        account: request.enrollee.url.clone(),
+        ..Item::default()
+    };
+    let Some(service) = &snapshot.enrollment else {
+        let reason = "this cluster has no trust anchor of its own";
+        return Decision::no(Refusal::new(FaultCode::UnspecifiedError, reason), item);
+    };
+    match service.enroll(request, SLC_DAYS, context.now) {
+        Ok(response) => {
+            let issued = Some(request.guid.braced());
+            Decision::yes(response, vec![Item { issued, ..item }])
+        }
+        Err(refusal) => Decision::no(refusal, item),
+    }
+}
+
+impl Trace {
+    /// What is told of a request that failed before it was decided on.
+    pub(crate) fn refused(
+        operation: Option<OperationName>,
+        code: &'static str,
+        reason: String,
+    ) -> Self {
+        let item = Item {
+            refusal: Some((code, reason)),
+            ..Item::default()
+        };
+        Self {
+            operation,
+            items: vec![item],
+        }
+    }
+
+    /// Whether anything failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.items.iter().any(|item| item.refusal.is_some())
+    }
+
+    /// The lines of the audit file.
+    pub(crate) fn events<'e>(
+        &'e self,
+        (time, request): (&'e str, &'e str),
+        (peer, user): (SocketAddr, Option<&'e str>),
+        endpoint: &'e str,
+        micros: u64,
+    ) -> Vec<Event<'e>> {
+        let batch = self.items.len() > 1;
+        let event = |(index, item): (usize, &'e Item)| Event {
+            time,
+            request,
+            peer: Some(peer),
+            user,
+            endpoint,
+            operation: self.operation.map(OperationName::as_str),
+            item: batch.then_some(index),
+            outcome: item.refusal.as_ref().map_or("ok", |(code, _)| code),
+            reason: item.refusal.as_ref().map(|(_, reason)| reason.as_str()),
+            account: item.account.as_deref(),
+            content: item.content.as_deref(),
+            issued: item.issued.as_deref(),
+            ground: item.ground,
+            micros,
+        };
+        self.items.iter().enumerate().map(event).collect()
+    }
+}
+
+impl From<ItemRecord> for Item {
+    fn from(record: ItemRecord) -> Self {
+        let (issued, ground) = record.issued.unzip();
+        Self {
+            account: record.account,
+            content: record.content,
+            issued: issued.map(|id| id.to_string()),
+            ground: ground.map(|ground| match ground {
+                Ground::RightsData => "rights",
+                Ground::Author => "author",
+                Ground::SuperUser => "super-user",
+            }),
+            refusal: record.refusal.as_ref().map(named),
+        }
+    }
+}
+
+fn named(refusal: &Refusal) -> (&'static str, String) {
+    (refusal.code.wire_name(), refusal.reason.clone())
+}

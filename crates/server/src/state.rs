@@ -1,0 +1,177 @@
+//! What all threads of a server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use openrms_crypto::Secret;
+use openrms_engine::{Caches, Context};
+use openrms_protocol::Limits;
+use openrms_store::{ConfigurationVersion, Store as _};
+use openrms_xrml::Time;
+
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::key_pool::KeyPool;
+use crate::metrics::{AllCounters, Counters};
+use crate::open::Opened;
+use crate::sign_in::FailedSignIns;
+use crate::snapshot::{LoadError, Snapshot};
+
+/// What all threads of a server share.
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) opened: Opened,
+    pub(crate) keys: Arc<KeyPool>,
+    pub(crate) audit: Audit,
+    pub(crate) failed_sign_ins: FailedSignIns,
+    pub(crate) connections: Gauge,
+    pub(crate) requests: Gauge,
+    pub(crate) admin_token: Secret,
+    /// Passwords that are being checked, each on a thread of its own.
+    pub(crate) password_checks: tokio::sync::Semaphore,
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) caches: Caches,
+    counters: AllCounters,
+    request_prefix: u32,
+    request_number: AtomicU64,
+    /// Swapping is done by one at a time, so that an older state never follows a newer one.
+    swapping: tokio::sync::Mutex<()>,
+}
+
+/// The parts that are made before the state.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) opened: Opened,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) keys: Arc<KeyPool>,
+    pub(crate) audit: Audit,
+    pub(crate) admin_token: Secret,
+    pub(crate) threads: usize,
+}
+
+/// Counts what is under way, up to a bound.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    under_way: AtomicUsize,
+    bound: usize,
+}
+
+/// One thing under way; it is over when this is dropped.
+#[derive(Debug)]
+pub(crate) struct UnderWay<'g>(&'g Gauge);
+
+impl State {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let mut prefix = [0; 4];
+        // Only tells one start of the server from another; without it they look alike.
+        let _ = openrms_crypto::random::fill(&mut prefix);
+        let limits = &parts.config.limits;
+        Self {
+            limits: Limits::server().with_body_bytes(limits.body_bytes),
+            connections: Gauge::new(limits.connections),
+            requests: Gauge::new(limits.requests),
+            caches: Caches::new(limits.cache_bytes),
+            counters: (0..parts.threads)
+                .map(|_| Arc::new(Counters::default()))
+                .collect(),
+            config: parts.config,
+            opened: parts.opened,
+            keys: parts.keys,
+            audit: parts.audit,
+            failed_sign_ins: FailedSignIns::default(),
+            admin_token: parts.admin_token,
+            password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
+            snapshot: ArcSwap::from_pointee(parts.snapshot),
+            request_prefix: u32::from_le_bytes(prefix),
+            request_number: AtomicU64::new(1),
+            swapping: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The state to answer one request from.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub(crate) fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
+    /// The surroundings of a decision.
+    pub(crate) fn context<'c>(&'c self, snapshot: &'c Snapshot, now: Time) -> Context<'c> {
+        Context {
+            cluster: &snapshot.cluster,
+            directory: &snapshot.people.builtin,
+            store: &self.opened.store,
+            key_source: &*self.keys,
+            caches: &self.caches,
+            now,
+        }
+    }
+
+    /// A name for a request, unlike those before and those of earlier starts.
+    pub(crate) fn next_request(&self) -> String {
+        let number = self.request_number.fetch_add(1, Ordering::Relaxed);
+        format!("{:08x}-{number:x}", self.request_prefix)
+    }
+
+    /// The version of the configuration in use.
+    pub(crate) fn version(&self) -> ConfigurationVersion {
+        self.snapshot.load().cluster.version
+    }
+
+    /// Reads configuration and people list anew and answers from them from now on. When that
+    /// fails, what is in use stays in use.
+    pub(crate) async fn reload(&self) -> Result<(), LoadError> {
+        self.swap(None).await
+    }
+
+    /// Reads the configuration anew when its version says so (MS-RMPR 3.1.5).
+    pub(crate) async fn refresh(&self) -> Result<(), LoadError> {
+        if self.opened.store.configuration_version().await? == self.version() {
+            return Ok(());
+        }
+        self.swap(Some(self.snapshot().people.clone())).await
+    }
+
+    async fn swap(&self, people: Option<Arc<crate::snapshot::Directory>>) -> Result<(), LoadError> {
+        let _one_at_a_time = self.swapping.lock().await;
+        let fresh = Snapshot::load(&self.opened, &self.config, people).await?;
+        let before = self.snapshot.swap(Arc::new(fresh));
+        if before.cluster.version != self.version() {
+            tracing::info!(version = %self.version(), "the configuration changed");
+        }
+        Ok(())
+    }
+}
+
+impl Gauge {
+    fn new(bound: usize) -> Self {
+        Self {
+            under_way: AtomicUsize::new(0),
+            bound,
+        }
+    }
+
+    /// Begins something, unless the bound is reached.
+    pub(crate) fn begin(&self) -> Option<UnderWay<'_>> {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let guard = UnderWay(self);
+        (before < self.bound).then_some(guard)
+    }
+
+    /// How many are under way.
+    pub(crate) fn count(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+const PASSWORD_CHECKS: usize = 4;
