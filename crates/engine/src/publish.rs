@@ -5,6 +5,7 @@ use openrms_protocol::{CertificateChain, CertificateText, FaultCode};
 use openrms_xrml::node::{Node, SignatureError};
 use openrms_xrml::pl::{PublishingLicense, ServerPart};
 use openrms_xrml::rights_data::RightsData;
+use openrms_xrml::surface;
 
 use crate::cluster::{Cluster, LicensingServer};
 use crate::context::{Context, check_in_service};
@@ -107,7 +108,7 @@ where
 /// the way, so both spellings are tried.
 fn binding_holds(held: &HeldContent, license: &PublishingLicense<Box<Node>>) -> bool {
     let text = license.binding_text();
-    held.is_bound_to(&text) || held.is_bound_to(&text.replace(" />", "/>").replace("/>", " />"))
+    held.is_bound_to(&text) || held.is_bound_to(&surface::as_server(&text))
 }
 
 /// Rights data that call themselves an official template must be signed by this cluster, or by

@@ -252,7 +252,8 @@ impl PublishingLicense<Box<Node>> {
             xml.policy_list(list);
         }
         xml.raw("</BODY>");
-        sign(Hand::Server, false, &xml.finish(), key, hash)
+        let body = crate::surface::as_server(&xml.finish());
+        sign(Hand::Server, false, &body, key, hash)
     }
 }
 

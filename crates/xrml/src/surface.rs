@@ -43,6 +43,13 @@ pub fn recover(text: &str) -> Result<Verified<Node>, RecoverError> {
     Err(error.into())
 }
 
+/// A well-formed text in the spelling of servers, for what is not signed yet: a server that signs
+/// what a client sent leaves one spelling in it, not two.
+#[must_use]
+pub fn as_server(text: &str) -> String {
+    SPELLINGS[0].write(text)
+}
+
 /// How a signer spells what XML lets a writer choose. Empty elements are always ` />`, but for
 /// the SECURITYLEVEL elements named here.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,82 @@
+//! The least HTTP client a load generator can do with: one connection, kept alive, bytes prepared.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use base64::Engine as _;
+
+use crate::Failure;
+
+/// One connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// A request as it goes out.
+pub(crate) fn post(path: &str, body: &str, user: Option<(&str, &str)>) -> Vec<u8> {
+    let authorization = user.map_or(String::new(), |(name, password)| {
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        format!("Authorization: Basic {pair}\r\n")
+    });
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/xml; charset=utf-8\r\n\
+         {authorization}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) fn open(address: SocketAddr) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(64 << 10),
+        })
+    }
+
+    /// Sends a prepared request; the status and the body of the answer.
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<(u16, &[u8]), Failure> {
+        self.stream.write_all(request)?;
+        self.buffer.clear();
+        let (head, length) = loop {
+            self.fill()?;
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
+                let head = std::str::from_utf8(&self.buffer[..end])?;
+                let length = head
+                    .lines()
+                    .filter_map(|line| line.split_once(':'))
+                    .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                    .and_then(|(_, value)| value.trim().parse::<usize>().ok())
+                    .ok_or("an answer without length")?;
+                break (end + 4, length);
+            }
+        };
+        while self.buffer.len() < head + length {
+            self.fill()?;
+        }
+        let status = std::str::from_utf8(&self.buffer[9..12])?.parse()?;
+        Ok((status, &self.buffer[head..head + length]))
+    }
+
+    fn fill(&mut self) -> Result<(), Failure> {
+        let mut chunk = [0; 16 << 10];
+        let read = self.stream.read(&mut chunk)?;
+        if read == 0 {
+            return Err("the server closed the connection".into());
+        }
+        self.buffer.extend_from_slice(&chunk[..read]);
+        Ok(())
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}

@@ -1,0 +1,53 @@
+//! Benchmarks. Each prints our figure, the ceiling measured beside it in the same run, and the
+//! ratio: this says more than seconds on a machine that others share.
+//!
+//! ```text
+//! cargo run --release -p openrms-bench -- license            over HTTP, a server of its own
+//! cargo run --release -p openrms-bench -- primitives         ciphers, digests, parsing
+//! cargo run --release -p openrms-bench -- license --check    fails below the goals
+//! ```
+
+mod clock;
+mod http;
+mod license;
+mod people;
+mod primitives;
+mod report;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Benchmarks of OpenRMS, as ratios to the ceiling of the same run")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Use licenses per CPU second over HTTP, against RSA itself.
+    License(license::Options),
+    /// Ciphers, digests and parsing, in process.
+    Primitives(primitives::Options),
+    /// The server that `license` measures, in a process of its own.
+    #[command(hide = true)]
+    Serve {
+        /// Its data directory.
+        data: std::path::PathBuf,
+    },
+}
+
+fn main() {
+    let result = match Arguments::parse().what {
+        What::License(options) => license::run(&options),
+        What::Primitives(options) => primitives::run(&options),
+        What::Serve { data } => license::serve(&data),
+    };
+    if let Err(error) = result {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+/// Anything that ends a benchmark.
+type Failure = Box<dyn std::error::Error + Send + Sync>;

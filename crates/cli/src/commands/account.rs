@@ -1,0 +1,231 @@
+//! `rms activate`, `rms sign-in`, `rms status`: what is held, and getting it.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use openrms_client as client;
+use openrms_client::{Persistence, Protection};
+use openrms_xrml::Interval;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::session::Connection;
+use crate::shell::{Shell, plain};
+
+/// Arguments of `rms activate`.
+#[derive(Debug, Args)]
+pub(crate) struct Activate {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `rms sign-in`.
+#[derive(Debug, Args)]
+pub(crate) struct SignIn {
+    #[command(flatten)]
+    connection: Connection,
+    /// For a machine that others use too: the account certificate is good for minutes only.
+    #[arg(long)]
+    temporary: bool,
+}
+
+/// Arguments of `rms status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Activate {
+    pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
+        let client = self.connection.client(shell)?;
+        let lockbox = client.activate()?;
+        let activated = client.status()?.activated;
+        let document = json!({
+            "fingerprint": lockbox.fingerprint(),
+            "mode": lockbox.mode().number(),
+            "protection": protection(lockbox.protection()),
+            "created": lockbox.created().to_string(),
+            "activated": activated,
+        });
+        shell.answer(&document, || {
+            let certificate = if activated {
+                "held"
+            } else {
+                "comes with `rms init`, which tells whom to trust"
+            };
+            format!(
+                "lockbox              {}\nmachine certificate  {certificate}\n",
+                lockbox.fingerprint()
+            )
+        })
+    }
+}
+
+impl SignIn {
+    pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
+        let client = self.connection.ready(shell)?;
+        let persistence = if self.temporary {
+            Persistence::Temporary
+        } else {
+            Persistence::Persistent
+        };
+        let (account, licensor) = client.sign_in(self.connection.user().as_deref(), persistence)?;
+        let identity = account.identity();
+        let document = json!({
+            "account": identity.email,
+            "id": identity.id,
+            "id_type": identity.account_type.name(),
+            "certificate": span(account.validity()),
+            "licensor": span(licensor.range()),
+        });
+        shell.answer(&document, || {
+            let mut text = format!("signed in as {}\n", plain(&identity.email));
+            _ = writeln!(
+                text,
+                "account certificate until {}",
+                until(account.validity())
+            );
+            _ = writeln!(
+                text,
+                "publishing off line until {}",
+                until(licensor.range())
+            );
+            text
+        })
+    }
+}
+
+impl Status {
+    pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
+        let client = self.connection.client(shell)?;
+        let status = client.status()?;
+        let home = client.home().path().to_string_lossy();
+        shell.answer(&document(&home, &status), || text(&home, &status))
+    }
+}
+
+fn document(home: &str, status: &client::Status) -> Value {
+    let anchors: Vec<Value> = status
+        .anchors
+        .iter()
+        .map(|(name, fingerprint)| json!({ "name": name, "fingerprint": fingerprint }))
+        .collect();
+    let account = |account: &client::status::AccountStatus| {
+        json!({
+            "id": account.id,
+            "current": account.current,
+            "account": account.identity.email,
+            "issuer": account.issuer,
+            "temporary": account.temporary,
+            "certificate": span(account.validity),
+            "licensor": span(account.licensor),
+        })
+    };
+    let problem =
+        |error: &client::Error| json!({ "code": error.code(), "message": error.full_message() });
+    let lockbox = |lockbox: &client::status::LockboxStatus| {
+        json!({
+            "fingerprint": lockbox.fingerprint,
+            "mode": lockbox.mode,
+            "protection": protection(lockbox.protection),
+            "created": lockbox.created.to_string(),
+        })
+    };
+    json!({
+        "home": home,
+        "server": status.server.as_ref().map(client::ServerUrl::as_str),
+        "user": status.user,
+        "anchors": anchors,
+        "hierarchy_problem": status.hierarchy_error.as_ref().map(problem),
+        "lockbox": status.lockbox.as_ref().map(lockbox),
+        "lockbox_problem": status.lockbox_error.as_ref().map(problem),
+        "activated": status.activated,
+        "accounts": status.accounts.iter().map(account).collect::<Vec<_>>(),
+        "licenses": status.licenses,
+        "templates": status.templates,
+        "clock_set_back_from": status.moment.set_back_from.map(|time| time.to_string()),
+    })
+}
+
+fn text(home: &str, status: &client::Status) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| _ = writeln!(text, "{label:20} {value}");
+    let none = || "none".to_owned();
+    line("folder", plain(home));
+    line(
+        "server",
+        status
+            .server
+            .as_ref()
+            .map_or_else(none, ToString::to_string),
+    );
+    for (name, fingerprint) in &status.anchors {
+        line("trust anchor", format!("{} {fingerprint}", plain(name)));
+    }
+    for error in [&status.hierarchy_error, &status.lockbox_error]
+        .into_iter()
+        .flatten()
+    {
+        line("problem", plain(&error.full_message()));
+    }
+    line(
+        "lockbox",
+        status
+            .lockbox
+            .as_ref()
+            .map_or_else(none, |lockbox| lockbox.fingerprint.clone()),
+    );
+    line(
+        "machine certificate",
+        if status.activated {
+            "held".to_owned()
+        } else {
+            none()
+        },
+    );
+    for account in &status.accounts {
+        let current = if account.current { "" } else { " (not in use)" };
+        line(
+            "account",
+            format!("{}{current}", plain(&account.identity.email)),
+        );
+        line("  certificate until", until(account.validity));
+        line(
+            "  publishing until",
+            account
+                .licensor
+                .map_or_else(none, |range| until(Some(range))),
+        );
+    }
+    if status.accounts.is_empty() {
+        line("account", none());
+    }
+    line("use licenses", status.licenses.to_string());
+    line("templates", status.templates.to_string());
+    if let Some(newest) = status.moment.set_back_from {
+        line(
+            "clock",
+            format!("was set back; this machine has seen {newest} UTC"),
+        );
+    }
+    text
+}
+
+fn span(interval: Option<Interval>) -> Value {
+    json!(interval.map(|span| json!({
+        "from": span.from.to_string(),
+        "until": span.until.to_string(),
+    })))
+}
+
+fn until(interval: Option<Interval>) -> String {
+    interval.map_or_else(|| "ever".to_owned(), |span| format!("{} UTC", span.until))
+}
+
+fn protection(protection: Protection) -> &'static str {
+    match protection {
+        Protection::FileOnly => "file-only",
+        _ => "other",
+    }
+}

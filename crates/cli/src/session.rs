@@ -1,0 +1,320 @@
+//! A client, made of the environment and the command line: whose folder, which server, who signs
+//! in, and whether a server that is met for the first time is believed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use clap::Args;
+use openrms_client::hierarchy::BUNDLE_PATH;
+use openrms_client::{
+    Bundle, Client, CredentialSource, Credentials, Discovery, Hierarchy, Home, HttpOptions,
+    HttpTransport, JoinPolicy, Joined, MachineIdentity, Origin, Secret, ServerUrl, Transport as _,
+};
+use zeroize::Zeroizing;
+
+use crate::failure::{Exit, Failure};
+use crate::shell::{Shell, plain};
+
+/// Options of every command that may ask a server.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Connection {
+    /// URL of the rights-management service; else `RMS_SERVER`, else what `rms init` remembered.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<ServerUrl>,
+    /// Who signs in: account name or mail address; else `RMS_USER`. The password is taken from
+    /// --password-file, from `RMS_PASSWORD`, or asked for; `RMS_TOKEN` takes the place of both.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// File with the password in its first line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// File with further TLS authorities (PEM); else `RMS_CA_FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Believe a server that is met for the first time, without asking.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+impl Connection {
+    /// A client as it is, for what is already there.
+    pub(crate) fn client(&self, shell: Shell) -> Result<Client, Failure> {
+        let source = Prompt {
+            shell,
+            options: self.clone(),
+            known: Mutex::default(),
+        };
+        let discovery = Discovery {
+            explicit: self.server.clone(),
+            environment: server_variable()?,
+        };
+        client_of(&home()?, self.transport()?, discovery, source)
+    }
+
+    /// Who signs in, where the caller says so.
+    pub(crate) fn user(&self) -> Option<String> {
+        self.user.clone().or_else(|| text_variable("RMS_USER"))
+    }
+
+    /// A client that belongs to a hierarchy; one that is missing is joined.
+    pub(crate) fn ready(&self, shell: Shell) -> Result<Client, Failure> {
+        let client = self.client(shell)?;
+        if Hierarchy::load(client.home())
+            .map_err(openrms_client::Error::from)?
+            .is_none()
+        {
+            let server = client.server()?;
+            self.join(shell, &client, &server, None)?;
+        }
+        Ok(client)
+    }
+
+    /// Joins a server's hierarchy: the one with that fingerprint, or the one that a person
+    /// believes.
+    pub(crate) fn join(
+        &self,
+        shell: Shell,
+        client: &Client,
+        server: &ServerUrl,
+        fingerprint: Option<&str>,
+    ) -> Result<Joined, Failure> {
+        let known = Hierarchy::load(client.home()).map_err(openrms_client::Error::from)?;
+        let policy = match fingerprint {
+            Some(fingerprint) => JoinPolicy::Pinned(fingerprint.to_owned()),
+            // Another hierarchy than the known one is refused by the client.
+            None if known.is_some() => JoinPolicy::TrustOnFirstUse,
+            None if !server.origin().is_private() => JoinPolicy::TrustOnFirstUse,
+            None => self.believe(shell, server)?,
+        };
+        Ok(client.init(server, &policy)?)
+    }
+
+    /// Shows a server's anchors and has them believed or not. What was shown is pinned.
+    fn believe(&self, shell: Shell, server: &ServerUrl) -> Result<JoinPolicy, Failure> {
+        let url = format!("{server}{BUNDLE_PATH}");
+        let answer = self.transport()?.get(&url, None);
+        let bundle = match answer {
+            Ok(answer) if answer.status == 200 => {
+                serde_json::from_slice::<Bundle>(&answer.body).ok()
+            }
+            _ => None,
+        };
+        let policy = JoinPolicy::TrustOnFirstUse;
+        let hierarchy = bundle.and_then(|bundle| Hierarchy::from_bundle(&bundle, &policy).ok());
+        // The client says why there is none.
+        let Some(hierarchy) = hierarchy else {
+            return Ok(policy);
+        };
+        let anchors = hierarchy.fingerprints();
+        for (name, fingerprint) in &anchors {
+            shell.say(format_args!(
+                "{server} has the trust anchor {} {fingerprint}",
+                plain(name)
+            ));
+        }
+        let pinned = match anchors.as_slice() {
+            [(_, fingerprint)] => JoinPolicy::Pinned(fingerprint.clone()),
+            _ => policy,
+        };
+        // Whoever answers on this very machine could as well be asked for the fingerprint.
+        if self.yes || server.origin().is_loopback() {
+            return Ok(pinned);
+        }
+        match shell.confirm("Do you trust it with deciding who may open your files?") {
+            Some(true) => Ok(pinned),
+            answer => {
+                let fingerprint = anchors.first().map(|(_, print)| print.as_str());
+                let message = match answer {
+                    Some(_) => format!("{server} is not trusted"),
+                    None => format!("{server} is met for the first time and nobody can be asked"),
+                };
+                let hint = format!(
+                    "compare with your administrator, then: rms init --server {server} \
+                     --fingerprint {}",
+                    fingerprint.unwrap_or("HEX")
+                );
+                Err(Failure::new(
+                    Exit::Untrusted,
+                    "hierarchy-not-confirmed",
+                    message,
+                    hint,
+                ))
+            }
+        }
+    }
+
+    /// The network.
+    pub(crate) fn transport(&self) -> Result<HttpTransport, Failure> {
+        let file = self
+            .ca_file
+            .clone()
+            .or_else(|| text_variable("RMS_CA_FILE").map(PathBuf::from));
+        let read = |path: PathBuf| {
+            fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))
+        };
+        let extra_roots = file.map(read).transpose()?;
+        HttpTransport::new(&HttpOptions {
+            extra_roots,
+            ..HttpOptions::default()
+        })
+        .map_err(|error| Failure::new(Exit::Failed, "network-setup", error.to_string(), ""))
+    }
+}
+
+/// A client over a folder.
+pub(crate) fn client_of(
+    home: &Path,
+    transport: HttpTransport,
+    discovery: Discovery,
+    credentials: impl CredentialSource + 'static,
+) -> Result<Client, Failure> {
+    let home = Home::open(home).map_err(openrms_client::Error::from)?;
+    let machine = machine(&home)?;
+    Ok(Client::builder(home, machine, transport)
+        .discovery(discovery)
+        .credentials(credentials)
+        .build())
+}
+
+/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`.
+pub(crate) fn home() -> Result<PathBuf, Failure> {
+    if let Some(home) = std::env::var_os("RMS_HOME").filter(|home| !home.is_empty()) {
+        return Ok(home.into());
+    }
+    user_folder("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("openrms"))
+}
+
+/// A folder of the XDG base directory specification.
+pub(crate) fn user_folder(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
+    if let Some(folder) = std::env::var_os(variable).map(PathBuf::from)
+        && folder.is_absolute()
+    {
+        return Ok(folder);
+    }
+    std::env::home_dir()
+        .filter(|home| home.is_absolute())
+        .map(|home| home.join(below_home))
+        .ok_or_else(|| {
+            let message = "it is not known where your home folder is";
+            Failure::new(Exit::Failed, "no-home", message, "set RMS_HOME or HOME")
+        })
+}
+
+/// The machine's identity; on a machine without one, as in small containers, one that is kept in
+/// the folder.
+fn machine(home: &Home) -> Result<MachineIdentity, Failure> {
+    if let Ok(machine) = MachineIdentity::of_this_process() {
+        return Ok(machine);
+    }
+    let path = home.path().join("machine-id");
+    let io = |error| Failure::io("read", &path, &error);
+    let uid = fs::metadata("/proc/self").map_err(io)?.uid();
+    if !path.exists() {
+        let id = random_text()?;
+        let lock = home.lock().map_err(openrms_client::Error::from)?;
+        lock.write("machine-id", id.as_bytes())
+            .map_err(openrms_client::Error::from)?;
+    }
+    Ok(MachineIdentity::new(
+        &fs::read_to_string(&path).map_err(io)?,
+        uid,
+    ))
+}
+
+/// 32 random hexadecimal digits.
+pub(crate) fn random_text() -> Result<Zeroizing<String>, Failure> {
+    let bytes = openrms_crypto::random::guid_bytes().map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            "no-randomness",
+            format!("no random numbers: {error}"),
+            "",
+        )
+    })?;
+    Ok(Zeroizing::new(format!(
+        "{:032x}",
+        u128::from_be_bytes(bytes)
+    )))
+}
+
+/// Finds credentials when they are first needed, and asks for a password only once.
+struct Prompt {
+    shell: Shell,
+    options: Connection,
+    known: Mutex<Option<Credentials>>,
+}
+
+impl CredentialSource for Prompt {
+    fn credentials(&self, origin: &Origin, user: Option<&str>) -> Option<Credentials> {
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.is_none() {
+            *known = self.find(origin, user);
+        }
+        known.clone()
+    }
+}
+
+impl Prompt {
+    fn find(&self, origin: &Origin, user: Option<&str>) -> Option<Credentials> {
+        if let Some(token) = secret_variable("RMS_TOKEN") {
+            return Some(Credentials::Bearer(secret(&token)));
+        }
+        let user = self.options.user().or_else(|| user.map(str::to_owned))?;
+        let password = match (&self.options.password_file, secret_variable("RMS_PASSWORD")) {
+            (Some(path), _) => first_line(path)
+                .inspect_err(|failure| self.shell.complain(failure))
+                .ok()?,
+            (None, Some(password)) => password,
+            (None, None) => self
+                .shell
+                .password(&format!("Password of {} at {origin}", plain(&user)))?,
+        };
+        Some(Credentials::Basic {
+            user,
+            password: secret(&password),
+        })
+    }
+}
+
+/// `RMS_SERVER`.
+fn server_variable() -> Result<Option<ServerUrl>, Failure> {
+    let parse = |text: String| {
+        text.parse::<ServerUrl>().map_err(|error| {
+            let hint = "set it to the URL of the service, such as https://rms.example.com";
+            Failure::usage(format!("RMS_SERVER: {error}"), hint)
+        })
+    };
+    text_variable("RMS_SERVER").map(parse).transpose()
+}
+
+/// A variable of the environment; an empty one is none.
+fn text_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable of the environment that holds a secret.
+pub(crate) fn secret_variable(name: &str) -> Option<Zeroizing<String>> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .map(Zeroizing::new)
+}
+
+/// The first line of a file that holds a secret.
+pub(crate) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
+    let text = Zeroizing::new(text);
+    Ok(Zeroizing::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
+}
+
+/// A text as a secret.
+pub(crate) fn secret(text: &str) -> Secret {
+    Secret::new(text.as_bytes().to_vec())
+}

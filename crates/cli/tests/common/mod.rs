@@ -1,0 +1,84 @@
+//! What the tests of the program share: running it, and the samples of Microsoft's software.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+pub mod cluster;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// How a run of the program ended.
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Run {
+    /// The one JSON document of standard output.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
+    }
+
+    /// `error.code` of the document.
+    pub fn error_code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+/// The program, with nothing of the caller's environment that it would look at.
+pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rms"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in [
+        "RMS_HOME",
+        "RMS_SERVER",
+        "RMS_TOKEN",
+        "RMS_USER",
+        "RMS_PASSWORD",
+        "RMS_ADMIN_TOKEN",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub fn rms<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
+    ended(command(arguments).output().expect("the program runs"))
+}
+
+/// Reads what a run left.
+pub fn ended(output: Output) -> Run {
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The samples of Microsoft's software, or `None` with a line on the terminal.
+pub fn corpus() -> Option<PathBuf> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let path = match std::env::var_os("OPENRMS_CORPUS") {
+        Some(path) => Path::new(root).join(path),
+        None => Path::new(root).join("../shared/corpus"),
+    };
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: no corpus");
+    None
+}
