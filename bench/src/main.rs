@@ -7,6 +7,13 @@
 //! cargo run --release -p openrms-bench -- license --check    fails below the goals
 //! ```
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts and seconds of a benchmark"
+)]
+
 mod clock;
 mod http;
 mod license;

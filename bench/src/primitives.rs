@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openrms_crypto::content::{KeyBits, decrypt_units, encrypt_units};
 use openrms_crypto::{Cipher, ContentKey, Digest, HashAlgorithm, Mode, PrivateKey, SoftwareKey};
-use openrms_xrml::rights::Right;
+use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest};
 use openrms_xrml::{Guid, Node};
 
@@ -111,7 +111,7 @@ fn license_text() -> Result<String, Failure> {
         referral: None,
         content_id: Guid::from_random(openrms_crypto::random::guid_bytes()?),
         owner: Grantee::Address("author@bench.example".into()).object(),
-        precondition: Default::default(),
+        precondition: TimeCondition::default(),
         grants: grants.collect(),
         app_data: Vec::new(),
         policy_lists: Vec::new(),

@@ -13,12 +13,14 @@ use openrms_engine::keys::KeyVault;
 use openrms_protocol::certification::Certify;
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams};
 use openrms_protocol::publishing::GetClientLicensorCert;
-use openrms_protocol::server::{GetLicensorCertificate, GetServerInfo, ServerInfoRequest, ServerInfoType};
+use openrms_protocol::server::{
+    GetLicensorCertificate, GetServerInfo, ServerInfoRequest, ServerInfoType,
+};
 use openrms_protocol::templates::AcquireTemplateInformation;
 use openrms_protocol::{
     CertificateChain, Contract, Operation, SoapVersion, VersionData, encode_request,
 };
-use openrms_xrml::rights::Right;
+use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest};
 use openrms_xrml::{Guid, Time, text};
 
@@ -26,88 +28,136 @@ use crate::Failure;
 
 /// Writes `FOLDER/TARGET/NAME`.
 pub(crate) fn write(folder: &Path) -> Result<(), Failure> {
-    let put = |target: &str, name: &str, bytes: &[u8]| -> Result<(), Failure> {
-        let folder = folder.join(target);
+    let folder = Folder(folder);
+    let longest = xrml(&folder)?;
+    soap(&folder, &longest)?;
+    sealed_keys(&folder)
+}
+
+struct Folder<'f>(&'f Path);
+
+impl Folder<'_> {
+    fn put(&self, target: &str, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let folder = self.0.join(target);
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join(name), bytes)?;
         Ok(())
-    };
-    let now = Time::from_unix(1_800_000_000);
+    }
+}
+
+/// A hierarchy, its anchors, rights data; answers with the longest chain.
+fn xrml(folder: &Folder<'_>) -> Result<String, Failure> {
     let vault = KeyVault::new(&[1; 32])?;
     let provider = SoftwareProvider::new(&[1; 32]);
-    let hierarchy = authority::create(&provider, &vault, "Seed", Mode::Two, now)?;
-    let mut longest = String::new();
+    let hierarchy = authority::create(&provider, &vault, "Seed", Mode::Two, NOW)?;
     for role in &hierarchy.roles {
         for encoding in [text::Encoding::Utf8Bom, text::Encoding::Utf16Le] {
             let name = format!("{}-{}", role.role, encoding.name());
-            put("xrml", &name, &text::encode(&role.certificate, encoding))?;
-        }
-        if role.certificate.len() > longest.len() {
-            longest.clone_from(&role.certificate);
+            folder.put("xrml", &name, &text::encode(&role.certificate, encoding))?;
         }
     }
-    put("xrml", "anchors", hierarchy.anchors.to_xml().as_bytes())?;
-    let rights = rights_data(now)?;
-    put("xrml", "rights-data", rights.as_bytes())?;
+    folder.put("xrml", "anchors", hierarchy.anchors.to_xml().as_bytes())?;
+    folder.put("xrml", "rights-data", rights_data(NOW)?.as_bytes())?;
+    let chains = hierarchy.roles.into_iter().map(|role| role.certificate);
+    chains
+        .max_by_key(String::len)
+        .ok_or_else(|| "an empty hierarchy".into())
+}
 
-    let chain = CertificateChain::split(&longest)?.into_owned();
+/// Requests with that chain in the place of every certificate.
+fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
+    let chain = CertificateChain::split(chain)?.into_owned();
     let item = AcquireLicenseParams {
         licensee_certs: chain.clone(),
         issuance_license: Some(chain.clone()),
         application_data: None,
     };
     let batch = AcquireLicense {
-        items: vec![item.clone(), AcquireLicenseParams { issuance_license: None, ..item }],
+        items: vec![
+            item.clone(),
+            AcquireLicenseParams {
+                issuance_license: None,
+                ..item
+            },
+        ],
+    };
+    let version = ServerInfoRequest {
+        kind: ServerInfoType::VersionInfo,
+        additional_info: None,
     };
     let requests: [(Contract, Operation<'_>); 6] = [
         (
             Contract::Certification,
-            Certify { machine_certificate_chain: chain.clone(), persistent: true }.into(),
+            Certify {
+                machine_certificate_chain: chain.clone(),
+                persistent: true,
+            }
+            .into(),
         ),
         (Contract::Licensing, batch.into()),
-        (Contract::Publishing, GetClientLicensorCert { persona_certs: vec![chain] }.into()),
+        (
+            Contract::Publishing,
+            GetClientLicensorCert {
+                persona_certs: vec![chain],
+            }
+            .into(),
+        ),
         (Contract::Server, GetLicensorCertificate.into()),
-        (Contract::TemplateDistribution, AcquireTemplateInformation.into()),
+        (
+            Contract::TemplateDistribution,
+            AcquireTemplateInformation.into(),
+        ),
         (
             Contract::Server,
             GetServerInfo {
-                requests: vec![ServerInfoRequest {
-                    kind: ServerInfoType::VersionInfo,
-                    additional_info: None,
-                }],
+                requests: vec![version],
             }
             .into(),
         ),
     ];
     for (index, (contract, operation)) in requests.iter().enumerate() {
         for (soap, suffix) in [(SoapVersion::V11, "11"), (SoapVersion::V12, "12")] {
-            let body =
-                encode_request(soap, *contract, Some(VersionData::CLIENT_BATCH), operation);
-            put("soap", &format!("{index}-{suffix}"), body.as_bytes())?;
+            let body = encode_request(soap, *contract, Some(VersionData::CLIENT_BATCH), operation);
+            folder.put("soap", &format!("{index}-{suffix}"), body.as_bytes())?;
         }
     }
+    Ok(())
+}
 
+/// Sealed to the key that the target opens them with, and what else it reads.
+fn sealed_keys(folder: &Folder<'_>) -> Result<(), Failure> {
     let key = SoftwareKey::from_pem(include_str!("../../fuzz/fuzz_targets/key.pem"))?;
     let content = ContentKey::generate(Cipher::Cbc4k, KeyBits::Aes256)?;
     let other = SoftwareKey::generate(Mode::Two)?;
     let blob = other.to_private_key_blob();
     for version in [SealedKeyVersion::V1, SealedKeyVersion::V2] {
         let bound = Digest::of(version.hash(), b"seed");
-        for (name, payload) in
-            [("content", Payload::ContentKey(&content)), ("private", Payload::PrivateKey(&blob))]
-        {
+        for (name, payload) in [
+            ("content", Payload::ContentKey(&content)),
+            ("private", Payload::PrivateKey(&blob)),
+        ] {
             let sealed = sealed_key::seal(key.public(), version, payload, &bound)?;
-            put("sealed_key", &format!("{name}-{}", version.wire_name()), &sealed)?;
+            folder.put(
+                "sealed_key",
+                &format!("{name}-{}", version.wire_name()),
+                &sealed,
+            )?;
         }
     }
-    put("sealed_key", "blob", blob.expose())?;
-    put("sealed_key", "pkcs8", other.to_pkcs8_der().expose())?;
-    put("sealed_key", "pem", other.to_pem().expose())?;
-    put("sealed_key", "pkcs1", &other.public().to_pkcs1_der())?;
-    put("sealed_key", "envelope", &envelope::seal(&[1; 32], b"", b"secret")?)?;
-    let utf16: Vec<u8> = rights.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    put("sealed_key", "rights", &erd::encrypt(&content, &utf16))?;
-    Ok(())
+    folder.put("sealed_key", "blob", blob.expose())?;
+    folder.put("sealed_key", "pkcs8", other.to_pkcs8_der().expose())?;
+    folder.put("sealed_key", "pem", other.to_pem().expose())?;
+    folder.put("sealed_key", "pkcs1", &other.public().to_pkcs1_der())?;
+    folder.put(
+        "sealed_key",
+        "envelope",
+        &envelope::seal(&[1; 32], b"", b"secret")?,
+    )?;
+    let utf16: Vec<u8> = rights_data(NOW)?
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    folder.put("sealed_key", "rights", &erd::encrypt(&content, &utf16))
 }
 
 fn rights_data(issued: Time) -> Result<String, Failure> {
@@ -118,7 +168,7 @@ fn rights_data(issued: Time) -> Result<String, Failure> {
         referral: Some(("alice".into(), "mailto:alice@example.test".into())),
         content_id: Guid::from_random(openrms_crypto::random::guid_bytes()?),
         owner: owner.object(),
-        precondition: Default::default(),
+        precondition: TimeCondition::default(),
         grants: vec![
             RightGrant::new(Right::new("VIEW"), Grantee::Anyone),
             RightGrant::new(Right::new("FORWARD"), owner),
@@ -128,3 +178,5 @@ fn rights_data(issued: Time) -> Result<String, Failure> {
     }
     .text())
 }
+
+const NOW: Time = Time::from_unix(1_800_000_000);

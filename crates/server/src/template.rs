@@ -10,6 +10,8 @@
 //! rights = ["VIEW", "REPLY"]
 //! ```
 
+use std::collections::BTreeMap;
+
 use openrms_engine::Cluster;
 use openrms_store::{Change, Store, StoreError, Template, TemplateState};
 use openrms_xrml::names::LocalizedName;
@@ -35,6 +37,15 @@ pub struct Description {
     pub valid_until: Option<String>,
     /// Where to ask for more rights: a URL or `mailto:`.
     pub referral: Option<String>,
+    /// Use licenses are not kept: each opening asks the server (`NOLICCACHE`).
+    #[serde(default)]
+    pub ask_every_time: bool,
+    /// Content may be viewed in trusted browsers (`VIEWER`).
+    #[serde(default)]
+    pub browsers: bool,
+    /// Data for applications, by name.
+    #[serde(default)]
+    pub data: BTreeMap<String, String>,
     /// Whether clients are offered it; archived otherwise.
     #[serde(default = "yes")]
     pub published: bool,
@@ -122,6 +133,21 @@ impl Description {
         }
     }
 
+    /// Application data: the two controls the specification knows (MS-RMPR 2.2.9.8.6), then others.
+    fn app_data(&self) -> Vec<(String, String)> {
+        let controls = [
+            ("NOLICCACHE", self.ask_every_time),
+            ("VIEWER", self.browsers),
+        ];
+        let on = controls.into_iter().filter(|(_, on)| *on);
+        let pair = |(name, _): (&str, bool)| (name.to_owned(), "1".to_owned());
+        let others = self
+            .data
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        on.map(pair).chain(others).collect()
+    }
+
     fn request(
         &self,
         id: Guid,
@@ -196,7 +222,7 @@ impl Description {
                 days: self.valid_days,
             },
             grants,
-            app_data: Vec::new(),
+            app_data: self.app_data(),
         })
     }
 }

@@ -123,6 +123,9 @@ impl Change {
             valid_days: None,
             valid_until: None,
             referral: None,
+            ask_every_time: false,
+            browsers: false,
+            data: std::collections::BTreeMap::new(),
             published: true,
         }
     }
