@@ -100,6 +100,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             (low.min(p), high.max(p))
         });
     let p = clock::median(&mut ceilings);
+    if let Some(content) = stage.contents.first() {
+        let license = content.license.leaf().map_or(0, |leaf| leaf.as_str().len());
+        let request = hot.first().map_or(0, Vec::len);
+        println!("publishing licenses of {license} bytes, requests of {request} bytes");
+    }
     println!(
         "mode {}, server threads {}; P = {p:.0} private-key operations per CPU second \
          ({low:.0} to {high:.0})",
@@ -408,7 +413,7 @@ impl Round {
 }
 
 const NEVER_SEEN: &str = "license never seen";
-/// Twelve principals with five rights each: sixty rights, a busy document.
-const PEOPLE: usize = 12;
-const CONTENTS: usize = 16;
+/// Six readers with five rights each make publishing licenses of about 17 KB.
+const PEOPLE: usize = 6;
+const CONTENTS: usize = 32;
 const PASSWORD: &str = "bench-password";

@@ -1,5 +1,7 @@
 //! Rights, who holds them and when (MS-RMPR 2.2.9.8.4, 2.2.9.8.5.3, 2.2.9.9.6).
 
+use std::borrow::Cow;
+
 use crate::error::XrmlError;
 use crate::time::{Interval, Time};
 use crate::tree::Element;
@@ -38,7 +40,7 @@ pub struct TimeCondition {
 
 /// The name of a right. Any name is possible; these are the ones with a meaning of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Right(String);
+pub struct Right(Cow<'static, str>);
 
 impl Right {
     /// Everything, without conditions.
@@ -49,7 +51,14 @@ impl Right {
     /// A right by name; names are compared without regard to case and kept in upper case.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self(name.trim().to_ascii_uppercase())
+        let name = name.trim();
+        let known = KNOWN_RIGHTS
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(name));
+        Self(known.map_or_else(
+            || Cow::Owned(name.to_ascii_uppercase()),
+            |known| Cow::Borrowed(*known),
+        ))
     }
 
     /// The name.
@@ -67,7 +76,7 @@ impl Right {
     /// Whether the right is written as an element of its own instead of `<RIGHT name="..">`.
     #[must_use]
     pub fn has_element(&self) -> bool {
-        ELEMENT_RIGHTS.contains(&self.0.as_str())
+        ELEMENT_RIGHTS.contains(&self.name())
     }
 }
 
@@ -195,5 +204,23 @@ impl TimeCondition {
     }
 }
 
+/// Names that need no memory of their own; any other is as good.
+const KNOWN_RIGHTS: [&str; 15] = [
+    "VIEW",
+    "EDIT",
+    "PRINT",
+    "EXTRACT",
+    "EXPORT",
+    "OWNER",
+    "ISSUE",
+    "DOCEDIT",
+    "OBJMODEL",
+    "FORWARD",
+    "REPLY",
+    "REPLYALL",
+    "VIEWRIGHTSDATA",
+    "COMMENT",
+    "SIGN",
+];
 /// Rights that real licenses write as elements of their own; all others as `<RIGHT name="..">`.
 const ELEMENT_RIGHTS: [&str; 5] = ["VIEW", "EDIT", "PRINT", "EXPORT", "EXTRACT"];
