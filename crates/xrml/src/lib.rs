@@ -14,6 +14,7 @@ pub mod anchors;
 pub mod author_proof;
 pub mod chain;
 pub mod clc;
+mod content;
 pub mod error;
 pub mod issuing;
 pub mod names;
