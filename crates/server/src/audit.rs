@@ -3,7 +3,7 @@
 //! or a password.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,13 @@ pub(crate) struct Event<'e> {
 
 impl Audit {
     /// Opens the file for appending, or makes it. Without a path nothing is written.
+    ///
+    /// A last line that a killed process left unfinished is cut off, or the next one would be
+    /// lost in it: an answer leaves after its line only, so nobody was ever given what it tells.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
+        if let Some(path) = path {
+            cut_unfinished_line(path)?;
+        }
         let audit = Self {
             path: path.map(Path::to_owned),
             file: ArcSwapOption::empty(),
@@ -100,4 +106,37 @@ impl Audit {
         }
         (&*file).write_all(&lines)
     }
+}
+
+/// Makes a file end where its last whole line ends.
+fn cut_unfinished_line(path: &Path) -> io::Result<()> {
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    // A pipe or terminal keeps nothing.
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    let mut file = File::open(path)?;
+    let length = metadata.len();
+    let mut end = length;
+    let mut block = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let part = block.get_mut(..usize::try_from(end - start).unwrap_or(0));
+        let part = part.unwrap_or_default();
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(part)?;
+        if let Some(newline) = part.iter().rposition(|&byte| byte == b'\n') {
+            end = start + newline as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < length {
+        tracing::warn!(path = %path.display(), bytes = length - end, "unfinished audit line cut off");
+        OpenOptions::new().write(true).open(path)?.set_len(end)?;
+    }
+    Ok(())
 }
