@@ -88,4 +88,4 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 not trusted, 5 unreachable, 6 malformed.
 Environment: RMS_HOME (lockbox, licenses, settings), RMS_SERVER (cluster URL), RMS_TOKEN (bearer
-token), RMS_USER and RMS_PASSWORD (sign-in).";
+token), RMS_USER and RMS_PASSWORD (sign-in), RMS_LOCKBOX_PASSPHRASE (lockbox).";

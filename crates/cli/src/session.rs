@@ -10,7 +10,8 @@ use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
     Bundle, Client, CredentialSource, Credentials, Discovery, Hierarchy, Home, HttpOptions,
-    HttpTransport, JoinPolicy, Joined, MachineIdentity, Origin, Secret, ServerUrl, Transport as _,
+    HttpTransport, JoinPolicy, Joined, LockboxSecretSource, MachineIdentity, Origin, Secret,
+    ServerUrl, Transport as _,
 };
 use zeroize::Zeroizing;
 
@@ -50,7 +51,8 @@ impl Connection {
             explicit: self.server.clone(),
             environment: server_variable()?,
         };
-        client_of(&home()?, self.transport()?, discovery, source)
+        let passphrase = Passphrase { shell };
+        client_of(&home()?, self.transport()?, discovery, source, passphrase)
     }
 
     /// Who signs in, where the caller says so.
@@ -169,12 +171,14 @@ pub(crate) fn client_of(
     transport: HttpTransport,
     discovery: Discovery,
     credentials: impl CredentialSource + 'static,
+    passphrase: impl LockboxSecretSource + 'static,
 ) -> Result<Client, Failure> {
     let home = Home::open(home).map_err(openrms_client::Error::from)?;
     let machine = machine(&home)?;
     Ok(Client::builder(home, machine, transport)
         .discovery(discovery)
         .credentials(credentials)
+        .lockbox_passphrase(passphrase)
         .build())
 }
 
@@ -278,6 +282,43 @@ impl Prompt {
             user,
             password: secret(&password),
         })
+    }
+}
+
+/// Finds the passphrase of the lockbox: `RMS_LOCKBOX_PASSPHRASE`, a credential of the service
+/// manager, or a person.
+struct Passphrase {
+    shell: Shell,
+}
+
+impl LockboxSecretSource for Passphrase {
+    fn passphrase(&self, fingerprint: &str) -> Option<Secret> {
+        if let Some(known) = self.new_passphrase() {
+            return Some(known);
+        }
+        let prompt = format!("Passphrase of the lockbox {}", plain(fingerprint));
+        Some(secret(&self.shell.password(&prompt)?))
+    }
+
+    fn new_passphrase(&self) -> Option<Secret> {
+        given_passphrase()
+            .inspect_err(|failure| self.shell.complain(failure))
+            .ok()
+            .flatten()
+    }
+}
+
+/// The passphrase that nobody needs to be asked for: `RMS_LOCKBOX_PASSPHRASE`, or the credential
+/// `openrms.lockbox` of systemd (`LoadCredentialEncrypted=`, which can bind it to a TPM).
+pub(crate) fn given_passphrase() -> Result<Option<Secret>, Failure> {
+    if let Some(text) = secret_variable("RMS_LOCKBOX_PASSPHRASE") {
+        return Ok(Some(secret(&text)));
+    }
+    let folder = text_variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let file = folder.map(|folder| folder.join("openrms.lockbox"));
+    match file.filter(|file| file.exists()) {
+        Some(file) => Ok(Some(secret(&first_line(&file)?)).filter(|text| !text.is_empty())),
+        None => Ok(None),
     }
 }
 

@@ -1,12 +1,18 @@
-//! Self-activation: the machine certifies its own security processor, with the network unplugged
-//! (MS-RMPR 3.8.4.1).
+//! Self-activation: the machine makes its lockbox and certifies its own security processor, with
+//! the network unplugged (MS-RMPR 3.8.4.1).
 
-use openrms_crypto::{Digest, PrivateKey as _, random};
+use std::sync::Arc;
+
+use openrms_crypto::{Digest, PrivateKey as _, PublicKey, Secret, random};
 use openrms_xrml::spc::{SecurityProcessorCertificate, SpcRequest};
 use openrms_xrml::{Guid, SharedNode, Time};
 
+use crate::client::{Client, Session};
+use crate::error::Error;
 use crate::hierarchy::Hierarchy;
-use crate::lockbox::{Lockbox, LockboxError};
+use crate::keyring::SecretCache;
+use crate::lockbox::{Lockbox, LockboxError, Protection};
+use crate::lockbox_secret::{self, Unlock};
 use crate::machine::MachineIdentity;
 use crate::storage::{Home, Lock};
 use crate::trust::{self, TrustError};
@@ -26,7 +32,7 @@ impl MachineCertificate {
         home: &Home,
         lockbox: &Lockbox,
         hierarchy: &Hierarchy,
-    ) -> Result<Option<Self>, crate::Error> {
+    ) -> Result<Option<Self>, Error> {
         let Some(text) = home.read_text(FILE)? else {
             return Ok(None);
         };
@@ -37,6 +43,17 @@ impl MachineCertificate {
         }
     }
 
+    /// Whether the stored one is for the key of that fingerprint: for a lockbox that is locked.
+    pub(crate) fn is_for(
+        home: &Home,
+        fingerprint: &str,
+        hierarchy: &Hierarchy,
+    ) -> Result<bool, Error> {
+        let fits = |key: &PublicKey| key.fingerprint_hex() == fingerprint;
+        let text = home.read_text(FILE)?;
+        Ok(text.is_some_and(|text| Self::read_for(&text, fits, hierarchy).is_ok()))
+    }
+
     /// Signs and stores one.
     pub(crate) fn create(
         lock: &Lock<'_>,
@@ -44,7 +61,7 @@ impl MachineCertificate {
         hierarchy: &Hierarchy,
         machine: &MachineIdentity,
         now: Time,
-    ) -> Result<Self, crate::Error> {
+    ) -> Result<Self, Error> {
         let mode = hierarchy.mode();
         let failed = |error: String| LockboxError::Generate(error);
         let id = random::guid_bytes().map_err(|e| failed(e.to_string()))?;
@@ -69,10 +86,18 @@ impl MachineCertificate {
     }
 
     fn read(text: &str, lockbox: &Lockbox, hierarchy: &Hierarchy) -> Result<Self, TrustError> {
+        Self::read_for(text, |key| key == lockbox.key().public(), hierarchy)
+    }
+
+    fn read_for(
+        text: &str,
+        fits: impl Fn(&PublicKey) -> bool,
+        hierarchy: &Hierarchy,
+    ) -> Result<Self, TrustError> {
         let chain = trust::read_trusted(WHAT, text, None, hierarchy.anchors())?;
         let certificate = SecurityProcessorCertificate::new(trust::leaf(WHAT, &chain)?)
             .map_err(trust::malformed(WHAT))?;
-        if certificate.key() != lockbox.key().public() {
+        if !fits(certificate.key()) {
             return Err(TrustError::KeyMismatch { what: WHAT });
         }
         if certificate.node().issuer_key() != Some(hierarchy.issuer().key()) {
@@ -83,6 +108,120 @@ impl MachineCertificate {
         }
         Ok(Self { chain, certificate })
     }
+}
+
+impl Client {
+    /// Protects the lockbox by a passphrase, or by another one; `None` takes it away. Makes the
+    /// lockbox when there is none. The passphrase in use is asked for only when the keyring does
+    /// not hold the unlocked secret.
+    pub fn protect_lockbox(&self, passphrase: Option<&Secret>) -> Result<Protection, Error> {
+        let mut session = self.session();
+        let hierarchy = self.stored_hierarchy(&mut session)?;
+        if passphrase.is_some_and(Secret::is_empty) {
+            return Err(LockboxError::PassphraseEmpty.into());
+        }
+        let mut lockbox = loop {
+            if let Some(lockbox) = Lockbox::open(&self.home, &self.machine, &self.unlock())? {
+                lockbox.protect(&self.home.lock()?, passphrase)?;
+                break lockbox;
+            }
+            let lock = self.home.lock()?;
+            // Another process may have been faster.
+            if Lockbox::stamp(&self.home)?.is_none() {
+                let mode = mode_for(hierarchy.as_deref());
+                let now = self.clock.now();
+                break Lockbox::create(&lock, &self.machine, mode, now, passphrase)?;
+            }
+        };
+        lockbox_secret::forget(&lockbox.fingerprint(), self.cache.as_ref());
+        let protection = match passphrase {
+            None => Protection::FileOnly,
+            Some(_) => Protection::Passphrase {
+                cached_in_keyring: lockbox.remember(self.cache.as_ref()),
+            },
+        };
+        lockbox.set_protection(protection);
+        session.lockbox = Some(Arc::new(lockbox));
+        Ok(protection)
+    }
+
+    /// The lockbox, made when it is missing; made anew for a hierarchy of the other mode, in which
+    /// nothing can have been sealed to it yet.
+    pub(crate) fn lockbox_in(
+        &self,
+        session: &mut Session,
+        hierarchy: Option<&Hierarchy>,
+    ) -> Result<Arc<Lockbox>, Error> {
+        let fits =
+            |lockbox: &Lockbox| hierarchy.is_none_or(|wanted| wanted.mode() == lockbox.mode());
+        if let Some(lockbox) = session.lockbox.as_ref().filter(|lockbox| fits(lockbox)) {
+            return Ok(lockbox.clone());
+        }
+        let lockbox = loop {
+            let stamp = Lockbox::stamp(&self.home)?;
+            let stored = match Lockbox::open(&self.home, &self.machine, &self.unlock())? {
+                Some(lockbox) if fits(&lockbox) => break lockbox,
+                other => other,
+            };
+            let passphrase = match &stored {
+                Some(_) => None,
+                None => self.passphrases.new_passphrase(),
+            };
+            let lock = self.home.lock()?;
+            // Another process may have been faster.
+            if Lockbox::stamp(&self.home)? != stamp {
+                continue;
+            }
+            let (mode, now) = (mode_for(hierarchy), self.clock.now());
+            let mut made = match &stored {
+                Some(old) => {
+                    lockbox_secret::forget(&old.fingerprint(), self.cache.as_ref());
+                    old.replace(&lock, &self.machine, mode, now)?
+                }
+                None => Lockbox::create(&lock, &self.machine, mode, now, passphrase.as_ref())?,
+            };
+            if made.protection() != Protection::FileOnly {
+                let cached_in_keyring = made.remember(self.cache.as_ref());
+                made.set_protection(Protection::Passphrase { cached_in_keyring });
+            }
+            break made;
+        };
+        let lockbox = Arc::new(lockbox);
+        session.lockbox = Some(lockbox.clone());
+        Ok(lockbox)
+    }
+
+    pub(crate) fn machine_in(
+        &self,
+        session: &mut Session,
+        hierarchy: &Hierarchy,
+    ) -> Result<(Arc<Lockbox>, MachineCertificate), Error> {
+        let lockbox = self.lockbox_in(session, Some(hierarchy))?;
+        if let Some(certificate) = MachineCertificate::load(&self.home, &lockbox, hierarchy)? {
+            return Ok((lockbox, certificate));
+        }
+        let lock = self.home.lock()?;
+        let now = self.clock.now();
+        let certificate =
+            MachineCertificate::create(&lock, &lockbox, hierarchy, &self.machine, now)?;
+        Ok((lockbox, certificate))
+    }
+
+    pub(crate) fn lockbox_cache(&self) -> &dyn SecretCache {
+        self.cache.as_ref()
+    }
+
+    fn unlock(&self) -> Unlock<'_> {
+        Unlock {
+            source: self.passphrases.as_ref(),
+            cache: self.cache.as_ref(),
+        }
+    }
+}
+
+/// The mode of a new lockbox.
+fn mode_for(hierarchy: Option<&Hierarchy>) -> openrms_crypto::Mode {
+    hierarchy.map_or(openrms_crypto::Mode::Two, Hierarchy::mode)
 }
 
 pub(crate) const FILE: &str = "machine.xml";

@@ -12,14 +12,15 @@ use openrms_xrml::SharedNode;
 use openrms_xrml::anchors::Anchors;
 
 use crate::account::{Account, AccountError, Licensor, is_account_id};
-use crate::activation::MachineCertificate;
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::credentials::{CredentialSource, NoCredentials};
 use crate::discovery::{Discovery, DiscoveryError, LicenseServers};
 use crate::error::Error;
 use crate::hierarchy::{BUNDLE_PATH, Bundle, Hierarchy, HierarchyError, JoinPolicy, Joined};
+use crate::keyring::{KernelKeyring, SecretCache};
 use crate::license_store::{self, Purge, StoredLicense};
 use crate::lockbox::Lockbox;
+use crate::lockbox_secret::{LockboxSecretSource, NoPassphrase};
 use crate::machine::MachineIdentity;
 use crate::service::{Auth, Caller, ServiceError};
 use crate::settings::Settings;
@@ -29,11 +30,13 @@ use crate::url::ServerUrl;
 
 /// A rights-management client of one person on one machine.
 pub struct Client {
-    home: Home,
-    machine: MachineIdentity,
+    pub(crate) home: Home,
+    pub(crate) machine: MachineIdentity,
     transport: Arc<dyn Transport>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     credentials: Arc<dyn CredentialSource>,
+    pub(crate) passphrases: Arc<dyn LockboxSecretSource>,
+    pub(crate) cache: Arc<dyn SecretCache>,
     discovery: Discovery,
     join: Option<JoinPolicy>,
     pub(crate) license_servers: LicenseServers,
@@ -47,6 +50,8 @@ pub struct ClientBuilder {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     credentials: Arc<dyn CredentialSource>,
+    passphrases: Arc<dyn LockboxSecretSource>,
+    cache: Arc<dyn SecretCache>,
     discovery: Discovery,
     join: Option<JoinPolicy>,
     license_servers: LicenseServers,
@@ -69,7 +74,7 @@ pub(crate) type Publisher = (Arc<Hierarchy>, Arc<Account>, Arc<Licensor>);
 #[derive(Default)]
 pub(crate) struct Session {
     hierarchy: Option<Arc<Hierarchy>>,
-    lockbox: Option<Arc<Lockbox>>,
+    pub(crate) lockbox: Option<Arc<Lockbox>>,
     account: Option<Arc<Account>>,
     licensor: Option<Arc<Licensor>>,
 }
@@ -86,6 +91,22 @@ impl ClientBuilder {
     #[must_use]
     pub fn credentials(mut self, source: impl CredentialSource + 'static) -> Self {
         self.credentials = Arc::new(source);
+        self
+    }
+
+    /// Where the passphrase of the lockbox comes from; without this there is nobody to ask, and a
+    /// new lockbox has none.
+    #[must_use]
+    pub fn lockbox_passphrase(mut self, source: impl LockboxSecretSource + 'static) -> Self {
+        self.passphrases = Arc::new(source);
+        self
+    }
+
+    /// Where the unlocked secret of a lockbox with a passphrase waits; without this it is the
+    /// kernel's keyring.
+    #[must_use]
+    pub fn lockbox_cache(mut self, cache: impl SecretCache + 'static) -> Self {
+        self.cache = Arc::new(cache);
         self
     }
 
@@ -119,6 +140,8 @@ impl ClientBuilder {
             transport: self.transport,
             clock: self.clock,
             credentials: self.credentials,
+            passphrases: self.passphrases,
+            cache: self.cache,
             discovery: self.discovery,
             join: self.join,
             license_servers: self.license_servers,
@@ -140,6 +163,8 @@ impl Client {
             transport: Arc::new(transport),
             clock: Arc::new(SystemClock),
             credentials: Arc::new(NoCredentials),
+            passphrases: Arc::new(NoPassphrase),
+            cache: Arc::new(KernelKeyring),
             discovery: Discovery::default(),
             join: None,
             license_servers: LicenseServers::default(),
@@ -308,21 +333,29 @@ impl Client {
     ) -> Result<T, Error> {
         let settings = self.settings()?;
         let server = self.discovery.server(&settings).ok();
+        let licensing = match (&server, &settings.services) {
+            (Some(server), Some(services)) => services.licensing(server),
+            _ => None,
+        };
         let caller = Caller {
             transport: self.transport.as_ref(),
             server: server.as_ref(),
+            licensing,
             source: self.credentials.as_ref(),
             user: settings.user.as_deref(),
         };
         ask(&caller, server.as_ref())
     }
 
-    fn session(&self) -> MutexGuard<'_, Session> {
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
         // Whatever panicked left only complete values behind.
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stored_hierarchy(&self, session: &mut Session) -> Result<Option<Arc<Hierarchy>>, Error> {
+    pub(crate) fn stored_hierarchy(
+        &self,
+        session: &mut Session,
+    ) -> Result<Option<Arc<Hierarchy>>, Error> {
         if session.hierarchy.is_none() {
             session.hierarchy = Hierarchy::load(&self.home)?.map(Arc::new);
         }
@@ -351,6 +384,7 @@ impl Client {
         let caller = Caller {
             transport: self.transport.as_ref(),
             server: Some(server),
+            licensing: None,
             source: &NoCredentials,
             user: None,
         };
@@ -400,7 +434,12 @@ impl Client {
         };
         if changed {
             hierarchy.store(&lock)?;
-            *session = Session::default();
+            // The lockbox is the machine's; nobody is asked for its passphrase twice.
+            let lockbox = session.lockbox.take();
+            *session = Session {
+                lockbox,
+                ..Session::default()
+            };
         }
         let joined = Joined {
             server,
@@ -411,53 +450,6 @@ impl Client {
         };
         session.hierarchy = Some(Arc::new(hierarchy));
         Ok(joined)
-    }
-
-    /// The lockbox, made when it is missing; made anew for a hierarchy of the other mode, in which
-    /// nothing can have been sealed to it yet.
-    fn lockbox_in(
-        &self,
-        session: &mut Session,
-        hierarchy: Option<&Hierarchy>,
-    ) -> Result<Arc<Lockbox>, Error> {
-        let fits =
-            |lockbox: &Lockbox| hierarchy.is_none_or(|wanted| wanted.mode() == lockbox.mode());
-        if let Some(lockbox) = session.lockbox.as_ref().filter(|lockbox| fits(lockbox)) {
-            return Ok(lockbox.clone());
-        }
-        let lockbox = match Lockbox::open(&self.home, &self.machine)? {
-            Some(lockbox) if fits(&lockbox) => lockbox,
-            _ => {
-                let lock = self.home.lock()?;
-                // Another process may have been faster.
-                match Lockbox::open(&self.home, &self.machine)? {
-                    Some(lockbox) if fits(&lockbox) => lockbox,
-                    _ => {
-                        let mode = hierarchy.map_or(openrms_crypto::Mode::Two, Hierarchy::mode);
-                        Lockbox::create(&lock, &self.machine, mode, self.clock.now())?
-                    }
-                }
-            }
-        };
-        let lockbox = Arc::new(lockbox);
-        session.lockbox = Some(lockbox.clone());
-        Ok(lockbox)
-    }
-
-    fn machine_in(
-        &self,
-        session: &mut Session,
-        hierarchy: &Hierarchy,
-    ) -> Result<(Arc<Lockbox>, MachineCertificate), Error> {
-        let lockbox = self.lockbox_in(session, Some(hierarchy))?;
-        if let Some(certificate) = MachineCertificate::load(&self.home, &lockbox, hierarchy)? {
-            return Ok((lockbox, certificate));
-        }
-        let lock = self.home.lock()?;
-        let now = self.clock.now();
-        let certificate =
-            MachineCertificate::create(&lock, &lockbox, hierarchy, &self.machine, now)?;
-        Ok((lockbox, certificate))
     }
 
     fn certify_in(
@@ -473,7 +465,9 @@ impl Client {
         };
         let text = self.with_caller(|caller, server| {
             let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::Certification.url(server.as_str());
+            let services = self.settings()?.services;
+            let at = services.and_then(|services| services.certification(server));
+            let url = Service::Certification.url(at.as_ref().unwrap_or(server).as_str());
             let take = |response: Response<'_>| {
                 let answer: CertifyResponse<'_> = CertifyResponse::try_from(response)?;
                 Ok(answer.certificate_chain.concatenated())
@@ -501,6 +495,7 @@ impl Client {
             settings.account = Some(account.id().to_owned());
         })?;
         drop(lock);
+        self.locate_services()?;
         let account = Arc::new(account);
         session.account = Some(account.clone());
         session.licensor = None;
@@ -557,9 +552,8 @@ impl Client {
         let request = GetClientLicensorCert {
             persona_certs: vec![wire_chain(account.chain())?],
         };
-        let text = self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::Publish.url(server.as_str());
+        let ask = request.into();
+        let text = self.ask_licensing(Service::Publish, |caller, url| {
             let take = |response: Response<'_>| {
                 let answer = GetClientLicensorCertResponse::try_from(response)?;
                 Ok(answer
@@ -567,15 +561,9 @@ impl Client {
                     .first()
                     .map(CertificateChain::concatenated))
             };
-            let text = caller.call(
-                &url,
-                Contract::Publishing,
-                &request.into(),
-                Auth::OnDemand,
-                take,
-            )?;
+            let text = caller.call(&url, Contract::Publishing, &ask, Auth::OnDemand, take)?;
             let what = "client licensor certificate";
-            Ok(text.ok_or(ServiceError::Empty { url, what })?)
+            text.ok_or(ServiceError::Empty { url, what })
         })?;
         let licensor = Licensor::read(&text, account, anchors)?;
         let now = self.clock.now();

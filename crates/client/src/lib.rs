@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`client`] | [`Client`]: joins the rooms; makes or fetches what is missing |
 //! | [`storage`], [`settings`] | the person's folder |
-//! | [`machine`], [`lockbox`], [`activation`] | the security processor's key and certificate |
+//! | [`machine`], [`lockbox`], [`lockbox_secret`], [`keyring`], [`activation`] | the security processor's key and certificate |
 //! | [`hierarchy`] | whom this client trusts |
 //! | [`account`] | RAC and CLC |
 //! | [`discovery`], [`url`], [`service`], [`credentials`] | which server is asked, and with what |
@@ -46,8 +46,10 @@ pub mod discovery;
 pub mod error;
 pub mod hierarchy;
 pub mod http;
+pub mod keyring;
 pub mod license_store;
 pub mod lockbox;
+pub mod lockbox_secret;
 pub mod machine;
 pub mod open;
 pub mod output;
@@ -69,12 +71,14 @@ pub use account::{Account, Licensor};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials};
-pub use discovery::{Discovery, LicenseServers};
+pub use discovery::{Discovery, LicenseServers, Locations};
 pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};
 pub use http::{HttpOptions, HttpTransport};
+pub use keyring::{KernelKeyring, NoCache, SecretCache};
 pub use license_store::{Purge, StoredLicense};
 pub use lockbox::{Lockbox, Protection};
+pub use lockbox_secret::{LockboxSecretSource, NoPassphrase, Unlock};
 pub use machine::MachineIdentity;
 pub use open::{Conditions, Denied, Exported, Held, HeldRight, Opened, Source};
 pub use openrms_crypto::Secret;

@@ -1,20 +1,28 @@
 //! The security processor's private key at rest.
 //!
-//! What protects it: the modes of the files (0600 in a 0700 folder) and nothing more. The key is
-//! encrypted under one derived from a random secret in the file beside it and from what identifies
-//! person and machine, so that a copy *of the folder* does not work elsewhere; but whoever can run
-//! as this person, or is root, can open it, as on every system without a hardware module. No TPM is
-//! used; nor is the kernel's keyring, which forgets at every restart and keeps nothing from whoever
-//! can read the files. [`Lockbox::protection`] says so to programs.
+//! It is encrypted under a key derived from a random secret and from what identifies person and
+//! machine, so that a copy of the folder does not work elsewhere. Two things can protect that
+//! secret, and [`Protection`] says which does:
+//!
+//! - the modes of the files alone (0600 in a 0700 folder): the default. Whoever can run as this
+//!   person, or is root, or reads the disk, can open the lockbox;
+//! - a passphrase: a disk or a backup alone is of no use then. The unlocked secret waits in the
+//!   kernel's keyring for some hours, where programs of the same person, and root, can get at it.
+//!
+//! No TPM is used: the crates that talk to one link a C library, or only marshal commands. A
+//! passphrase that the service manager decrypts (systemd credentials) can be bound to a TPM.
+
+use std::fmt;
 
 use openrms_crypto::envelope::{self, EnvelopeError};
-use openrms_crypto::{Mode, PrivateKey as _, SoftwareKey, random, sha256};
+use openrms_crypto::{Mode, PrivateKey as _, Secret, SoftwareKey, random};
 use openrms_xrml::values::{decode_base64, encode_base64};
 use openrms_xrml::{Guid, Time};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::{Class, Coded};
+use crate::lockbox_secret::{AtRest, LockboxSecret, Unlock};
 use crate::machine::MachineIdentity;
 use crate::storage::{Home, Lock, StorageError};
 
@@ -25,6 +33,8 @@ pub struct Lockbox {
     machine: Guid,
     mode: Mode,
     created: Time,
+    secret: LockboxSecret,
+    protection: Protection,
 }
 
 /// What keeps a lockbox from others.
@@ -33,6 +43,58 @@ pub struct Lockbox {
 pub enum Protection {
     /// File permissions alone: anyone who can read the person's files, and root, can open it.
     FileOnly,
+    /// A passphrase.
+    Passphrase {
+        /// Whether the kernel's keyring holds the unlocked secret now; then nobody is asked.
+        cached_in_keyring: bool,
+    },
+}
+
+/// A lockbox that was looked at without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) fingerprint: String,
+    pub(crate) mode: u8,
+    pub(crate) created: Time,
+}
+
+impl Protection {
+    /// Stable name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FileOnly => "file-only",
+            Self::Passphrase {
+                cached_in_keyring: true,
+            } => "passphrase-in-keyring",
+            Self::Passphrase {
+                cached_in_keyring: false,
+            } => "passphrase",
+        }
+    }
+}
+
+impl fmt::Display for Protection {
+    /// In words, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FileOnly => {
+                "file permissions only, no passphrase, no TPM: whoever can read your files can \
+                 open it"
+            }
+            Self::Passphrase {
+                cached_in_keyring: true,
+            } => {
+                "passphrase, no TPM; unlocked: the kernel's keyring holds its secret, for 8 hours \
+                 at most"
+            }
+            Self::Passphrase {
+                cached_in_keyring: false,
+            } => {
+                "passphrase, no TPM; locked: the kernel's keyring does not hold its secret, so the \
+                 passphrase is asked for"
+            }
+        })
+    }
 }
 
 /// Why a lockbox does not open.
@@ -44,6 +106,15 @@ pub enum LockboxError {
     /// The secret beside it belongs to another lockbox, or is gone.
     #[error("the lockbox's secret is missing or belongs to another lockbox")]
     SecretMissing,
+    /// Nobody is there to give the passphrase.
+    #[error("the lockbox is locked, and nobody gave its passphrase")]
+    PassphraseNeeded,
+    /// The passphrase is another one.
+    #[error("that is not the lockbox's passphrase")]
+    WrongPassphrase,
+    /// A passphrase of no characters protects nothing.
+    #[error("an empty passphrase protects nothing")]
+    PassphraseEmpty,
     /// It cannot be read.
     #[error("the lockbox is damaged: {0}")]
     Damaged(String),
@@ -60,6 +131,9 @@ impl Coded for LockboxError {
         match self {
             Self::OtherMachine => "lockbox-other-machine",
             Self::SecretMissing => "lockbox-secret-missing",
+            Self::PassphraseNeeded => "lockbox-locked",
+            Self::WrongPassphrase => "lockbox-passphrase-wrong",
+            Self::PassphraseEmpty => "lockbox-passphrase-empty",
             Self::Damaged(_) => "lockbox-damaged",
             Self::Generate(_) => "lockbox-key-generation-failed",
             Self::Storage(error) => error.code(),
@@ -69,6 +143,8 @@ impl Coded for LockboxError {
     fn class(&self) -> Class {
         match self {
             Self::OtherMachine | Self::SecretMissing => Class::NotTrusted,
+            Self::PassphraseNeeded | Self::WrongPassphrase => Class::Denied,
+            Self::PassphraseEmpty => Class::Usage,
             Self::Damaged(_) => Class::Malformed,
             Self::Generate(_) => Class::Failed,
             Self::Storage(error) => error.class(),
@@ -81,7 +157,15 @@ impl Coded for LockboxError {
                 "a lockbox cannot be moved: take the folder away, then activate and sign in anew"
                     .into(),
             ),
-            Self::Generate(_) => None,
+            Self::PassphraseNeeded => {
+                Some("type it on a terminal, or set RMS_LOCKBOX_PASSPHRASE".into())
+            }
+            Self::WrongPassphrase => Some(
+                "a forgotten passphrase cannot be recovered: take the folder away, then activate \
+                 and sign in anew"
+                    .into(),
+            ),
+            Self::PassphraseEmpty | Self::Generate(_) => None,
             Self::Storage(error) => error.hint(),
         }
     }
@@ -102,24 +186,19 @@ struct Stored {
 }
 
 impl Lockbox {
-    /// Opens the lockbox; `None` when there is none.
-    pub fn open(home: &Home, machine: &MachineIdentity) -> Result<Option<Self>, LockboxError> {
-        let Some(text) = home.read_text(FILE)? else {
+    /// Opens the lockbox; `None` when there is none. One with a passphrase opens with what the
+    /// keyring holds, else by asking.
+    pub fn open(
+        home: &Home,
+        machine: &MachineIdentity,
+        unlock: &Unlock<'_>,
+    ) -> Result<Option<Self>, LockboxError> {
+        let Some(stored) = Stored::read(home)? else {
             return Ok(None);
         };
-        let damaged = |what: &str| LockboxError::Damaged(what.to_owned());
-        let stored: Stored = toml::from_str(&text).map_err(|error| damaged(error.message()))?;
-        if stored.version != VERSION {
-            return Err(damaged("unknown version"));
-        }
         let mode = Mode::from_number(stored.mode.into()).ok_or_else(|| damaged("unknown mode"))?;
-        let secret = home
-            .read(SECRET_FILE)?
-            .map(Zeroizing::new)
-            .ok_or(LockboxError::SecretMissing)?;
-        if stored.secret != name_of(&secret) {
-            return Err(LockboxError::SecretMissing);
-        }
+        let at_rest = AtRest::read(home)?.ok_or(LockboxError::SecretMissing)?;
+        let (secret, protection) = at_rest.unlock(&stored.secret, unlock)?;
         if stored.identity != identity_mark(&secret, machine)? {
             return Err(LockboxError::OtherMachine);
         }
@@ -138,23 +217,103 @@ impl Lockbox {
             machine,
             mode,
             created: Time::from_unix(stored.created),
+            secret,
+            protection,
         }))
     }
 
-    /// Makes a key and stores it; takes the place of a lockbox that is there.
+    /// Makes a key and stores it, under a passphrase where one is given; takes the place of a
+    /// lockbox that is there.
     pub fn create(
         lock: &Lock<'_>,
         machine: &MachineIdentity,
         mode: Mode,
         now: Time,
+        passphrase: Option<&Secret>,
+    ) -> Result<Self, LockboxError> {
+        let secret = LockboxSecret::generate()?;
+        let key = generate(mode)?;
+        let at_rest = at_rest(&secret, passphrase, &key)?;
+        Self::store(lock, machine, (mode, now), key, secret, &at_rest)
+    }
+
+    /// Makes another key under the same secret, which stays protected as it is.
+    pub(crate) fn replace(
+        &self,
+        lock: &Lock<'_>,
+        machine: &MachineIdentity,
+        mode: Mode,
+        now: Time,
+    ) -> Result<Self, LockboxError> {
+        let key = generate(mode)?;
+        let at_rest = match AtRest::read(lock.home())? {
+            Some(AtRest::Sealed(mut sealed)) => {
+                sealed.fingerprint = key.public().fingerprint_hex();
+                AtRest::Sealed(sealed)
+            }
+            _ => AtRest::Plain(self.secret.clone()),
+        };
+        Self::store(
+            lock,
+            machine,
+            (mode, now),
+            key,
+            self.secret.clone(),
+            &at_rest,
+        )
+    }
+
+    /// Protects the secret by another passphrase, or by none, from now on. Copies of the folder
+    /// that were made before keep the protection they had.
+    pub(crate) fn protect(
+        &self,
+        lock: &Lock<'_>,
+        passphrase: Option<&Secret>,
+    ) -> Result<(), LockboxError> {
+        // Another process may have made another lockbox meanwhile; its secret must stay.
+        let stored = Stored::read(lock.home())?.ok_or(LockboxError::SecretMissing)?;
+        if stored.secret != self.secret.name() {
+            return Err(LockboxError::SecretMissing);
+        }
+        Ok(at_rest(&self.secret, passphrase, &self.key)?.write(lock)?)
+    }
+
+    /// Lets the secret wait in the keyring, so that nobody is asked; whether it does.
+    pub(crate) fn remember(&self, cache: &dyn crate::keyring::SecretCache) -> bool {
+        self.secret.remember(&self.fingerprint(), cache)
+    }
+
+    /// What can be told of a lockbox that does not open for want of its passphrase.
+    pub(crate) fn look(home: &Home) -> Result<Option<Closed>, LockboxError> {
+        let (Some(stored), Some(AtRest::Sealed(sealed))) =
+            (Stored::read(home)?, AtRest::read(home)?)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Closed {
+            fingerprint: sealed.fingerprint,
+            mode: stored.mode,
+            created: Time::from_unix(stored.created),
+        }))
+    }
+
+    /// What tells one stored lockbox from another.
+    pub(crate) fn stamp(home: &Home) -> Result<Option<String>, LockboxError> {
+        Ok(home.read_text(FILE)?)
+    }
+
+    fn store(
+        lock: &Lock<'_>,
+        machine: &MachineIdentity,
+        (mode, now): (Mode, Time),
+        key: SoftwareKey,
+        secret: LockboxSecret,
+        at_rest: &AtRest,
     ) -> Result<Self, LockboxError> {
         let failed = |error: String| LockboxError::Generate(error);
-        let key = SoftwareKey::generate(mode).map_err(|e| failed(e.to_string()))?;
-        let mut secret = Zeroizing::new([0; 32]);
-        random::fill(&mut *secret).map_err(|e| failed(e.to_string()))?;
         let guid = random::guid_bytes().map_err(|e| failed(e.to_string()))?;
         let guid = Guid::from_random(guid);
-        let kek = wrapping_key(&*secret, machine)?;
+        let kek = wrapping_key(&secret, machine)?;
         let blob = key.to_private_key_blob();
         let sealed = envelope::seal(&kek, CONTEXT, blob.expose()).map_err(sealing)?;
         let stored = Stored {
@@ -162,21 +321,29 @@ impl Lockbox {
             mode: mode.number(),
             machine: guid.to_string(),
             created: now.unix(),
-            secret: name_of(&*secret),
-            identity: identity_mark(&*secret, machine)?,
+            secret: secret.name(),
+            identity: identity_mark(&secret, machine)?,
             sealed: encode_base64(&sealed),
         };
         let text = toml::to_string(&stored).map_err(|e| failed(e.to_string()))?;
         // A secret alone opens nothing and is replaced by the next attempt; so it goes first, and
         // an old lockbox, which it would not open, goes before it.
         lock.remove(FILE)?;
-        lock.write(SECRET_FILE, &*secret)?;
+        at_rest.write(lock)?;
         lock.write(FILE, text.as_bytes())?;
+        let protection = match at_rest {
+            AtRest::Plain(_) => Protection::FileOnly,
+            AtRest::Sealed(_) => Protection::Passphrase {
+                cached_in_keyring: false,
+            },
+        };
         Ok(Self {
             key,
             machine: guid,
             mode,
             created: now,
+            secret,
+            protection,
         })
     }
 
@@ -207,24 +374,66 @@ impl Lockbox {
 
     /// What keeps it from others.
     pub fn protection(&self) -> Protection {
-        Protection::FileOnly
+        self.protection
+    }
+
+    pub(crate) fn set_protection(&mut self, protection: Protection) {
+        self.protection = protection;
     }
 }
 
+impl Stored {
+    fn read(home: &Home) -> Result<Option<Self>, LockboxError> {
+        let Some(text) = home.read_text(FILE)? else {
+            return Ok(None);
+        };
+        let stored: Self = toml::from_str(&text).map_err(|error| damaged(error.message()))?;
+        if stored.version == VERSION {
+            Ok(Some(stored))
+        } else {
+            Err(damaged("unknown version"))
+        }
+    }
+}
+
+fn generate(mode: Mode) -> Result<SoftwareKey, LockboxError> {
+    SoftwareKey::generate(mode).map_err(|error| LockboxError::Generate(error.to_string()))
+}
+
+fn at_rest(
+    secret: &LockboxSecret,
+    passphrase: Option<&Secret>,
+    key: &SoftwareKey,
+) -> Result<AtRest, LockboxError> {
+    Ok(match passphrase {
+        Some(passphrase) => {
+            AtRest::Sealed(secret.seal(passphrase, key.public().fingerprint_hex())?)
+        }
+        None => AtRest::Plain(secret.clone()),
+    })
+}
+
+fn damaged(what: &str) -> LockboxError {
+    LockboxError::Damaged(what.to_owned())
+}
+
 fn wrapping_key(
-    secret: &[u8],
+    secret: &LockboxSecret,
     machine: &MachineIdentity,
 ) -> Result<Zeroizing<[u8; 32]>, LockboxError> {
-    envelope::derive(secret, &machine.digest(), b"openrms lockbox key 1").map_err(sealing)
+    envelope::derive(secret.expose(), &machine.digest(), b"openrms lockbox key 1").map_err(sealing)
 }
 
-fn identity_mark(secret: &[u8], machine: &MachineIdentity) -> Result<String, LockboxError> {
-    let mark = envelope::derive(secret, &machine.digest(), b"openrms lockbox identity 1");
+fn identity_mark(
+    secret: &LockboxSecret,
+    machine: &MachineIdentity,
+) -> Result<String, LockboxError> {
+    let mark = envelope::derive(
+        secret.expose(),
+        &machine.digest(),
+        b"openrms lockbox identity 1",
+    );
     Ok(encode_base64(&*mark.map_err(sealing)?))
-}
-
-fn name_of(secret: &[u8]) -> String {
-    encode_base64(&sha256(&[b"openrms lockbox secret 1".as_slice(), secret].concat())[..12])
 }
 
 #[allow(clippy::needless_pass_by_value)] // For `map_err`.
@@ -233,6 +442,5 @@ fn sealing(error: EnvelopeError) -> LockboxError {
 }
 
 const FILE: &str = "lockbox";
-const SECRET_FILE: &str = "lockbox.secret";
 const VERSION: u32 = 1;
 const CONTEXT: &[u8] = b"openrms lockbox 1";

@@ -330,7 +330,13 @@ impl Client {
         let operation = request.into();
         let text = self.with_caller(|caller, server| {
             let urls = publishing.license.licensing_urls();
-            let endpoints = license_endpoints(server, same_server, urls, self.license_servers)?;
+            let endpoints = license_endpoints(
+                server,
+                caller.licensing.as_ref(),
+                same_server,
+                urls,
+                self.license_servers,
+            )?;
             let mut unreachable = None;
             for url in endpoints {
                 let take = |response: Response<'_>| {

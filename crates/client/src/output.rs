@@ -1,11 +1,16 @@
-//! Results on disk: written beside the target and renamed, so that nobody ever sees half of one.
+//! Results on disk: nobody ever sees half of one. Where the file system can, a file being written
+//! has no name at all (`O_TMPFILE`), so that also a process that is killed leaves nothing behind;
+//! elsewhere it has a hidden name beside the target, `.NAME.HEX.part`.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use openrms_crypto::random;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use crate::error::{Class, Coded};
 
@@ -23,7 +28,8 @@ pub enum Overwrite {
 #[derive(Debug)]
 pub struct Output {
     file: File,
-    temporary: PathBuf,
+    /// The hidden name; `None` for a file without a name.
+    temporary: Option<PathBuf>,
     target: PathBuf,
     overwrite: Overwrite,
     like: Option<Metadata>,
@@ -84,31 +90,16 @@ impl Output {
             return Err(OutputError::Exists(target.to_owned()));
         }
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
-        let io = |source| OutputError::Io {
-            path: target.clone(),
-            source,
-        };
-        if target.is_dir() {
+        if target.is_dir() || target.file_name().is_none() {
             return Err(OutputError::NotAFile(target));
         }
-        let name = target
-            .file_name()
-            .ok_or_else(|| OutputError::NotAFile(target.clone()))?;
-        let mut salt = [0; 8];
-        random::fill(&mut salt).map_err(|e| io(io::Error::other(e.to_string())))?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{:016x}.part", u64::from_le_bytes(salt)));
-        let temporary = target.with_file_name(hidden);
         // Nobody else reads along while plain text is being written; a new file without a source
         // gets what the person's mask leaves.
         let mode = if like.is_some() { 0o600 } else { 0o666 };
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)
-            .map_err(io)?;
+        let (file, temporary) = match unnamed(folder_of(&target), mode) {
+            Some(file) => (file, None),
+            None => named(&target, mode).map(|(file, path)| (file, Some(path)))?,
+        };
         Ok(Self {
             file,
             temporary,
@@ -130,9 +121,10 @@ impl Output {
                 }
             }
             self.file.sync_all()?;
-            match self.overwrite {
-                Overwrite::Force => fs::rename(&self.temporary, &self.target),
-                Overwrite::Never => self.rename_new(),
+            match (&self.temporary, self.overwrite) {
+                (None, overwrite) => self.name(overwrite),
+                (Some(temporary), Overwrite::Force) => fs::rename(temporary, &self.target),
+                (Some(temporary), Overwrite::Never) => rename_new(temporary, &self.target),
             }
         };
         match place() {
@@ -147,17 +139,83 @@ impl Output {
         }
     }
 
-    /// Renames without replacing: a link under the new name fails where a file is, also one that
-    /// came a moment ago. File systems without links get the look before the rename.
-    fn rename_new(&self) -> io::Result<()> {
-        match fs::hard_link(&self.temporary, &self.target) {
-            Ok(()) => fs::remove_file(&self.temporary),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-            Err(_) if fs::symlink_metadata(&self.target).is_ok() => {
-                Err(io::ErrorKind::AlreadyExists.into())
-            }
-            Err(_) => fs::rename(&self.temporary, &self.target),
+    /// Gives an unnamed file its name. The system refuses a name that is taken; to replace that
+    /// file, the new one, whole by now, goes by a hidden name for a moment.
+    fn name(&self, overwrite: Overwrite) -> io::Result<()> {
+        match (link(&self.file, &self.target), overwrite) {
+            (Err(error), Overwrite::Force) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            (outcome, _) => return outcome,
         }
+        let hidden = hidden_name(&self.target)?;
+        link(&self.file, &hidden)?;
+        fs::rename(&hidden, &self.target).inspect_err(|_| {
+            let _ = fs::remove_file(&hidden);
+        })
+    }
+}
+
+/// A file without a name; `None` where the file system has none, or where it could not be given a
+/// name later.
+fn unnamed(folder: &Path, mode: u32) -> Option<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file: OwnedFd = rustix::fs::open(folder, flags, Mode::from_raw_mode(mode)).ok()?;
+    let file = File::from(file);
+    fs::symlink_metadata(handle_of(&file)).ok()?;
+    Some(file)
+}
+
+/// A file with a hidden name beside the target.
+fn named(target: &Path, mode: u32) -> Result<(File, PathBuf), OutputError> {
+    let io = |source| OutputError::Io {
+        path: target.to_owned(),
+        source,
+    };
+    let temporary = hidden_name(target).map_err(io)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .map_err(io)?;
+    Ok((file, temporary))
+}
+
+/// `.NAME.HEX.part`.
+fn hidden_name(target: &Path) -> io::Result<PathBuf> {
+    let mut salt = [0; 8];
+    random::fill(&mut salt).map_err(|e| io::Error::other(e.to_string()))?;
+    let mut hidden = OsString::from(".");
+    hidden.push(target.file_name().unwrap_or_default());
+    hidden.push(format!(".{:016x}.part", u64::from_le_bytes(salt)));
+    Ok(target.with_file_name(hidden))
+}
+
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    let from = handle_of(file);
+    rustix::fs::linkat(CWD, from, CWD, name, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
+/// The name by which this process itself knows an open file.
+fn handle_of(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Renames without replacing: a link under the new name fails where a file is, also one that came
+/// a moment ago. File systems without links get the look before the rename.
+fn rename_new(temporary: &Path, target: &Path) -> io::Result<()> {
+    match fs::hard_link(temporary, target) {
+        Ok(()) => fs::remove_file(temporary),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if fs::symlink_metadata(target).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(temporary, target),
     }
 }
 
@@ -173,7 +231,9 @@ impl Write for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // Gone already after a commit.
-        let _ = fs::remove_file(&self.temporary);
+        if let Some(temporary) = &self.temporary {
+            // Gone already after a commit.
+            let _ = fs::remove_file(temporary);
+        }
     }
 }

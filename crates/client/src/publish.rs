@@ -25,7 +25,6 @@ use openrms_xrml::{EnablingBits, Guid, Hand, Identity, Object, SharedNode, Time}
 
 use crate::account::{Account, Licensor};
 use crate::client::Client;
-use crate::discovery::DiscoveryError;
 use crate::error::{Class, Coded, Error};
 use crate::license_store;
 use crate::output::{Output, Overwrite};
@@ -233,15 +232,13 @@ impl Client {
         &self,
         anchors: &openrms_xrml::anchors::Anchors,
     ) -> Result<Vec<SharedNode>, Error> {
-        let text = self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::LicensingServer.url(server.as_str());
+        let text = self.ask_licensing(Service::LicensingServer, |caller, url| {
             let take = |response: Response<'_>| {
                 let answer = GetLicensorCertificateResponse::try_from(response)?;
                 Ok(answer.certificate_chain.concatenated())
             };
             let ask = GetLicensorCertificate.into();
-            Ok(caller.call(&url, Contract::Server, &ask, Auth::OnDemand, take)?)
+            caller.call(&url, Contract::Server, &ask, Auth::OnDemand, take)
         })?;
         Ok(trust::read_trusted(
             "server licensor certificate",
@@ -259,14 +256,12 @@ impl Client {
         server_key: &PublicKey,
     ) -> Result<String, Error> {
         let unsigned = content.unsigned();
-        let text = self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::Publish.url(server.as_str());
-            let license = CertificateText::new(unsigned.as_str())
-                .map_err(|error| PublishError::Crypto(error.to_string()))?;
-            let request = AcquireIssuanceLicense {
-                unsigned_issuance_licenses: vec![license],
-            };
+        let license = CertificateText::new(unsigned.as_str()).map_err(crypto)?;
+        let ask = AcquireIssuanceLicense {
+            unsigned_issuance_licenses: vec![license],
+        }
+        .into();
+        let text = self.ask_licensing(Service::Publish, |caller, url| {
             let take = |response: Response<'_>| {
                 let answer = AcquireIssuanceLicenseResponse::try_from(response)?;
                 Ok(answer
@@ -274,14 +269,8 @@ impl Client {
                     .first()
                     .map(CertificateChain::concatenated))
             };
-            let text = caller.call(
-                &url,
-                Contract::Publishing,
-                &request.into(),
-                Auth::OnDemand,
-                take,
-            )?;
-            Ok(text.ok_or(ServiceError::Empty { url, what: PL })?)
+            let text = caller.call(&url, Contract::Publishing, &ask, Auth::OnDemand, take)?;
+            text.ok_or(ServiceError::Empty { url, what: PL })
         })?;
         let signed = trust::read(PL, &text)?;
         let all: Vec<SharedNode> = signed.iter().chain(slc).cloned().collect();

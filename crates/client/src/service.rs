@@ -153,6 +153,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) transport: &'a dyn Transport,
     /// The configured server: the only one that gets credentials.
     pub(crate) server: Option<&'a ServerUrl>,
+    /// The licensing cluster that it vouches for.
+    pub(crate) licensing: Option<ServerUrl>,
     pub(crate) source: &'a dyn CredentialSource,
     pub(crate) user: Option<&'a str>,
 }

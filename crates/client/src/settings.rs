@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::discovery::Locations;
 use crate::storage::{Home, Lock, StorageError};
 
 /// What a person set.
@@ -16,6 +17,9 @@ pub struct Settings {
     /// The account in use: a folder under `accounts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Where the server said its services are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Locations>,
 }
 
 impl Settings {

@@ -13,7 +13,8 @@ use crate::discovery::DiscoveryError;
 use crate::error::{Class, Coded, Error};
 use crate::hierarchy::{BUNDLE_PATH, Hierarchy};
 use crate::license_store;
-use crate::lockbox::{Lockbox, Protection};
+use crate::lockbox::{Lockbox, LockboxError, Protection};
+use crate::lockbox_secret::{NoPassphrase, Unlock};
 use crate::service::ServiceError;
 use crate::trust;
 use crate::url::ServerUrl;
@@ -137,14 +138,16 @@ impl Client {
             Ok(hierarchy) => (hierarchy, None),
             Err(error) => (None, Some(error.into())),
         };
-        let (lockbox, lockbox_error) = match Lockbox::open(self.home(), self.machine()) {
+        let (lockbox, lockbox_error) = match self.lockbox_status() {
             Ok(lockbox) => (lockbox, None),
             Err(error) => (None, Some(error.into())),
         };
         let activated = match (&lockbox, &hierarchy) {
-            (Some(lockbox), Some(hierarchy)) => {
-                activation::MachineCertificate::load(self.home(), lockbox, hierarchy)?.is_some()
-            }
+            (Some(lockbox), Some(hierarchy)) => activation::MachineCertificate::is_for(
+                self.home(),
+                &lockbox.fingerprint,
+                hierarchy,
+            )?,
             _ => false,
         };
         let mut accounts = Vec::new();
@@ -165,12 +168,7 @@ impl Client {
                 .as_ref()
                 .map(|h| h.issuer().key().fingerprint_hex()),
             hierarchy_error,
-            lockbox: lockbox.map(|lockbox| LockboxStatus {
-                protection: lockbox.protection(),
-                fingerprint: lockbox.fingerprint(),
-                mode: lockbox.mode().number(),
-                created: lockbox.created(),
-            }),
+            lockbox,
             lockbox_error,
             activated,
             accounts,
@@ -178,6 +176,34 @@ impl Client {
             templates: self.templates()?.len(),
             moment,
         })
+    }
+
+    /// Nobody is asked for a passphrase only to look.
+    fn lockbox_status(&self) -> Result<Option<LockboxStatus>, LockboxError> {
+        let unlock = Unlock {
+            source: &NoPassphrase,
+            cache: self.lockbox_cache(),
+        };
+        match Lockbox::open(self.home(), self.machine(), &unlock) {
+            Ok(lockbox) => Ok(lockbox.map(|lockbox| LockboxStatus {
+                protection: lockbox.protection(),
+                fingerprint: lockbox.fingerprint(),
+                mode: lockbox.mode().number(),
+                created: lockbox.created(),
+            })),
+            Err(LockboxError::PassphraseNeeded) => {
+                let closed = Lockbox::look(self.home())?;
+                Ok(closed.map(|closed| LockboxStatus {
+                    protection: Protection::Passphrase {
+                        cached_in_keyring: false,
+                    },
+                    fingerprint: closed.fingerprint,
+                    mode: closed.mode,
+                    created: closed.created,
+                }))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn account_status(
@@ -222,7 +248,9 @@ impl Client {
             let mut probes: Vec<Probe> = SERVICES
                 .iter()
                 .map(|(name, service)| {
-                    let url = service.url(server.as_str());
+                    let licensing = caller.licensing.as_ref();
+                    let at = licensing.filter(|_| service.path().starts_with(LICENSING));
+                    let url = service.url(at.unwrap_or(server).as_str());
                     let outcome = caller.probe(&format!("{url}?wsdl"));
                     Probe {
                         service: name,
@@ -254,5 +282,6 @@ const SERVICES: &[(&str, Service)] = &[
     ("publishing", Service::Publish),
     ("templates", Service::TemplateDistribution),
     ("server information", Service::LicensingServer),
-    ("service locator", Service::LicensingServiceLocator),
+    ("service locator", Service::CertificationServiceLocator),
 ];
+const LICENSING: &str = "/_wmcs/licensing/";

@@ -14,7 +14,6 @@ use openrms_xrml::values::encode_base64;
 use openrms_xrml::{Guid, Time};
 
 use crate::client::Client;
-use crate::discovery::DiscoveryError;
 use crate::error::{Class, Coded, Error};
 use crate::policy::TemplateName;
 use crate::service::Auth;
@@ -297,23 +296,18 @@ impl Client {
     }
 
     fn ask_information(&self) -> Result<AcquireTemplateInformationResponse, Error> {
-        self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::TemplateDistribution.url(server.as_str());
-            let ask = AcquireTemplateInformation.into();
+        let (ask, contract) = (AcquireTemplateInformation.into(), CONTRACT);
+        self.ask_licensing(Service::TemplateDistribution, |caller, url| {
             let take = |r: Response<'_>| AcquireTemplateInformationResponse::try_from(r);
-            let contract = Contract::TemplateDistribution;
-            Ok(caller.call(&url, contract, &ask, Auth::OnDemand, take)?)
+            caller.call(&url, contract, &ask, Auth::OnDemand, take)
         })
     }
 
     fn ask_templates(&self, ask: AcquireTemplates) -> Result<AcquireTemplatesResponse, Error> {
-        self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::TemplateDistribution.url(server.as_str());
+        let (ask, contract) = (ask.into(), CONTRACT);
+        self.ask_licensing(Service::TemplateDistribution, |caller, url| {
             let take = |r: Response<'_>| AcquireTemplatesResponse::try_from(r);
-            let contract = Contract::TemplateDistribution;
-            Ok(caller.call(&url, contract, &ask.into(), Auth::OnDemand, take)?)
+            caller.call(&url, contract, &ask, Auth::OnDemand, take)
         })
     }
 }
@@ -344,6 +338,7 @@ fn in_folder(name: &str) -> String {
     format!("{FOLDER}/{name}")
 }
 
+const CONTRACT: Contract = Contract::TemplateDistribution;
 const WHAT: &str = "template";
 const FOLDER: &str = "templates";
 const ENGLISH: u32 = 1033;

@@ -4,17 +4,29 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use openrms_client as client;
-use openrms_client::{Persistence, Protection};
+use openrms_client::{Persistence, Secret};
 use openrms_xrml::Interval;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::session::Connection;
+use crate::session::{Connection, given_passphrase, secret};
 use crate::shell::{Shell, plain};
 
 /// Arguments of `rms activate`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Without a passphrase, the lockbox is as safe as your files are. With one, a \
+                  stolen disk or backup does not open it; the kernel's keyring holds its secret \
+                  for 8 hours, so that you are asked once a day."
+)]
 pub(crate) struct Activate {
+    /// Protect the lockbox by a passphrase, or by another one: `RMS_LOCKBOX_PASSPHRASE`, else
+    /// asked for.
+    #[arg(long, conflicts_with = "no_passphrase")]
+    passphrase: bool,
+    /// Take the passphrase of the lockbox away.
+    #[arg(long)]
+    no_passphrase: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -39,12 +51,17 @@ pub(crate) struct Status {
 impl Activate {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
         let client = self.connection.client(shell)?;
+        if self.passphrase {
+            client.protect_lockbox(Some(&new_passphrase(shell)?))?;
+        } else if self.no_passphrase {
+            client.protect_lockbox(None)?;
+        }
         let lockbox = client.activate()?;
         let activated = client.status()?.activated;
         let document = json!({
             "fingerprint": lockbox.fingerprint(),
             "mode": lockbox.mode().number(),
-            "protection": protection(lockbox.protection()),
+            "protection": lockbox.protection().name(),
             "created": lockbox.created().to_string(),
             "activated": activated,
         });
@@ -55,8 +72,10 @@ impl Activate {
                 "comes with `rms init`, which tells whom to trust"
             };
             format!(
-                "lockbox              {}\nmachine certificate  {certificate}\n",
-                lockbox.fingerprint()
+                "lockbox              {}\nprotected by         {}\n\
+                 machine certificate  {certificate}\n",
+                lockbox.fingerprint(),
+                lockbox.protection()
             )
         })
     }
@@ -128,7 +147,7 @@ fn document(home: &str, status: &client::Status) -> Value {
         json!({
             "fingerprint": lockbox.fingerprint,
             "mode": lockbox.mode,
-            "protection": protection(lockbox.protection),
+            "protection": lockbox.protection.name(),
             "created": lockbox.created.to_string(),
         })
     };
@@ -176,6 +195,9 @@ fn text(home: &str, status: &client::Status) -> String {
             .as_ref()
             .map_or_else(none, |lockbox| lockbox.fingerprint.clone()),
     );
+    if let Some(lockbox) = &status.lockbox {
+        line("  protected by", lockbox.protection.to_string());
+    }
     line(
         "machine certificate",
         if status.activated {
@@ -223,9 +245,20 @@ fn until(interval: Option<Interval>) -> String {
     interval.map_or_else(|| "ever".to_owned(), |span| format!("{} UTC", span.until))
 }
 
-fn protection(protection: Protection) -> &'static str {
-    match protection {
-        Protection::FileOnly => "file-only",
-        _ => "other",
+/// A passphrase for the lockbox, typed twice where it is typed.
+fn new_passphrase(shell: Shell) -> Result<Secret, Failure> {
+    if let Some(given) = given_passphrase()? {
+        return Ok(given);
     }
+    let ask = |prompt| {
+        shell.password(prompt).ok_or_else(|| {
+            let message = "nobody can be asked for a passphrase";
+            Failure::usage(message, "set RMS_LOCKBOX_PASSPHRASE, or use a terminal")
+        })
+    };
+    let first = ask("New passphrase of the lockbox")?;
+    if *first != *ask("Once more")? {
+        return Err(Failure::usage("the two are not the same", "try again"));
+    }
+    Ok(secret(&first))
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::Args;
 use openrms_client::{
     Class, Client, Credentials, Discovery, Grant, HttpOptions, HttpTransport, JoinPolicy,
-    Overwrite, OwnPolicy, Policy, ServerUrl, Signer, Who,
+    NoPassphrase, Overwrite, OwnPolicy, Policy, ServerUrl, Signer, Who,
 };
 use openrms_formats::names;
 use openrms_xrml::rights::Right;
@@ -234,7 +234,13 @@ fn sign_in(place: &Place, url: &str, name: &str) -> Result<Client, Failure> {
         user: place::address(name),
         password: secret(&place.password(name)?),
     };
-    let client = client_of(&place.home(name), transport, discovery, credentials)?;
+    let client = client_of(
+        &place.home(name),
+        transport,
+        discovery,
+        credentials,
+        NoPassphrase,
+    )?;
     client.init(&server, &JoinPolicy::TrustOnFirstUse)?;
     Ok(client)
 }

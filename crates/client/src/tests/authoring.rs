@@ -87,6 +87,7 @@ fn the_server_signs_on_line() {
         [
             "GET",
             "Certify",
+            "FindServiceLocationsForUser",
             "GetLicensorCertificate",
             "AcquireIssuanceLicense"
         ]

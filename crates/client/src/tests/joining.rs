@@ -41,7 +41,10 @@ fn what_is_missing_is_fetched_at_first_need_and_kept() {
     let world = World::new(&OURS);
     let alice = world.person("alice");
     let licensor = alice.client_licensor().unwrap();
-    assert_eq!(world.asked(), ["GET", "Certify", "GetClientLicensorCert"]);
+    assert_eq!(
+        world.asked(),
+        ["GET", "Certify", LOCATE, "GetClientLicensorCert"]
+    );
     assert_eq!(licensor.certificate().account().email, "alice@example.com");
     world.unplug(true);
     // Another process finds it all.
@@ -188,7 +191,7 @@ fn an_expired_certificate_is_renewed_before_it_is_used() {
     world.asked();
     world.pass(86_400);
     alice.client_licensor().unwrap();
-    assert_eq!(world.asked(), ["Certify", "GetClientLicensorCert"]);
+    assert_eq!(world.asked(), ["Certify", LOCATE, "GetClientLicensorCert"]);
     world.pass(86_400);
     world.unplug(true);
     assert_eq!(code(alice.account()), ("server-not-reachable", 5));
@@ -252,5 +255,7 @@ fn a_damaged_certificate_is_fetched_anew() {
         again.account().unwrap().identity().email,
         "alice@example.com"
     );
-    assert_eq!(world.asked(), ["Certify"]);
+    assert_eq!(world.asked(), ["Certify", LOCATE]);
 }
+
+const LOCATE: &str = "FindServiceLocationsForUser";

@@ -3,6 +3,8 @@
 
 mod authoring;
 mod joining;
+mod locating;
+mod locking;
 mod network;
 mod opening;
 mod stores;

@@ -17,7 +17,8 @@ fn credentials_go_to_the_configured_server_when_it_asks_and_nowhere_else() {
     world.person("bob").open_file(&path).unwrap();
     for (operation, url, auth) in world.requests() {
         assert!(url.starts_with(&format!("{SERVER}/")), "{url}");
-        assert_eq!(auth.is_some(), operation == "Certify", "{operation}");
+        let signs_in = ["Certify", "FindServiceLocationsForUser"].contains(&&*operation);
+        assert_eq!(auth.is_some(), signs_in, "{operation}");
     }
     world.closed.store(true, Ordering::SeqCst);
     world.person("carol").client_licensor().unwrap();
@@ -35,6 +36,7 @@ fn credentials_go_to_the_configured_server_when_it_asks_and_nowhere_else() {
         [
             ("GET", false),
             ("Certify", true),
+            ("FindServiceLocationsForUser", true),
             ("GetClientLicensorCert", false),
             ("GetClientLicensorCert", true)
         ]

@@ -21,15 +21,23 @@ fn home() -> (tempfile::TempDir, Home) {
 
 fn lockbox(home: &Home) -> Lockbox {
     let now = openrms_xrml::Time::from_unix(START);
-    Lockbox::create(&home.lock().unwrap(), &machine(), Mode::Two, now).unwrap()
+    Lockbox::create(&home.lock().unwrap(), &machine(), Mode::Two, now, None).unwrap()
+}
+
+fn open(home: &Home, machine: &MachineIdentity) -> Result<Option<Lockbox>, LockboxError> {
+    let unlock = Unlock {
+        source: &NoPassphrase,
+        cache: &NoCache,
+    };
+    Lockbox::open(home, machine, &unlock)
 }
 
 #[test]
 fn a_lockbox_opens_again_where_it_was_made() {
     let (_folder, home) = home();
-    assert!(Lockbox::open(&home, &machine()).unwrap().is_none());
+    assert!(open(&home, &machine()).unwrap().is_none());
     let made = lockbox(&home);
-    let opened = Lockbox::open(&home, &machine()).unwrap().unwrap();
+    let opened = open(&home, &machine()).unwrap().unwrap();
     assert_eq!(opened.fingerprint(), made.fingerprint());
     assert_eq!(opened.machine(), made.machine());
     assert_eq!(opened.created(), made.created());
@@ -44,7 +52,7 @@ fn a_lockbox_of_another_machine_or_user_is_refused_by_name() {
         MachineIdentity::new("another machine", machine().uid),
         MachineIdentity::new(&machine().machine_id, 1001),
     ] {
-        let error = Lockbox::open(&home, &other).unwrap_err();
+        let error = open(&home, &other).unwrap_err();
         assert!(matches!(error, LockboxError::OtherMachine), "{error}");
         assert_eq!(
             (error.code(), error.class()),
@@ -61,10 +69,10 @@ fn a_lockbox_without_its_secret_or_with_anothers_does_not_open() {
     lockbox(&elsewhere);
     let secret = home.path().join("lockbox.secret");
     fs::copy(elsewhere.path().join("lockbox.secret"), &secret).unwrap();
-    let open = || Lockbox::open(&home, &machine()).unwrap_err();
-    assert!(matches!(open(), LockboxError::SecretMissing));
+    let refused = || open(&home, &machine()).unwrap_err();
+    assert!(matches!(refused(), LockboxError::SecretMissing));
     fs::remove_file(&secret).unwrap();
-    assert!(matches!(open(), LockboxError::SecretMissing));
+    assert!(matches!(refused(), LockboxError::SecretMissing));
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn a_damaged_lockbox_is_named_and_not_replaced() {
         String::new(),
     ] {
         fs::write(&file, &damaged).unwrap();
-        let error = Lockbox::open(&home, &machine()).unwrap_err();
+        let error = open(&home, &machine()).unwrap_err();
         assert!(matches!(error, LockboxError::Damaged(_)), "{error}");
         let world = World::new(&OURS);
         let client = world.builder(home.clone(), "alice").build();
@@ -292,4 +300,114 @@ fn settings_that_cannot_be_read_are_named() {
         (error.code(), error.class()),
         ("settings-malformed", Class::Malformed)
     );
+}
+
+/// Not a test of its own: what [`a_killed_process_leaves_nothing_of_an_output`] runs and kills.
+#[test]
+#[ignore = "run by another test"]
+fn writes_an_output_until_killed() {
+    let Ok(target) = std::env::var("OPENRMS_TEST_TARGET") else {
+        return;
+    };
+    let overwrite = match std::env::var_os("OPENRMS_TEST_FORCE") {
+        Some(_) => Overwrite::Force,
+        None => Overwrite::Never,
+    };
+    let mut out = Output::create(target.as_ref(), overwrite, None).unwrap();
+    out.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    println!("ready");
+    std::io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_of_an_output() {
+    use std::io::{BufRead as _, BufReader};
+    // The first is on the disk's file system, the second in memory.
+    for place in [std::env::temp_dir(), "/dev/shm".into()] {
+        let Ok(folder) = tempfile::tempdir_in(&place) else {
+            println!("skipped: no {}", place.display());
+            continue;
+        };
+        for forced in [false, true] {
+            let target = folder.path().join("a.txt");
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command
+                .args([
+                    "--exact",
+                    "tests::stores::writes_an_output_until_killed",
+                    "--ignored",
+                    "--nocapture",
+                ])
+                .env("OPENRMS_TEST_TARGET", &target)
+                .stdout(Stdio::piped());
+            if forced {
+                fs::write(&target, b"old").unwrap();
+                command.env("OPENRMS_TEST_FORCE", "1");
+            }
+            let mut child = command.spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap().contains("ready")));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let left: Vec<_> = fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            if left.iter().any(|name| name.starts_with(".a.txt.")) {
+                println!("skipped: no unnamed files on {}", place.display());
+                break;
+            }
+            if forced {
+                assert_eq!(left, ["a.txt"]);
+                assert_eq!(fs::read(&target).unwrap(), b"old");
+            } else {
+                assert!(left.is_empty(), "{left:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_one_of_many_writers_gets_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("a.txt");
+    let written: Vec<bool> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|number: u8| {
+                let target = &target;
+                scope.spawn(move || {
+                    let Ok(mut out) = Output::create(target, Overwrite::Never, None) else {
+                        return false;
+                    };
+                    out.write_all(&[number; 1000]).unwrap();
+                    match out.commit() {
+                        Ok(_) => true,
+                        Err(error) => {
+                            assert_eq!(error.code(), "output-exists");
+                            false
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(written.iter().filter(|won| **won).count(), 1, "{written:?}");
+    let bytes = fs::read(&target).unwrap();
+    assert_eq!(bytes.len(), 1000);
+    assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_result_without_a_folder_in_its_name_goes_where_the_process_is() {
+    let name = format!("openrms-test-{}.txt", std::process::id());
+    let mut out = Output::create(name.as_ref(), Overwrite::Never, None).unwrap();
+    out.write_all(b"x").unwrap();
+    out.commit().unwrap();
+    assert_eq!(fs::read(&name).unwrap(), b"x");
+    fs::remove_file(&name).unwrap();
 }

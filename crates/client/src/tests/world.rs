@@ -13,7 +13,10 @@ use openrms_crypto::{
 use openrms_protocol::certification::CertifyResponse;
 use openrms_protocol::licensing::{AcquireLicenseResponse, LicenseOutcome};
 use openrms_protocol::publishing::{AcquireIssuanceLicenseResponse, GetClientLicensorCertResponse};
-use openrms_protocol::server::GetLicensorCertificateResponse;
+use openrms_protocol::server::{
+    FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
+    GetLicensorCertificateResponse, ServiceLocation, ServiceType,
+};
 use openrms_protocol::templates::{
     AcquireTemplateInformationResponse, AcquireTemplatesResponse, GuidHash, GuidTemplate,
 };
@@ -73,6 +76,10 @@ pub(super) struct World {
     pub closed: AtomicBool,
     /// Signs other licenses than it is asked to.
     pub dishonest: AtomicBool,
+    /// Where it says that services are; faults when it says nothing.
+    pub locations: Mutex<Vec<ServiceLocation>>,
+    /// Origin that cannot be reached.
+    pub broken: Mutex<Option<&'static str>>,
     templates: Mutex<Vec<(Guid, String)>>,
 }
 
@@ -276,6 +283,8 @@ impl World {
             rac_days: AtomicI64::new(365),
             closed: AtomicBool::new(false),
             dishonest: AtomicBool::new(false),
+            locations: Mutex::default(),
+            broken: Mutex::default(),
             templates: Mutex::default(),
         })
     }
@@ -441,6 +450,12 @@ impl World {
                 }
                 .into()
             }
+            Operation::FindServiceLocationsForUser(request) => {
+                if auth.is_none() {
+                    return Err(FaultCode::UnspecifiedError);
+                }
+                self.locate(request)?.into()
+            }
             Operation::GetClientLicensorCert(request) => {
                 let rac = read_rac(&request.persona_certs[0]);
                 GetClientLicensorCertResponse {
@@ -507,6 +522,27 @@ impl World {
                 .into()
             }
             _ => return Err(FaultCode::UnspecifiedError),
+        })
+    }
+
+    fn locate(
+        &self,
+        request: &FindServiceLocationsForUser,
+    ) -> Result<FindServiceLocationsForUserResponse, FaultCode> {
+        let known = self.locations.lock().unwrap();
+        if known.is_empty() {
+            return Err(FaultCode::UnspecifiedError);
+        }
+        let find = |service: &ServiceType| {
+            let found = known.iter().find(|known| known.service == *service);
+            let url = found.and_then(|found| found.url.clone());
+            ServiceLocation {
+                service: *service,
+                url,
+            }
+        };
+        Ok(FindServiceLocationsForUserResponse {
+            locations: request.services.iter().map(find).collect(),
         })
     }
 
@@ -666,7 +702,9 @@ impl World {
     }
 
     fn reach(&self, url: &str) -> Result<(), TransportError> {
-        if self.offline.load(Ordering::SeqCst) {
+        let broken = self.broken.lock().unwrap();
+        let broken = broken.is_some_and(|origin| url.starts_with(origin));
+        if broken || self.offline.load(Ordering::SeqCst) {
             let reason = "unplugged".into();
             return Err(TransportError::Connect {
                 url: url.into(),
