@@ -4,7 +4,7 @@
 //! arguments -> commands::X -> openrms-client, -formats, -xrml -> shell (text or JSON) -> exit code
 //! ```
 //!
-//! Each command is one module of [`commands`]; none holds logic that another program would want.
+//! Each command is one module of `commands`; none holds logic that another program would want.
 
 mod batch;
 mod commands;

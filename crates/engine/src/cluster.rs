@@ -73,7 +73,7 @@ pub struct Template {
     pub published: bool,
 }
 
-/// How far PLs without a proof of their author are believed ([`crate::vault::author_proof`]).
+/// How far PLs without a proof of their author are believed ([`openrms_xrml::author_proof`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AuthorProof {
     /// PLs without a proof are refused.
