@@ -37,6 +37,11 @@ pub(crate) enum Destination {
     Folder(PathBuf),
 }
 
+/// The targets of one run, so that no two of its files end as one: the second would be lost, with
+/// `--force`, or pass for done before.
+#[derive(Debug, Default)]
+pub(crate) struct Targets(Mutex<HashSet<PathBuf>>);
+
 /// How work on one file ended well.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
@@ -77,6 +82,23 @@ impl Destination {
             Self::File(path) => path.clone(),
             Self::Folder(folder) => folder.join(source.place.with_file_name(name)),
         }
+    }
+}
+
+impl Targets {
+    /// Takes a target for one source.
+    pub(crate) fn claim(&self, target: &Path) -> Result<(), Failure> {
+        let mut taken = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if taken.insert(target.to_owned()) {
+            return Ok(());
+        }
+        let target = plain(&target.to_string_lossy());
+        let message = format!("{target} is where another file of this run goes");
+        let hint = "work on them one at a time, or into folders of their own";
+        Err(Failure::new(Exit::Failed, "output-twice", message, hint))
     }
 }
 
@@ -265,5 +287,19 @@ mod tests {
             Destination::Beside.target(&found[1], "d.pfile"),
             at("b/d.pfile")
         );
+    }
+
+    #[test]
+    fn two_files_of_a_run_do_not_end_as_one() {
+        let to = Destination::of(Some("/out".into()), false, true);
+        let named = |path: &str| Source {
+            path: path.into(),
+            place: "x.txt".into(),
+            length: 1,
+        };
+        let targets = Targets::default();
+        let claim = |path| targets.claim(&to.target(&named(path), "x.ptxt"));
+        claim("a/x.txt").unwrap();
+        assert_eq!(claim("b/x.txt").unwrap_err().code, "output-twice");
     }
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
+use openrms_client::ServerUrl;
 use openrms_formats::inspect::{Details, InspectError};
 use openrms_formats::{Inspection, Kind, Limits, compound};
 use openrms_xrml::anchors::Anchors;
@@ -53,6 +54,32 @@ pub(crate) struct License {
     pub(crate) characters: usize,
     /// Its nodes in order; at least one.
     pub(crate) nodes: Vec<Node>,
+}
+
+impl Examined {
+    /// For a client that belongs to no server yet: says which one the license names. It is not
+    /// joined unasked, as a password would go there.
+    pub(crate) fn name_server(&self, failure: Failure) -> Failure {
+        let server = self
+            .server()
+            .filter(|_| failure.code == "server-not-configured");
+        match server {
+            Some(server) => Failure {
+                hint: format!(
+                    "the file names {server}: if that is your organization's, rms init --server \
+                     {server}"
+                ),
+                ..failure
+            },
+            None => failure,
+        }
+    }
+
+    fn server(&self) -> Option<ServerUrl> {
+        let license = self.license.as_ref()?.nodes.first()?;
+        let point = license.content().distribution_point(LICENSING)?;
+        point.object.url()?.parse().ok()
+    }
 }
 
 /// Reads a file.
@@ -223,3 +250,6 @@ fn refused(path: &Path, length: u64, error: &InspectError) -> Failure {
         ),
     }
 }
+
+/// `type` of the DISTRIBUTIONPOINT that names the licensing server.
+const LICENSING: &str = "License-Acquisition-URL";

@@ -9,9 +9,9 @@ use std::sync::Mutex;
 use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
-    Bundle, Client, CredentialSource, Credentials, Discovery, Hierarchy, Home, HttpOptions,
-    HttpTransport, JoinPolicy, Joined, LockboxSecretSource, MachineIdentity, Origin, Secret,
-    ServerUrl, Transport as _,
+    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Hierarchy, Home,
+    HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers, LockboxSecretSource,
+    MachineIdentity, Origin, Secret, ServerUrl, Transport as _,
 };
 use zeroize::Zeroizing;
 
@@ -37,6 +37,10 @@ pub(crate) struct Connection {
     /// Believe a server that is met for the first time, without asking.
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Ask whichever server a file names for a license, not only your own. It is sent your account
+    /// certificate, never a password.
+    #[arg(long)]
+    pub(crate) any_license_server: bool,
 }
 
 impl Connection {
@@ -52,7 +56,13 @@ impl Connection {
             environment: server_variable()?,
         };
         let passphrase = Passphrase { shell };
+        let allowed = if self.any_license_server {
+            LicenseServers::Any
+        } else {
+            LicenseServers::OnlyConfigured
+        };
         client_of(&home()?, self.transport()?, discovery, source, passphrase)
+            .map(|builder| builder.license_servers(allowed).build())
     }
 
     /// Who signs in, where the caller says so.
@@ -165,21 +175,20 @@ impl Connection {
     }
 }
 
-/// A client over a folder.
+/// A client over a folder, to be built.
 pub(crate) fn client_of(
     home: &Path,
     transport: HttpTransport,
     discovery: Discovery,
     credentials: impl CredentialSource + 'static,
     passphrase: impl LockboxSecretSource + 'static,
-) -> Result<Client, Failure> {
+) -> Result<ClientBuilder, Failure> {
     let home = Home::open(home).map_err(openrms_client::Error::from)?;
     let machine = machine(&home)?;
     Ok(Client::builder(home, machine, transport)
         .discovery(discovery)
         .credentials(credentials)
-        .lockbox_passphrase(passphrase)
-        .build())
+        .lockbox_passphrase(passphrase))
 }
 
 /// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`.

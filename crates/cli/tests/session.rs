@@ -531,6 +531,34 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn the_server_that_a_file_names_is_told_and_asked_only_when_allowed() {
+    let (ours, theirs) = (Cluster::start(), Cluster::start());
+    let protected = theirs.protect(&theirs.file("a.txt", "a"), "bob@corp.example:VIEW,EXPORT");
+    let path = protected.to_str().unwrap();
+    let open = |more: &'static str| ["open", "--json", path, "-o", "/dev/null", more];
+
+    let mut command = ours.command_as("carol", open("--yes"));
+    let run = ended(command.env_remove("RMS_SERVER").output().unwrap());
+    assert_eq!(
+        (run.code, run.error_code().as_str()),
+        (5, "server-not-configured")
+    );
+    let named = format!("rms init --server {}", theirs.running.url());
+    assert!(run.out.contains(&named), "{}", run.out);
+
+    let run = ours.run_as("bob", open("--yes"));
+    assert_eq!(
+        (run.code, run.error_code().as_str()),
+        (4, "license-server-unknown")
+    );
+    assert!(run.out.contains("--any-license-server"), "{}", run.out);
+    // It is asked, and does not know who bob is.
+    let run = ours.run_as("bob", open("--any-license-server"));
+    assert_eq!(run.code, 4, "{}", run.out);
+    assert!(run.out.contains("UntrustedPersonaCert"), "{}", run.out);
+}
+
+#[test]
 fn tampered_and_plain_files_are_told_apart() {
     let cluster = Cluster::start();
     let source = cluster.file("a.txt", "a");

@@ -37,7 +37,7 @@ pub enum AccountError {
     #[error("there is no account {0:?} on this machine")]
     NoSuchAccount(String),
     /// The server issued a certificate that is not valid now.
-    #[error("the server issued a {what} that is not valid now ({now})")]
+    #[error("the {what} that the server issued is not valid now ({now})")]
     NotValidNow {
         /// Which certificate.
         what: &'static str,

@@ -43,19 +43,8 @@ pub struct Client {
     session: Mutex<Session>,
 }
 
-/// What a client is made of.
-pub struct ClientBuilder {
-    home: Home,
-    machine: MachineIdentity,
-    transport: Arc<dyn Transport>,
-    clock: Arc<dyn Clock>,
-    credentials: Arc<dyn CredentialSource>,
-    passphrases: Arc<dyn LockboxSecretSource>,
-    cache: Arc<dyn SecretCache>,
-    discovery: Discovery,
-    join: Option<JoinPolicy>,
-    license_servers: LicenseServers,
-}
+/// A client whose parts are still being chosen.
+pub struct ClientBuilder(Client);
 
 /// How long a RAC is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,14 +72,14 @@ impl ClientBuilder {
     /// Takes the server from the caller, the environment, or the settings, in that order.
     #[must_use]
     pub fn discovery(mut self, discovery: Discovery) -> Self {
-        self.discovery = discovery;
+        self.0.discovery = discovery;
         self
     }
 
     /// Where credentials come from; without this the client signs in nowhere.
     #[must_use]
     pub fn credentials(mut self, source: impl CredentialSource + 'static) -> Self {
-        self.credentials = Arc::new(source);
+        self.0.credentials = Arc::new(source);
         self
     }
 
@@ -98,7 +87,7 @@ impl ClientBuilder {
     /// new lockbox has none.
     #[must_use]
     pub fn lockbox_passphrase(mut self, source: impl LockboxSecretSource + 'static) -> Self {
-        self.passphrases = Arc::new(source);
+        self.0.passphrases = Arc::new(source);
         self
     }
 
@@ -106,14 +95,14 @@ impl ClientBuilder {
     /// kernel's keyring.
     #[must_use]
     pub fn lockbox_cache(mut self, cache: impl SecretCache + 'static) -> Self {
-        self.cache = Arc::new(cache);
+        self.0.cache = Arc::new(cache);
         self
     }
 
     /// The clock; without this it is the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.0.clock = Arc::new(clock);
         self
     }
 
@@ -121,32 +110,20 @@ impl ClientBuilder {
     /// joining needs [`Client::init`] or [`Client::join`].
     #[must_use]
     pub fn join_when_missing(mut self, policy: JoinPolicy) -> Self {
-        self.join = Some(policy);
+        self.0.join = Some(policy);
         self
     }
 
     /// Which servers may be asked for use licenses.
     #[must_use]
     pub fn license_servers(mut self, allowed: LicenseServers) -> Self {
-        self.license_servers = allowed;
+        self.0.license_servers = allowed;
         self
     }
 
     /// The client.
     pub fn build(self) -> Client {
-        Client {
-            home: self.home,
-            machine: self.machine,
-            transport: self.transport,
-            clock: self.clock,
-            credentials: self.credentials,
-            passphrases: self.passphrases,
-            cache: self.cache,
-            discovery: self.discovery,
-            join: self.join,
-            license_servers: self.license_servers,
-            session: Mutex::default(),
-        }
+        self.0
     }
 }
 
@@ -157,7 +134,7 @@ impl Client {
         machine: MachineIdentity,
         transport: impl Transport + 'static,
     ) -> ClientBuilder {
-        ClientBuilder {
+        ClientBuilder(Client {
             home,
             machine,
             transport: Arc::new(transport),
@@ -168,7 +145,8 @@ impl Client {
             discovery: Discovery::default(),
             join: None,
             license_servers: LicenseServers::default(),
-        }
+            session: Mutex::default(),
+        })
     }
 
     /// The folder.
@@ -590,9 +568,7 @@ impl std::fmt::Debug for Client {
 
 impl std::fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientBuilder")
-            .field("home", &self.home)
-            .finish_non_exhaustive()
+        f.debug_tuple("ClientBuilder").field(&self.0).finish()
     }
 }
 

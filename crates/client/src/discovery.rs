@@ -94,8 +94,8 @@ impl Coded for DiscoveryError {
                 Some("say where the service is: rms init --server URL, or RMS_SERVER".into())
             }
             Self::UnknownLicenseServer { url } => Some(format!(
-                "if you trust that organization, allow it: your certificate, never your password, \
-                 is then sent to {url}"
+                "if you trust that organization, rms open --any-license-server: your certificate, \
+                 never your password, is then sent to {url}"
             )),
             Self::NoLicenseUrl => None,
         }

@@ -1,12 +1,12 @@
-//! Use licenses that were acquired or made, one file for each content and account. Deleting them
-//! is always safe: the server gives new ones to whoever still has rights.
+//! Use licenses that were acquired or made, one file for each content key and account. Deleting
+//! them is always safe: the server gives new ones to whoever still has rights.
 
 use openrms_crypto::{PublicKey, sha256};
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::node::Kind;
 use openrms_xrml::rights::Right;
 use openrms_xrml::ul::UseLicense;
-use openrms_xrml::{Guid, Time};
+use openrms_xrml::{EnablingBits, Guid, Time};
 
 use crate::account::{Account, hex};
 use crate::error::{Class, Coded};
@@ -64,6 +64,8 @@ impl Coded for LicenseError {
 /// For which content and which person a use license must be.
 pub(crate) struct Wanted<'a> {
     pub(crate) content_id: &'a str,
+    /// The content key as the PL seals it.
+    pub(crate) sealed_key: &'a EnablingBits,
     pub(crate) holder: &'a PublicKey,
     /// Key that signed the content's PL.
     pub(crate) publisher: Option<&'a PublicKey>,
@@ -105,7 +107,7 @@ pub(crate) fn find(
     account: &Account,
     wanted: &Wanted<'_>,
 ) -> Result<Option<UseLicense>, StorageError> {
-    let name = file_of(wanted.content_id, account.id());
+    let name = file_of(wanted.content_id, wanted.sealed_key, account.id());
     let Some(text) = home.read_text(&name)? else {
         return Ok(None);
     };
@@ -117,10 +119,12 @@ pub(crate) fn find(
 pub(crate) fn store(
     lock: &Lock<'_>,
     content_id: &str,
+    sealed_key: &EnablingBits,
     account: &Account,
     text: &str,
 ) -> Result<(), StorageError> {
-    lock.write(&file_of(content_id, account.id()), text.as_bytes())
+    let name = file_of(content_id, sealed_key, account.id());
+    lock.write(&name, text.as_bytes())
 }
 
 /// All licenses in the store whose own signatures hold.
@@ -157,15 +161,10 @@ pub(crate) fn purge(lock: &Lock<'_>, what: &Purge, at: Time) -> Result<usize, St
 
 /// When the last right of a license ends; `None` for never.
 pub(crate) fn last_end(license: &UseLicense) -> Option<Time> {
-    let content = license.node().content();
-    let validity = content.validity.map(|validity| validity.until);
-    let ends = license.rights().iter().map(|entry| {
-        let own = entry.time.window(content.issued).map(|window| window.until);
-        match (own, validity) {
-            (Some(own), Some(all)) => Some(own.min(all)),
-            (own, all) => own.or(all),
-        }
-    });
+    let ends = license
+        .rights()
+        .iter()
+        .map(|entry| license.window(entry).map(|window| window.until));
     ends.reduce(|a, b| Some(a?.max(b?))).flatten()
 }
 
@@ -196,13 +195,16 @@ fn describe(home: &Home, name: &str, at: Time) -> Option<StoredLicense> {
     })
 }
 
-/// A content's identifier comes from a stranger's file: what is no GUID is hashed.
-fn file_of(content_id: &str, account: &str) -> String {
+/// A content's identifier comes from a stranger's file: what is no GUID is hashed. And a stranger
+/// can give it to another content, whose license must not take this one's place: so the content
+/// key, as the PL seals it, is part of the name.
+fn file_of(content_id: &str, sealed_key: &EnablingBits, account: &str) -> String {
     let content = content_id.parse::<Guid>().map_or_else(
         |_| hex(&sha256(content_id.to_ascii_lowercase().as_bytes()), 16),
         |guid| guid.0.hyphenated().to_string(),
     );
-    format!("{FOLDER}/{content}-{account}.xml")
+    let key = hex(&sha256(&sealed_key.bytes), 8);
+    format!("{FOLDER}/{content}-{key}-{account}.xml")
 }
 
 const UL: &str = "use license";

@@ -24,7 +24,7 @@ use openrms_xrml::pl::PublishingLicense;
 use openrms_xrml::rights::Right;
 use openrms_xrml::text;
 use openrms_xrml::ul::UseLicense;
-use openrms_xrml::{Guid, SharedNode, Time};
+use openrms_xrml::{EnablingBits, Guid, SharedNode, Time, XrmlError};
 
 use crate::account::Account;
 use crate::client::{Client, wire_chain};
@@ -193,6 +193,8 @@ impl Coded for OpenError {
     fn class(&self) -> Class {
         match self {
             Self::Denied(_) | Self::NoRightNow { .. } | Self::ClockSetBack { .. } => Class::Denied,
+            // Damaged content comes as `InvalidData` out of the decrypting reader.
+            Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => Class::Malformed,
             Self::Source { .. } | Self::Io(_) => Class::Failed,
             Self::Unsupported(_) | Self::NotProtected | Self::Container(_) | Self::Inspect(_) => {
                 Class::Malformed
@@ -209,6 +211,12 @@ impl Coded for OpenError {
                  that with all stored licenses"
                     .into(),
             ),
+            Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Some("get the file again from where it came: it was cut short or changed".into())
+            }
+            Self::Source { .. } | Self::Io(_) => {
+                Some("check the file, its permissions and the room on the disk".into())
+            }
             _ => None,
         }
     }
@@ -295,6 +303,7 @@ impl Client {
         let (hierarchy, account) = self.reader()?;
         let wanted = Wanted {
             content_id: publishing.content_id()?,
+            sealed_key: publishing.sealed_key()?,
             holder: account.certificate().key(),
             publisher: publishing.license.node().issuer_key(),
             anchors: hierarchy.anchors(),
@@ -366,7 +375,7 @@ impl Client {
         let license = license_store::read(&text, wanted)?;
         if !license.must_not_be_cached() {
             let lock = self.home().lock()?;
-            license_store::store(&lock, wanted.content_id, account, &text)?;
+            license_store::store(&lock, wanted.content_id, wanted.sealed_key, account, &text)?;
         }
         Ok(license)
     }
@@ -489,7 +498,7 @@ impl Publishing {
     /// Every node's signature must hold, and the PL must be signed by the server that it names or
     /// by a CLC of that server. Whether that server is trusted shows when it answers.
     fn read(stored: &[u8]) -> Result<Self, TrustError> {
-        let what = "publishing license";
+        let what = PL;
         let (text, _) = text::decode(stored).map_err(|e| trust::malformed(what)(e.into()))?;
         let nodes = trust::read(what, &text)?;
         let license =
@@ -505,25 +514,18 @@ impl Publishing {
             .ok_or(LicenseError::NoContentId)
     }
 
+    fn sealed_key(&self) -> Result<&EnablingBits, TrustError> {
+        let missing = || trust::malformed(PL)(XrmlError::Missing("PRINCIPAL/ENABLINGBITS"));
+        self.license.sealed_key().ok_or_else(missing)
+    }
+
     fn held(&self, license: &UseLicense, source: Source, moment: &Moment) -> Result<Held, Error> {
-        let content = license.node().content();
         let at = moment.judged();
         let rights: Vec<HeldRight> = license
-            .rights()
-            .iter()
-            .filter(|entry| entry.unknown_conditions.is_empty())
-            .filter_map(|entry| {
-                let own = entry.time.window(content.issued);
-                let both = match (own, content.validity) {
-                    (Some(own), Some(all)) => Some(own.intersect(all)),
-                    (own, all) => own.or(all),
-                };
-                let holds = both.is_none_or(|window| window.contains(at));
-                let until = both.map(|window| window.until);
-                holds.then(|| HeldRight {
-                    right: entry.right.clone(),
-                    until,
-                })
+            .held_at(at)
+            .map(|(right, until)| HeldRight {
+                right: right.clone(),
+                until,
             })
             .collect();
         if rights.is_empty() {
@@ -590,4 +592,5 @@ fn ended(until: Option<Time>) -> String {
 }
 
 const UL: &str = "use license";
+const PL: &str = "publishing license";
 const BUFFER: usize = 256 << 10;

@@ -481,7 +481,8 @@ impl Draft<'_> {
         let above = trust::concatenated(licensor.chain());
         let lock = self.client.home().lock()?;
         let id = self.content_id.to_string();
-        license_store::store(&lock, &id, account, &(use_license + &above))?;
+        let own = use_license + &above;
+        license_store::store(&lock, &id, &content.sealed_key, account, &own)?;
         Ok(format!("{}{above}", node.text()))
     }
 

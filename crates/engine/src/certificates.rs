@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use openrms_crypto::{HashAlgorithm, Mode};
-use openrms_directory::{Address, Identity, Sid};
+use openrms_directory::{AccountRef, Address, Directory, DirectoryError, Identity, Sid};
 use openrms_protocol::{CertificateChain, FaultCode};
 use openrms_xrml::Time;
 use openrms_xrml::chain::{self, ChainError, SharedNode};
@@ -174,6 +174,14 @@ pub(crate) fn judge_rac<'c>(
         ));
     }
     let account = rac.account();
+    // CLCs, ULs and the log call the person by this address; that the issuer may vouch for
+    // another one does not make up for it.
+    if !issuer.may_vouch_for(&account.email) {
+        return Err(Refusal::new(
+            FaultCode::UntrustedPersonaCert,
+            "the RAC's issuer is not trusted for its mail address",
+        ));
+    }
     if account.account_type == AccountType::Federation && !cluster.policies.federation_enabled {
         return Err(unexpected("federated RACs are switched off".into()));
     }
@@ -184,7 +192,7 @@ pub(crate) fn judge_rac<'c>(
     if addresses.is_empty() {
         return Err(Refusal::new(
             FaultCode::UntrustedPersonaCert,
-            "the RAC's issuer is not trusted for its mail address",
+            "the RAC has no mail address",
         ));
     }
     let counts = issuer.allow_sid && account.account_type == AccountType::Windows;
@@ -194,6 +202,53 @@ pub(crate) fn judge_rac<'c>(
         issuer,
         rac,
     })
+}
+
+/// Who a RAC of this cluster speaks for today. RACs last for a year and are shown without a
+/// password, so an account that was disabled or removed meanwhile gets nothing more, and an
+/// address that belongs to somebody else by now is not theirs any more.
+pub(crate) async fn still_known(
+    directory: &dyn Directory,
+    trusted: &TrustedRac<'_>,
+) -> Result<Identity, Refusal> {
+    let mut identity = trusted.identity.clone();
+    let Some(sid) = identity.sid.as_ref().filter(|_| trusted.issuer.own) else {
+        return Ok(identity);
+    };
+    let account = directory
+        .account(&AccountRef::Sid(sid.clone()))
+        .await
+        .map_err(unanswered)?;
+    let Some(account) = account else {
+        let reason = format!("the account {sid} is gone");
+        return Err(Refusal::new(FaultCode::UntrustedPersonaCert, reason));
+    };
+    if !account.enabled {
+        let reason = format!("{} is disabled", account.name);
+        return Err(Refusal::new(FaultCode::UnauthorizedAccess, reason));
+    }
+    let mut kept = Vec::with_capacity(identity.addresses.len());
+    for address in identity.addresses {
+        let is_own = account.addresses().any(|own| *own == address);
+        let holder = AccountRef::Address(address.clone());
+        if is_own
+            || directory
+                .forest_of(&holder)
+                .await
+                .map_err(unanswered)?
+                .is_none()
+        {
+            kept.push(address);
+        }
+    }
+    identity.addresses = kept;
+    Ok(identity)
+}
+
+/// What cannot be answered is refused.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn unanswered(error: DirectoryError) -> Refusal {
+    Refusal::new(FaultCode::UnspecifiedError, format!("directory: {error}"))
 }
 
 fn check_lockbox(cluster: &Cluster, version: Option<[u32; 4]>) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use openrms_store::{CertificateBody, CertificateKind, IssuedCertificate};
 use openrms_xrml::clc::ClcRequest;
 use openrms_xrml::{EnablingBits, Guid, Interval};
 
-use crate::certificates::judge_rac;
+use crate::certificates::{judge_rac, still_known};
 use crate::certify::issued_chain;
 use crate::context::{Context, check_in_service, new_guid};
 use crate::refusal::Refusal;
@@ -28,6 +28,10 @@ pub async fn get_client_licensor_cert(
     request: &GetClientLicensorCert<'_>,
 ) -> Result<Licensed, Refusal> {
     check_in_service(context)?;
+    if request.persona_certs.len() > MOST_PERSONAS {
+        let reason = format!("more than {MOST_PERSONAS} CLCs in one request");
+        return Err(Refusal::new(FaultCode::UnspecifiedError, reason));
+    }
     let mut chains = Vec::new();
     let mut certificates = Vec::new();
     for persona in &request.persona_certs {
@@ -50,6 +54,7 @@ async fn issue(
 ) -> Result<(CertificateChain<'static>, String, Guid), Refusal> {
     let cluster = context.cluster;
     let trusted = judge_rac(cluster, &context.caches.certificates, persona, context.now)?;
+    still_known(context.directory, &trusted).await?;
     let rac = &trusted.rac;
     // A CLC's key is made anew each time and not kept, as on Windows (note 45): losing it loses
     // nothing, since what it signed is verified by its certificate.
@@ -98,3 +103,6 @@ async fn issue(
         id,
     ))
 }
+
+/// Clients ask for one at a time; each costs an RSA key.
+const MOST_PERSONAS: usize = 4;

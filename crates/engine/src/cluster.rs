@@ -56,6 +56,8 @@ pub struct LicensingServer {
 pub struct RacIssuer {
     /// Its key.
     pub key: PublicKey,
+    /// Whether it is this cluster: the directory knows every account it certified.
+    pub own: bool,
     /// Whether SIDs in its RACs count.
     pub allow_sid: bool,
     /// Which mail addresses it may vouch for.
@@ -155,6 +157,7 @@ impl Cluster {
             let (slc, _) = read_slc(&domain.id, &domain.slc_chain)?;
             rac_issuers.push(RacIssuer {
                 key: slc.key().clone(),
+                own: false,
                 allow_sid: domain.allow_sid,
                 email_domains: domain.email_domains.clone(),
             });
@@ -309,6 +312,7 @@ impl RacIssuer {
     fn own(server: &LicensingServer) -> Self {
         Self {
             key: server.slc.key().clone(),
+            own: true,
             allow_sid: true,
             email_domains: EmailDomains::All,
         }

@@ -8,12 +8,11 @@ use openrms_protocol::licensing::{
 };
 use openrms_protocol::{CertificateChain, FaultCode};
 use openrms_xrml::chain::{ChainError, check_validity};
-use openrms_xrml::pl::PublishingLicense;
 use openrms_xrml::rights_data::RightsData;
 use openrms_xrml::ul::UlRequest;
 use openrms_xrml::{Guid, Hand, Time};
 
-use crate::certificates::{TrustedRac, judge_rac};
+use crate::certificates::{TrustedRac, judge_rac, still_known, unanswered};
 use crate::certify::issued_chain;
 use crate::cluster::{AuthorProof, LicensingServer};
 use crate::context::{Context, check_in_service, new_guid};
@@ -131,7 +130,7 @@ fn check_license(
     if let Some(created) = rac.rac.credential_created() {
         let created = created.map_err(|e| Refusal::new(FaultCode::UnexpectedPersonaCert, e))?;
         let tolerance = context.cluster.policies.creation_time_tolerance.as_secs();
-        let latest = published(&opened.license).plus(i64::try_from(tolerance).unwrap_or(i64::MAX));
+        let latest = published(opened).plus(i64::try_from(tolerance).unwrap_or(i64::MAX));
         if created > latest {
             let reason = "the account is younger than the license";
             return Err(Refusal::new(FaultCode::CredentialCreationTime, reason));
@@ -148,13 +147,9 @@ async fn decide(
     rac: &TrustedRac<'_>,
 ) -> Result<Grant, Refusal> {
     let cluster = context.cluster;
-    let memberships = context
-        .directory
-        .memberships(&rac.identity)
-        .await
-        .map_err(|error| {
-            Refusal::new(FaultCode::UnspecifiedError, format!("directory: {error}"))
-        })?;
+    let identity = still_known(context.directory, rac).await?;
+    let memberships = context.directory.memberships(&identity).await;
+    let memberships = memberships.map_err(unanswered)?;
     let is_super_user = cluster.policies.super_user_enabled
         && cluster
             .policies
@@ -178,14 +173,8 @@ async fn decide(
         is_super_user,
     };
     let content = opened.content.tag();
-    evaluate(
-        policy,
-        content,
-        published(&opened.license),
-        &requester,
-        context.now,
-    )
-    .map_err(|denial| Refusal::new(FaultCode::NoRightsForRequestedPrincipal, denial))
+    evaluate(policy, content, published(opened), &requester, context.now)
+        .map_err(|denial| Refusal::new(FaultCode::NoRightsForRequestedPrincipal, denial))
 }
 
 /// A template holds as it is now, not as it was when the content was published. Content whose
@@ -277,10 +266,13 @@ fn write(
     Ok((ul, id))
 }
 
-/// The instant from which the content's days are counted: when the PL was issued.
-fn published<N>(license: &PublishingLicense<N>) -> Time
-where
-    N: std::ops::Deref<Target: openrms_xrml::pl::AsNode>,
-{
-    license.node().content().issued
+/// The instant from which the content's days are counted: when the PL was issued, or when the
+/// author wrote the rights data, whichever is earlier. The PL's own time stands in the clear: with
+/// a CLC, anyone can sign a later one round the same sealed key. A template's is when it was made.
+fn published(opened: &OpenedLicense) -> Time {
+    let issued = opened.license.node().content().issued;
+    if opened.rights.is_official() {
+        return issued;
+    }
+    issued.min(opened.rights.node().content().issued)
 }

@@ -5,16 +5,21 @@
 mod support;
 
 use openrms_crypto::{Mode, PrivateKey, SoftwareKey};
+use openrms_directory::{BuiltIn, Member};
+use openrms_engine::client_licensor::get_client_licensor_cert;
 use openrms_engine::license::acquire_license;
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams, LicenseOutcome};
+use openrms_protocol::publishing::GetClientLicensorCert;
 use openrms_protocol::{CertificateChain, CertificateText, FaultCode};
 use openrms_store::EmailDomains::{All, Only};
 use openrms_store::{
     ApplicationExclusion, Change, ProductVersion, RacExclusion, TemplateState, TrustedUserDomain,
 };
 use openrms_xrml::names::LocalizedName;
+use openrms_xrml::rac::{AccountIdentity, RacRequest};
 use openrms_xrml::rights::TimeCondition;
 use openrms_xrml::rights_data::{Grantee, RightGrant, TemplateRequest};
+use openrms_xrml::spc::SecurityProcessorCertificate;
 use openrms_xrml::{Guid, Interval, chain};
 use support::*;
 
@@ -247,6 +252,33 @@ async fn rights_hold_in_their_time_only() {
         names(&world.license(&alice, &expiring).await.unwrap()),
         ["OWNER"]
     );
+}
+
+#[tokio::test]
+async fn a_license_signed_anew_does_not_begin_the_contents_days_anew() {
+    let mut world = World::new().await;
+    let (alice, bob) = (world.member("alice").await, world.member("bob").await);
+    let genuine = Draft::build(&world, &alice.email, |request| {
+        request.precondition = TimeCondition {
+            range: None,
+            days: Some(10),
+        };
+        request.grants = vec![grant("VIEW", to("bob@example.test"))];
+    });
+    world.now = NOW.plus_days(10);
+    let mut later = genuine.content.clone();
+    later.issued = world.now;
+    // Sealed key, rights data, owner and proof are alice's; the time and the signature are not.
+    let later = Draft {
+        key: genuine.key.clone(),
+        content: later,
+    };
+    assert_eq!(
+        code(world.license(&bob, &later.sign(&world, &bob))).await,
+        FaultCode::NoRightsForRequestedPrincipal
+    );
+    let signed = world.sign_online(later.content.unsigned()).unwrap();
+    assert!(world.license(&bob, &signed).await.is_err());
 }
 
 #[tokio::test]
@@ -573,6 +605,79 @@ async fn certify_wants_an_enabled_authenticated_account_with_a_mail_address() {
 }
 
 #[tokio::test]
+async fn who_was_disabled_or_removed_gets_nothing_more_for_the_rac_they_keep() {
+    let mut world = World::new().await;
+    let (alice, bob) = (world.member("alice").await, world.member("bob").await);
+    let license =
+        Draft::new(&world, &alice.email, vec![grant("VIEW", to(&bob.email))]).sign(&world, &alice);
+    let request = GetClientLicensorCert {
+        persona_certs: vec![bob.rac_chain.clone()],
+    };
+    assert!(world.license(&bob, &license).await.is_ok());
+    let everyone = world.directory.people().clone();
+    let who = Member::parse("bob").unwrap();
+
+    let mut people = everyone.clone();
+    people.set_disabled(&who, true).unwrap();
+    world.directory = BuiltIn::new(people).unwrap();
+    assert_eq!(
+        code(world.license(&bob, &license)).await,
+        FaultCode::UnauthorizedAccess
+    );
+    let refused = get_client_licensor_cert(&world.context(), &request).await;
+    assert!(refused.is_err());
+
+    let mut people = everyone.clone();
+    people.remove(&who).unwrap();
+    world.directory = BuiltIn::new(people).unwrap();
+    assert_eq!(
+        code(world.license(&bob, &license)).await,
+        FaultCode::UntrustedPersonaCert
+    );
+    let refused = get_client_licensor_cert(&world.context(), &request).await;
+    assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn one_request_does_not_make_keys_without_end() {
+    let world = World::new().await;
+    let bob = world.member("bob").await;
+    let asked = async |count| {
+        let request = GetClientLicensorCert {
+            persona_certs: vec![bob.rac_chain.clone(); count],
+        };
+        get_client_licensor_cert(&world.context(), &request).await
+    };
+    assert_eq!(asked(2).await.unwrap().certificates.len(), 2);
+    assert_eq!(code(asked(5)).await, FaultCode::UnspecifiedError);
+}
+
+#[tokio::test]
+async fn an_address_that_changed_hands_is_its_new_holders_alone() {
+    let mut world = World::new().await;
+    let (alice, bob) = (world.member("alice").await, world.member("bob").await);
+    let license =
+        Draft::new(&world, &alice.email, vec![grant("VIEW", to(&bob.email))]).sign(&world, &alice);
+    let by_bob = Draft::new(&world, &bob.email, Vec::new()).sign(&world, &bob);
+    // Dropped, but nobody else's: the RAC vouches for it.
+    let text = world.directory.to_toml().unwrap();
+    let dropped = text.replace("bob@example.test", "robert@example.test");
+    world.directory = BuiltIn::from_toml(&dropped).unwrap();
+    assert!(world.license(&bob, &license).await.is_ok());
+    assert!(world.license(&bob, &by_bob).await.is_ok());
+
+    let handed_over = dropped.replace("carol.old@example.test", "bob@example.test");
+    world.directory = BuiltIn::from_toml(&handed_over).unwrap();
+    let carol = world.member("carol").await;
+    assert!(world.license(&carol, &license).await.is_ok());
+    assert_eq!(
+        code(world.license(&bob, &license)).await,
+        FaultCode::NoRightsForRequestedPrincipal
+    );
+    assert!(world.license(&bob, &by_bob).await.is_err());
+}
+
+#[tokio::test]
 async fn a_person_has_the_same_key_on_every_machine() {
     let world = World::new().await;
     let (first, second) = (world.member("bob").await, world.member("bob").await);
@@ -739,6 +844,56 @@ async fn a_trusted_user_domain_counts_within_its_bounds() {
         .change(&[domain(true, Only(vec!["test".into()]))])
         .await;
     assert!(world.license(&bob, &by_name).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
+    let mut world = World::new().await;
+    let other = World::new().await;
+    let eve = other.member("bob").await;
+    world
+        .change(&[Change::PutTrustedUserDomain(TrustedUserDomain {
+            id: "other".into(),
+            slc_chain: other.cluster.server().chain.concat(),
+            friendly_name: "Other".into(),
+            allow_sid: false,
+            email_domains: Only(vec!["other.test".into()]),
+        })])
+        .await;
+    let (_, spc) = other.activate();
+    let spc = CertificateChain::split(&spc).unwrap();
+    let server = other.cluster.server();
+    let rac = RacRequest {
+        id: guid(),
+        issued: NOW,
+        validity: Interval {
+            from: NOW,
+            until: NOW.plus_days(1),
+        },
+        issuer: server.identity(),
+        certification_url: "https://other.test/_wmcs/certification",
+        external_certification_url: None,
+        account: &AccountIdentity {
+            email: "alice@example.test".into(),
+            aliases: vec!["eve@other.test".into()],
+            ..eve.rac.account().clone()
+        },
+        key: eve.rac.key(),
+        temporary: false,
+        machine: &SecurityProcessorCertificate::new(verified(&spc, 0)).unwrap(),
+        sealed_key: eve.rac.sealed_key().unwrap(),
+    }
+    .sign(server.key.as_ref(), other.mode.hash())
+    .unwrap();
+    let rac = rac + &server.chain.concat();
+    let request = GetClientLicensorCert {
+        persona_certs: vec![CertificateChain::split(&rac).unwrap()],
+    };
+    // A CLC of this cluster would call its holder alice, and so would the log.
+    assert_eq!(
+        code(get_client_licensor_cert(&world.context(), &request)).await,
+        FaultCode::UntrustedPersonaCert
+    );
 }
 
 #[tokio::test]

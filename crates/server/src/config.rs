@@ -73,7 +73,7 @@ pub struct Tls {
 pub enum Enrollment {
     /// Nobody.
     Off,
-    /// Programs on this machine.
+    /// Programs on this machine. With a proxy on it nobody, as there is no telling who they are.
     #[default]
     Loopback,
     /// Whoever reaches the server.

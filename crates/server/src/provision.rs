@@ -496,6 +496,11 @@ impl BaseUrl {
     }
 }
 
+/// Whether a cluster's URL leads to this very machine.
+pub(crate) fn is_loopback_url(url: &str) -> bool {
+    BaseUrl::parse(url).is_ok_and(|url| url.is_loopback())
+}
+
 fn forest_name(text: &str) -> Result<ForestName, ProvisionError> {
     // An address in brackets is no DNS name.
     let text = if text.starts_with('[') {

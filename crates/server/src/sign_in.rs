@@ -66,6 +66,10 @@ pub(crate) async fn sign_in(
     let Ok(Ok(_turn)) = turn else {
         return Err(NotSignedIn::Busy);
     };
+    // Others with the same name may have failed while this one waited.
+    if state.failed_sign_ins.is_blocked(&attempt, Instant::now()) {
+        return Err(NotSignedIn::TooMany);
+    }
     let people = Arc::clone(&snapshot.people);
     let checked =
         tokio::task::spawn_blocking(move || people.builtin.check_password(&name, &password));
@@ -78,7 +82,7 @@ pub(crate) async fn sign_in(
         Ok(Err(SignInError::Busy)) => Err(NotSignedIn::Busy),
         Ok(Err(error)) => {
             tracing::info!(peer = %peer.address, %error, "sign-in refused");
-            state.failed_sign_ins.remember(attempt, now);
+            state.failed_sign_ins.remember(attempt, Instant::now());
             Err(NotSignedIn::Refused)
         }
         Err(error) => {

@@ -20,7 +20,7 @@ use crate::audit::Event;
 use crate::clock;
 use crate::config::Enrollment;
 use crate::http::Peer;
-use crate::provision::SLC_DAYS;
+use crate::provision::{SLC_DAYS, is_loopback_url};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -91,7 +91,8 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
             trace: Trace::refused(Some(name), code, error.to_string()),
         };
     }
-    let decision = match may_answer(state, incoming, request.contract, name) {
+    let base_url = snapshot.cluster.base_url();
+    let decision = match may_answer(state, incoming, base_url, request.contract, name) {
         Ok(()) => {
             let context = state.context(snapshot, clock::now());
             decide(&context, snapshot, incoming.caller, &request.operation).await
@@ -128,6 +129,7 @@ pub(crate) fn refuse(soap: SoapVersion, code: FaultCode, reason: impl ToString) 
 fn may_answer(
     state: &State,
     incoming: Incoming<'_>,
+    base_url: &str,
     contract: openrms_protocol::Contract,
     operation: OperationName,
 ) -> Result<(), Refusal> {
@@ -155,7 +157,11 @@ fn may_answer(
     if service == Service::Enrollment {
         let open = match state.config.enrollment {
             Enrollment::Off => false,
-            Enrollment::Loopback => incoming.peer.is_loopback(),
+            // Clients that come by another URL come through a proxy on this machine, and then
+            // everybody seems to be on it.
+            Enrollment::Loopback => {
+                incoming.peer.is_loopback() && (incoming.peer.tls || is_loopback_url(base_url))
+            }
             Enrollment::Any => true,
         };
         if !open {

@@ -273,8 +273,8 @@ pub async fn set_published(
     Ok(())
 }
 
-/// Removes a template. Content published with it is licensed to nobody but its authors from now
-/// on.
+/// Removes a template. Content published with it is licensed to nobody from now on; licenses given
+/// before stay good until they end.
 pub async fn remove(store: &dyn Store, id: &str) -> Result<(), TemplateError> {
     let template = find(store, id).await?;
     store

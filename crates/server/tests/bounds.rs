@@ -176,6 +176,24 @@ fn several_threads_share_one_free_port() {
 }
 
 #[test]
+fn a_second_server_does_not_share_an_address_without_a_word() {
+    let server = TestServer::start();
+    let mut config = openrms_server::Config::for_data_dir(server.data()).unwrap();
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let first = openrms_server::Server::start(config.clone()).unwrap();
+    let address = first.url().trim_start_matches("http://").to_owned();
+    config.listen = vec![address.parse().unwrap()];
+    let error = openrms_server::Server::start(config.clone()).unwrap_err();
+    let wanted = format!("{address} cannot be listened on: ");
+    assert!(error.to_string().starts_with(&wanted), "{error}");
+    first.stop();
+    let again = openrms_server::Server::start(config).unwrap();
+    let answer = get(&format!("{}/healthz", again.url()), &[]);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
+    again.stop();
+}
+
+#[test]
 fn many_at_a_time_are_all_answered() {
     let server = TestServer::start();
     std::thread::scope(|scope| {

@@ -183,6 +183,7 @@ impl Cluster {
     fn provision() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        port.set_reuse_address(true).unwrap();
         port.set_reuse_port(true).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         port.bind(&any.into()).unwrap();

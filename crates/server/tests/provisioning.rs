@@ -10,7 +10,9 @@ mod support;
 
 use openrms_crypto::Mode;
 use openrms_server::master_key::MasterKeySource;
-use openrms_server::provision::{Authority, ProvisionError, RootOptions, provision_root};
+use openrms_server::provision::{
+    Authority, EnrollError, ProvisionError, RootOptions, provision_root,
+};
 use openrms_server::{Config, Server, client_bundle};
 use serde_json::Value;
 use support::*;
@@ -134,6 +136,28 @@ fn a_cluster_may_be_certified_by_another_ones_authority() {
     let draft = Draft::new(&alice, &[("VIEW", "bob@example.test")]);
     let granted = client.license(&bob, &draft.sign(&alice)).unwrap();
     assert_eq!(bob.open(&granted).expose(), draft.key.expose());
+}
+
+#[test]
+fn through_a_proxy_on_the_authoritys_machine_nobody_enrolls() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("authority");
+    provision_root(&RootOptions::new(&data, "https://rms.example.test")).unwrap();
+    // Whoever reaches the proxy comes from loopback, as this test does.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = Config::for_data_dir(&data).unwrap();
+    let _authority = Server::start_with_listener(config, listener).unwrap();
+    let service = format!("http://{address}/enrollment/enrollservice.asmx");
+    let refused = provision_root(&RootOptions {
+        authority: Authority::Enroll(service),
+        ..RootOptions::new(folder.path().join("rogue"), "http://127.0.0.1:8080")
+    })
+    .unwrap_err();
+    assert!(
+        matches!(refused, ProvisionError::Enroll(EnrollError::Refused(_))),
+        "{refused}"
+    );
 }
 
 #[test]

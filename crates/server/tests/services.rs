@@ -152,6 +152,27 @@ fn too_many_wrong_passwords_are_turned_away_and_the_right_one_of_others_is_not()
 }
 
 #[test]
+fn guesses_that_come_all_at_once_are_no_more_than_those_that_come_in_turn() {
+    let server = TestServer::start();
+    let locate = Operation::from(FindServiceLocationsForUser {
+        services: Vec::new(),
+    });
+    let guess = || {
+        Client::new(&server, SoapVersion::V11)
+            .signed_in("alice", "wrong")
+            .send(Service::CertificationServiceLocator, &locate)
+            .status
+    };
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..24).map(|_| scope.spawn(guess)).collect();
+        guesses.into_iter().map(|g| g.join().unwrap()).collect()
+    });
+    let checked = answers.iter().filter(|status| **status == 401).count();
+    // Four are checked at a time, so that three may be under way when the eighth fails.
+    assert!((8..=11).contains(&checked), "{answers:?}");
+}
+
+#[test]
 fn nobody_certifies_for_others_and_external_services_answer_faults() {
     let server = TestServer::start();
     let client = Client::new(&server, SoapVersion::V12);

@@ -182,28 +182,42 @@ impl UseLicense {
     /// [`Self::conditions`], [`Self::policy_lists`] and [`Self::revocation_raw`].
     #[must_use]
     pub fn rights_at(&self, at: Time) -> Vec<Right> {
-        let content = self.node.content();
-        let open = |time: &TimeCondition| {
-            time.window(content.issued)
-                .is_none_or(|window| window.contains(at))
-        };
-        let usable = content
-            .validity
-            .is_none_or(|validity| validity.contains(at))
-            && content
-                .work
-                .as_ref()
-                .is_some_and(|w| w.unknown_preconditions.is_empty() && open(&w.precondition));
         let mut rights = Vec::new();
-        for entry in self.rights().iter().filter(|_| usable) {
-            if entry.unknown_conditions.is_empty()
-                && open(&entry.time)
-                && !rights.contains(&entry.right)
-            {
-                rights.push(entry.right.clone());
+        for (right, _) in self.held_at(at) {
+            if !rights.contains(right) {
+                rights.push(right.clone());
             }
         }
         rights
+    }
+
+    /// The rights that may be used at an instant, as [`UseLicense::rights_at`], each with the first
+    /// instant without it; `None` for never.
+    pub fn held_at(&self, at: Time) -> impl Iterator<Item = (&Right, Option<Time>)> {
+        let work = self.node.content().work.as_ref();
+        let known = work.is_some_and(|work| work.unknown_preconditions.is_empty());
+        self.rights()
+            .iter()
+            .filter(move |entry| known && entry.unknown_conditions.is_empty())
+            .filter_map(move |entry| {
+                let window = self.window(entry);
+                let open = window.is_none_or(|window| window.contains(at));
+                open.then_some((&entry.right, window.map(|window| window.until)))
+            })
+    }
+
+    /// When a right may be used: what it says itself, what the content says of all its rights, and
+    /// the validity of the license; `None` for always.
+    #[must_use]
+    pub fn window(&self, entry: &RightEntry) -> Option<Interval> {
+        let content = self.node.content();
+        let work = content.work.as_ref();
+        let windows = [
+            content.validity,
+            work.and_then(|work| work.precondition.window(content.issued)),
+            entry.time.window(content.issued),
+        ];
+        windows.into_iter().flatten().reduce(Interval::intersect)
     }
 
     /// Revocation requirement of the content, verbatim: CONDITIONLIST of WORK.

@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use zeroize::Zeroizing;
 
 use super::protect::{failed, is_protected, sources_are_several};
-use crate::batch::{self, Destination, Outcome, Source};
+use crate::batch::{self, Destination, Outcome, Source, Targets};
 use crate::examine::examine;
 use crate::failure::{Exit, Failure};
 use crate::session::Connection;
@@ -56,22 +56,35 @@ impl Open {
         let several = sources_are_several(&self.files);
         let to = Destination::of(self.output.clone(), self.in_place, several);
         // What is no protected file is said before anybody is asked for a password.
-        if let [source] = sources.as_slice() {
-            examine(&source.path)?;
-        }
-        let client = self.connection.ready(shell)?;
+        let examined = match sources.as_slice() {
+            [source] => Some(examine(&source.path)?),
+            _ => None,
+        };
+        let client = self
+            .connection
+            .ready(shell)
+            .map_err(|failure| match &examined {
+                Some(examined) => examined.name_server(failure),
+                None => failure,
+            })?;
         client.account()?;
         if self.stdout {
             return sources
                 .iter()
                 .try_for_each(|source| show(shell, &client, source));
         }
+        let targets = Targets::default();
         batch::run(shell, "opened", &sources, |source| {
-            self.open(&client, &to, source)
+            self.open(&client, (&to, &targets), source)
         })
     }
 
-    fn open(&self, client: &Client, to: &Destination, source: &Source) -> Result<Outcome, Failure> {
+    fn open(
+        &self,
+        client: &Client,
+        (to, targets): (&Destination, &Targets),
+        source: &Source,
+    ) -> Result<Outcome, Failure> {
         let opened = client
             .open_file(&source.path)?
             .export()
@@ -86,6 +99,7 @@ impl Open {
             source,
             &names::original_name(&name, Some(opened.extension())),
         );
+        targets.claim(&target)?;
         let metadata = fs::metadata(&source.path)
             .map_err(|error| Failure::io("read", &source.path, &error))?;
         to.make_folder_of(&target)?;

@@ -13,7 +13,7 @@ use openrms_formats::{Kind, names};
 use openrms_xrml::names::LocalizedName;
 use serde_json::{Map, json};
 
-use crate::batch::{self, Destination, Outcome, Source};
+use crate::batch::{self, Destination, Outcome, Source, Targets};
 use crate::failure::Failure;
 use crate::grants::{parse_days, parse_expiry, parse_grant};
 use crate::session::Connection;
@@ -81,8 +81,9 @@ impl Protect {
             Signer::Author => _ = client.client_licensor()?,
             Signer::Server => _ = client.account()?,
         }
+        let targets = Targets::default();
         batch::run(shell, "protected", &sources, |source| {
-            self.protect(&client, &policy, signer, &to, source)
+            self.protect(&client, &policy, signer, (&to, &targets), source)
         })
     }
 
@@ -118,7 +119,7 @@ impl Protect {
         client: &Client,
         policy: &Policy,
         signer: Signer,
-        to: &Destination,
+        (to, targets): (&Destination, &Targets),
         source: &Source,
     ) -> Result<Outcome, Failure> {
         let name = source
@@ -134,10 +135,13 @@ impl Protect {
             }
             return Err(failed(PublishError::AlreadyProtected(source.path.clone())));
         }
+        targets.claim(&target)?;
         // A run over many files that was broken off goes on where it ended; who protects one file
         // again may want another policy, and is told that the output exists.
         if several && !self.force && !self.in_place && is_done(&source.path, &target) {
-            return Ok(Outcome::Skipped("it was protected before"));
+            return Ok(Outcome::Skipped(
+                "it was protected before, perhaps with other rights; --force does it anew",
+            ));
         }
         to.make_folder_of(&target)?;
         let overwrite = if self.force {

@@ -240,7 +240,8 @@ fn sign_in(place: &Place, url: &str, name: &str) -> Result<Client, Failure> {
         discovery,
         credentials,
         NoPassphrase,
-    )?;
+    )?
+    .build();
     client.init(&server, &JoinPolicy::TrustOnFirstUse)?;
     Ok(client)
 }

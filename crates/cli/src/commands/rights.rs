@@ -24,8 +24,10 @@ pub(crate) struct Rights {
 impl Rights {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
         // What is no protected file is said before anybody is asked for a password.
-        crate::examine::examine(&self.file)?;
-        let held = self.connection.ready(shell)?.rights_of_file(&self.file)?;
+        let examined = crate::examine::examine(&self.file)?;
+        let client = self.connection.ready(shell);
+        let client = client.map_err(|failure| examined.name_server(failure))?;
+        let held = client.rights_of_file(&self.file)?;
         shell.answer(&document(&self.file, &held), || text(&held))
     }
 }

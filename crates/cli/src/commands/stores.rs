@@ -72,6 +72,8 @@ impl Templates {
                         .or(self.connection.password_file),
                     ca_file: sync.connection.ca_file.or(self.connection.ca_file),
                     yes: sync.connection.yes || self.connection.yes,
+                    // Nobody asks for licenses here.
+                    any_license_server: false,
                 };
                 synchronize(shell, &connection.ready(shell)?)
             }

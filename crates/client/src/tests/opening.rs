@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{Cursor, Read as _};
 
 use openrms_crypto::HashAlgorithm;
+use openrms_xrml::author_proof::AUTHOR_PROOF_NAME;
+use openrms_xrml::pl::{PlContent, PublishingLicense};
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::ul::{UlRequest, UseLicense};
 use openrms_xrml::{Hand, Identity};
@@ -149,6 +151,59 @@ fn a_reader_cannot_make_an_authors_license_of_their_own() {
 }
 
 #[test]
+fn a_file_under_another_contents_identifier_leaves_that_contents_license_alone() {
+    let world = World::new(&OURS);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let path = alice.protected("a.ptxt", b"mine", &policy(&["bob@example.com:VIEW"]));
+    let content_id = alice.rights_of_file(&path).unwrap().content_id;
+    // Bob's own content, in a license that names alice's.
+    let everyone = policy(&["everyone:OWNER"]);
+    let theirs = bob.publish(&everyone, Signer::Author).unwrap();
+    let (_, _, licensor) = bob.publisher().unwrap();
+    let nodes = openrms_xrml::chain::parse_verified(theirs.license_text()).unwrap();
+    let license = PublishingLicense::new(nodes[0].clone()).unwrap();
+    let proof = license.authenticated("APPSPECIFIC", AUTHOR_PROOF_NAME);
+    let content = PlContent {
+        issued: world.now().floor_minute(),
+        validity: None,
+        descriptor: None,
+        server: licensor.certificate().server().unwrap(),
+        sealed_key: license.sealed_key().unwrap().clone(),
+        referral: None,
+        content_id: content_id.parse().unwrap(),
+        owner: license.owner().unwrap().clone(),
+        encrypted_rights: license.encrypted_rights().to_vec(),
+        extra: vec![(
+            "APPSPECIFIC".into(),
+            AUTHOR_PROOF_NAME.into(),
+            proof.unwrap().value.clone(),
+        )],
+    };
+    let signer = Identity::of_principal(licensor.certificate().node()).unwrap();
+    let url = licensor.certificate().licensing_urls().next().unwrap();
+    let forged = content
+        .sign(&signer, (url, None), licensor.key(), HashAlgorithm::Sha256)
+        .unwrap();
+    let above: String = nodes[1..].iter().map(|node| &**node.text()).collect();
+    let stored =
+        openrms_xrml::text::encode(&(forged + &above), openrms_xrml::text::Encoding::Utf8Bom);
+    let mut file = Vec::new();
+    let text: &[u8] = b"a trap";
+    openrms_formats::pfile::protect(text, &mut file, theirs.content_key(), &stored, ".txt", None)
+        .unwrap();
+
+    let read = |mut opened: Opened<_>| {
+        let mut text = String::new();
+        opened.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert_eq!(read(alice.open(Cursor::new(file)).unwrap()), "a trap");
+    let own = alice.open(Cursor::new(fs::read(&path).unwrap())).unwrap();
+    assert_eq!(own.held().source, Source::Stored);
+    assert_eq!(read(own), "mine");
+}
+
+#[test]
 fn expired_content_opens_for_its_author_only() {
     let world = World::new(&OURS);
     let (alice, bob, dave) = (
@@ -254,6 +309,7 @@ fn damaged_content_is_noticed_and_nothing_is_kept() {
     let exported = alice.open(Cursor::new(file)).unwrap().export().unwrap();
     let error = exported.copy_to(&mut Vec::new()).unwrap_err();
     assert_eq!(error.code(), "content-not-readable");
+    assert_eq!(error.class(), Class::Malformed);
 }
 
 #[test]

@@ -310,9 +310,9 @@ fn templates(out: &mut String, templates: &[Summary], form_key: &str) -> fmt::Re
         out.push_str("</td></tr>");
     }
     out.push_str(
-        "</tbody></table></div><p><small>Deleting a template ends the use of everything that was \
-         published with it, for everyone but its authors. Archiving only stops offering \
-         it.</small></p></section>",
+        "</tbody></table></div><p><small>After a template was deleted, nobody gets a license for what \
+         was published with it any more; licenses given before stay good until they end. Archiving \
+         only stops offering it.</small></p></section>",
     );
     Ok(())
 }

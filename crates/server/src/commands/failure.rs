@@ -147,7 +147,8 @@ impl From<StartError> for Failure {
         match error {
             StartError::Open(error) => error.into(),
             StartError::Listen(ListenError::Nowhere) => Self::new(USAGE, "no-address", error),
-            StartError::Listen(_) => Self::new(FAILED, "address", error),
+            StartError::Listen(_) => Self::new(FAILED, "address", error)
+                .with_hint("End what listens there, or name another address under `listen`."),
             StartError::Tls(_) => Self::new(FAILED, "tls", error),
             StartError::OtherUrl { .. } => Self::new(FAILED, "other-url", error)
                 .with_hint("A cluster's URL is in every license it issued and cannot be changed."),

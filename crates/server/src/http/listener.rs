@@ -40,6 +40,9 @@ impl Listeners {
             .tls
             .iter()
             .flat_map(|tls| tls.listen.iter().map(|a| (*a, true)));
+        for (address, _) in plain.clone().chain(tls.clone()) {
+            unused(address).map_err(|error| ListenError::Address(address, error))?;
+        }
         let mut all: Vec<ThreadListeners> = (0..threads).map(|_| Vec::new()).collect();
         let mut first = None;
         for (address, is_tls) in plain.chain(tls) {
@@ -91,18 +94,33 @@ impl Listeners {
     }
 }
 
+/// Fails when a server listens there. Threads share an address, and so would two servers of one
+/// person without a word: the kernel would deal connections to either cluster.
+fn unused(address: SocketAddr) -> std::io::Result<()> {
+    listening(&socket(address)?, address)
+}
+
 fn reusable(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    listening(&socket, address)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn listening(socket: &Socket, address: SocketAddr) -> std::io::Result<()> {
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.listen(BACKLOG)
 }
 
 const BACKLOG: i32 = 1024;

@@ -63,6 +63,37 @@ fn each_right_has_its_own_time_and_days_count_from_the_issue() {
     assert_eq!(names_at(&ul, time("2024-12-31T00:00")), [""; 0]);
 }
 
+#[test]
+fn a_right_ends_when_the_content_does() {
+    let none = TimeCondition::default();
+    let (hierarchy, _, ul) = license(&[("VIEW", none), ("FEE", none), ("PRINT", none)]);
+    let days = |n| {
+        format!("<PRECONDITIONLIST><TIME><INTERVALTIME days=\"{n}\" /></TIME></PRECONDITIONLIST>")
+    };
+    let with = ul
+        .replacen("<RIGHTSGROUP", &(days(2) + "<RIGHTSGROUP"), 1)
+        .replacen(
+            "<PRINT><CONDITIONLIST>",
+            "<PRINT><CONDITIONLIST><TIME><INTERVALTIME days=\"1\" /></TIME>",
+            1,
+        );
+    let ul = UseLicense::new(node(&crate::support::sign_again(&with, &hierarchy.slc.key))).unwrap();
+    let ends = |at| -> Vec<_> {
+        ul.held_at(at)
+            .map(|(right, until)| (right.name().to_owned(), until.unwrap().to_string()))
+            .collect()
+    };
+    let end = |right: &str, until: &str| (right.to_owned(), until.to_owned());
+    let all = [
+        end("VIEW", "2024-03-02T12:30"),
+        end("FEE", "2024-03-02T12:30"),
+        end("PRINT", "2024-03-01T12:30"),
+    ];
+    assert_eq!(ends(issued()), all);
+    assert_eq!(ends(time("2024-03-01T12:30")), all[..2]);
+    assert_eq!(ends(time("2024-03-02T12:30")), []);
+}
+
 /// Rights data with that in the CONDITIONLIST of VIEW and that in PRECONDITIONLIST.
 fn data(conditions: &str, preconditions: &str) -> RightsData {
     let access = "<ACCESS><PRINCIPAL><OBJECT><ID type=\"Internal\">ANYONE</ID></OBJECT></PRINCIPAL></ACCESS>";
