@@ -226,7 +226,12 @@ impl Author {
 impl Author {
     /// Puts the proof of authorship in, as our client does.
     fn prove(&self, mut content: PlContent, key: &ContentKey) -> Result<PlContent, Failure> {
-        let proof = author_proof(key, &self.person.email, &content.encrypted_rights)?;
+        let proof = author_proof(
+            key,
+            &self.person.email,
+            content.issued,
+            &content.encrypted_rights,
+        )?;
         let value = openrms_xrml::values::encode_base64(&proof);
         content.extra = vec![("APPSPECIFIC".into(), AUTHOR_PROOF_NAME.into(), value)];
         Ok(content)

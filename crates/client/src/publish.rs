@@ -411,14 +411,16 @@ impl Draft<'_> {
     ) -> Result<PlContent, Error> {
         let utf16: Vec<u8> = rights.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let encrypted_rights = erd::encrypt(self.key, &utf16);
-        let proof = author_proof(self.key, self.owner, &encrypted_rights).map_err(crypto)?;
+        let issued = self.now.floor_minute();
+        let proof =
+            author_proof(self.key, self.owner, issued, &encrypted_rights).map_err(crypto)?;
         let proof = (
             APP_SPECIFIC.into(),
             AUTHOR_PROOF_NAME.into(),
             encode_base64(&proof),
         );
         Ok(PlContent {
-            issued: self.now.floor_minute(),
+            issued,
             validity: None,
             descriptor,
             server: server.clone(),

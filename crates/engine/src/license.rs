@@ -10,7 +10,7 @@ use openrms_protocol::{CertificateChain, FaultCode};
 use openrms_xrml::chain::{ChainError, check_validity};
 use openrms_xrml::rights_data::RightsData;
 use openrms_xrml::ul::UlRequest;
-use openrms_xrml::{Guid, Hand, Time};
+use openrms_xrml::{Guid, Hand};
 
 use crate::certificates::{TrustedRac, judge_rac, still_known, unanswered};
 use crate::certify::issued_chain;
@@ -130,7 +130,9 @@ fn check_license(
     if let Some(created) = rac.rac.credential_created() {
         let created = created.map_err(|e| Refusal::new(FaultCode::UnexpectedPersonaCert, e))?;
         let tolerance = context.cluster.policies.creation_time_tolerance.as_secs();
-        let latest = published(opened).plus(i64::try_from(tolerance).unwrap_or(i64::MAX));
+        let latest = opened
+            .published
+            .plus(i64::try_from(tolerance).unwrap_or(i64::MAX));
         if created > latest {
             let reason = "the account is younger than the license";
             return Err(Refusal::new(FaultCode::CredentialCreationTime, reason));
@@ -173,7 +175,7 @@ async fn decide(
         is_super_user,
     };
     let content = opened.content.tag();
-    evaluate(policy, content, published(opened), &requester, context.now)
+    evaluate(policy, content, opened.published, &requester, context.now)
         .map_err(|denial| Refusal::new(FaultCode::NoRightsForRequestedPrincipal, denial))
 }
 
@@ -264,15 +266,4 @@ fn write(
     }
     .sign(Hand::Server, issuer.key.as_ref(), cluster.mode.hash())?;
     Ok((ul, id))
-}
-
-/// The instant from which the content's days are counted: when the PL was issued, or when the
-/// author wrote the rights data, whichever is earlier. The PL's own time stands in the clear: with
-/// a CLC, anyone can sign a later one round the same sealed key. A template's is when it was made.
-fn published(opened: &OpenedLicense) -> Time {
-    let issued = opened.license.node().content().issued;
-    if opened.rights.is_official() {
-        return issued;
-    }
-    issued.min(opened.rights.node().content().issued)
 }

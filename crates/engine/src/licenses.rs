@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use openrms_protocol::{CertificateChain, FaultCode};
+use openrms_xrml::Time;
+use openrms_xrml::author_proof::AUTHOR_PROOF_NAME;
 use openrms_xrml::chain::{self, ChainError, SharedNode};
 use openrms_xrml::pl::PublishingLicense;
 use openrms_xrml::rights_data::RightsData;
@@ -15,7 +17,7 @@ use crate::certificates::CertificateCache;
 use crate::cluster::{AuthorProof, Cluster, LicensingServer};
 use crate::publish::matching_server;
 use crate::refusal::Refusal;
-use crate::vault::{AUTHOR_PROOF_NAME, HeldContent};
+use crate::vault::HeldContent;
 
 /// Opened publishing licenses by exact text.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct OpenedLicense {
     pub rights: Arc<RightsData>,
     /// The mail address of the author, as far as it is proven.
     pub author: Author,
+    /// The instant from which the content's days are counted.
+    pub published: Time,
 }
 
 /// What is known of a PL's author.
@@ -141,12 +145,21 @@ impl OpenedLicense {
         let rights = content
             .rights_data(license.encrypted_rights())
             .map_err(|error| no_match(error.to_string()))?;
-        let author = find_author(&license, &content, &rights)?;
+        let (author, proven) = find_author(&license, &content, &rights)?;
+        // The PL's own time stands in the clear: with a CLC, anyone can sign a later one round the
+        // same sealed key. So the earliest counts. A template's time is when it was made.
+        let written = (!rights.is_official()).then_some(rights.node().content().issued);
+        let signed = license.node().content().issued;
+        let published = [written, proven]
+            .into_iter()
+            .flatten()
+            .fold(signed, Time::min);
         Ok(Self {
             license,
             content,
             rights: Arc::new(rights),
             author,
+            published,
         })
     }
 
@@ -168,28 +181,31 @@ impl OpenedLicense {
     }
 }
 
-/// Who wrote the license. A proof that does not hold means that somebody rearranged it.
+/// Who wrote the license, and when, where that is proven. A proof that does not hold means that
+/// somebody rearranged it.
 fn find_author(
     license: &PublishingLicense<SharedNode>,
     content: &HeldContent,
     rights: &RightsData,
-) -> Result<Author, Refusal> {
+) -> Result<(Author, Option<Time>), Refusal> {
     let name = |object: Option<&openrms_xrml::Object>| object.and_then(|o| o.name.clone());
     let claimed = name(license.owner());
     if let Some(proof) = license.authenticated("APPSPECIFIC", AUTHOR_PROOF_NAME) {
         let owner = claimed.unwrap_or_default();
         let proof = openrms_xrml::values::decode_base64(&proof.value).unwrap_or_default();
-        if content.proves_author(&proof, &owner, license.encrypted_rights()) {
-            return Ok(Author::Proven(owner));
+        let proven = content.proven_time(&proof, &owner, license.encrypted_rights());
+        if proven.is_some() {
+            return Ok((Author::Proven(owner), proven));
         }
         let reason = "the author's proof does not fit the license";
         return Err(Refusal::new(FaultCode::InvalidRightsLabelSignature, reason));
     }
-    Ok(match (name(rights.owner()), claimed) {
+    let author = match (name(rights.owner()), claimed) {
         (Some(encrypted), _) => Author::Proven(encrypted),
         (None, Some(claimed)) => Author::Claimed(claimed),
         (None, None) => Author::Unknown,
-    })
+    };
+    Ok((author, None))
 }
 
 fn server_of<'c>(

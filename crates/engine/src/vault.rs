@@ -1,13 +1,12 @@
 //! The content key on the server: opened, never shown, released only against a grant.
 
 use openrms_crypto::sealed_key::{self, OpenedPayload, Payload};
-use openrms_crypto::{ContentKey, Digest, PrivateKey, SealedKeyVersion, Secret, erd};
-pub use openrms_xrml::author_proof::AUTHOR_PROOF_NAME;
-use openrms_xrml::author_proof::author_proof;
+use openrms_crypto::{ContentKey, Digest, PrivateKey, SealedKeyVersion, erd};
+use openrms_xrml::author_proof;
 use openrms_xrml::pl::AsNode;
 use openrms_xrml::rights_data::RightsData;
 use openrms_xrml::values::EnablingBits;
-use openrms_xrml::{XrmlError, pl::PublishingLicense};
+use openrms_xrml::{Time, XrmlError, pl::PublishingLicense};
 
 use crate::evaluate::Grant;
 
@@ -83,10 +82,9 @@ impl HeldContent {
         Digest::of_utf16le(self.bound_hash.algorithm(), text) == self.bound_hash
     }
 
-    /// Whether `proof` is the [`author_proof`] of that owner for these rights data.
-    pub fn proves_author(&self, proof: &[u8], owner: &str, encrypted_rights: &[u8]) -> bool {
-        author_proof(&self.key, owner, encrypted_rights)
-            .is_ok_and(|expected| Secret::new(expected.to_vec()) == Secret::new(proof.to_vec()))
+    /// When the author published, if `proof` is theirs for these rights data.
+    pub fn proven_time(&self, proof: &[u8], owner: &str, encrypted_rights: &[u8]) -> Option<Time> {
+        author_proof::proven_time(proof, &self.key, owner, encrypted_rights)
     }
 
     /// Seals the content key to the RAC that the grant was made for, bound to `binding_text`.

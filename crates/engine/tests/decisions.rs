@@ -282,6 +282,47 @@ async fn a_license_signed_anew_does_not_begin_the_contents_days_anew() {
 }
 
 #[tokio::test]
+async fn nor_does_one_with_a_template_as_long_as_the_authors_proof_is_in_it() {
+    let mut world = World::new().await;
+    let mut expiring = template(guid(), vec![grant("VIEW", to("bob@example.test"))]);
+    expiring.precondition.days = Some(10);
+    let change = world.template(&expiring);
+    let Change::PutTemplate(stored) = &change else {
+        unreachable!()
+    };
+    let text = stored.xrml.clone();
+    world.change(&[change]).await;
+    let (alice, bob) = (world.member("alice").await, world.member("bob").await);
+    let genuine = Draft::of_template(&world, &alice.email, &text).with_proof();
+    assert!(
+        world
+            .license(&bob, &genuine.sign(&world, &alice))
+            .await
+            .is_ok()
+    );
+    world.now = NOW.plus_days(10);
+    let mut later = genuine;
+    later.content.issued = world.now;
+    assert_eq!(
+        code(world.license(&bob, &later.sign(&world, &bob))).await,
+        FaultCode::NoRightsForRequestedPrincipal
+    );
+    // Without the proof, where none is required, the clear time counts; where one is, nothing does.
+    let later = later.without_proof().sign(&world, &bob);
+    assert!(world.license(&bob, &later).await.is_ok());
+    world
+        .change(&[Change::PutSetting {
+            name: "author-proof".into(),
+            value: "required".into(),
+        }])
+        .await;
+    assert_eq!(
+        code(world.license(&bob, &later)).await,
+        FaultCode::InvalidRightsLabelSignature
+    );
+}
+
+#[tokio::test]
 async fn content_outside_its_validity_is_refused() {
     let mut world = World::new().await;
     let (alice, bob) = (world.member("alice").await, world.member("bob").await);

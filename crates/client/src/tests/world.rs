@@ -25,6 +25,7 @@ use openrms_protocol::{
     Response as Answer, VersionData, encode_fault, encode_response, parse_request,
 };
 use openrms_xrml::anchors::{Anchor, Anchors};
+use openrms_xrml::author_proof::{AUTHOR_PROOF_NAME, proven_time};
 use openrms_xrml::chain;
 use openrms_xrml::clc::ClcRequest;
 use openrms_xrml::issuing::{IssuingCertificate, IssuingRole};
@@ -36,7 +37,7 @@ use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsData, TemplateRequest};
 use openrms_xrml::spc::SecurityProcessorCertificate;
 use openrms_xrml::ul::UlRequest;
-use openrms_xrml::values::encode_base64;
+use openrms_xrml::values::{decode_base64, encode_base64};
 use openrms_xrml::{EnablingBits, Guid, Hand, Identity, Interval, Time};
 
 use crate::*;
@@ -640,13 +641,11 @@ impl World {
             .owner()
             .and_then(|owner| owner.name.clone())
             .unwrap();
-        let proof =
-            openrms_xrml::author_proof::author_proof(&key, &owner, license.encrypted_rights());
-        let name = openrms_xrml::author_proof::AUTHOR_PROOF_NAME;
-        let given = &license.authenticated("APPSPECIFIC", name).unwrap().value;
-        assert_eq!(*given, encode_base64(&proof.unwrap()));
+        let proof = license.authenticated("APPSPECIFIC", AUTHOR_PROOF_NAME);
+        let proof = decode_base64(&proof.unwrap().value).unwrap();
+        let encrypted = license.encrypted_rights();
+        let published = proven_time(&proof, &key, &owner, encrypted).unwrap();
         let mail = &rac.account().email;
-        let published = license.node().content().issued;
         let window = rights.precondition().window(published);
         if window.is_some_and(|window| !window.contains(self.now())) && owner != *mail {
             return Err(FaultCode::NoRightsForRequestedPrincipal);

@@ -375,6 +375,7 @@ impl Draft {
         let proof = openrms_xrml::author_proof::author_proof(
             &self.key,
             &owner,
+            self.content.issued,
             &self.content.encrypted_rights,
         )
         .unwrap();

@@ -429,10 +429,12 @@ impl Draft {
         let bound = Digest::of_utf16le(version.hash(), &PlContent::binding_text(&server));
         let bytes =
             sealed_key::seal(server.key(), version, Payload::ContentKey(&key), &bound).unwrap();
-        let proof = author_proof(&key, owner.name.as_deref().unwrap(), &encrypted_rights).unwrap();
+        let issued = now().floor_minute();
+        let address = owner.name.as_deref().unwrap();
+        let proof = author_proof(&key, address, issued, &encrypted_rights).unwrap();
         let proof = openrms_xrml::values::encode_base64(&proof);
         let content = PlContent {
-            issued: now().floor_minute(),
+            issued,
             validity: None,
             descriptor,
             server,
