@@ -46,6 +46,10 @@ pub(crate) struct Connection {
 impl Connection {
     /// A client as it is, for what is already there.
     pub(crate) fn client(&self, shell: Shell) -> Result<Client, Failure> {
+        // A wrong name is told at once, not when a server wants the password.
+        if let Some(path) = &self.password_file {
+            fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
+        }
         let source = Prompt {
             shell,
             options: self.clone(),

@@ -56,13 +56,12 @@ fn files_of_ones_own_are_protected_and_stay_as_they_are() {
 fn a_step_that_fails_is_exit_1_and_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("tour");
-    let run = rms([
-        "quickstart",
-        "--json",
-        "--dir",
-        dir.to_str().unwrap(),
-        "/no/such/file",
-    ]);
+    let tour = |file| rms(["quickstart", "--json", "--dir", dir.to_str().unwrap(), file]);
+    let run = tour("/no/such/file");
+    assert_eq!((run.code, run.error_code().as_str()), (1, "not-found"));
+    assert!(!dir.exists());
+    // A folder is found, but not protected.
+    let run = tour(folder.path().to_str().unwrap());
     assert_eq!(run.code, 1, "{}", run.out);
     let document = run.json();
     assert!(document["error"]["code"].is_string());

@@ -457,6 +457,11 @@ async fn online_published_content_is_licensed_like_any_other() {
         FaultCode::UnsignedIssuanceLicenseNoMatchingIssuedPrincipal
     );
 
+    let mut broken = Draft::new(&world, &alice.email, Vec::new());
+    broken.content.sealed_key.bytes[40] ^= 1;
+    let refused = world.sign_online(broken.content.unsigned()).unwrap_err();
+    assert_eq!(refused.code, FaultCode::CryptoUnsupportedSymKey);
+
     let forged = other.template(&template(guid(), Vec::new()));
     let Change::PutTemplate(forged) = forged else {
         unreachable!()
@@ -475,6 +480,35 @@ async fn online_published_content_is_licensed_like_any_other() {
         .await;
     let refused = world.sign_online(draft.content.unsigned()).unwrap_err();
     assert_eq!(refused.code, FaultCode::OnlinePublishingDisabled);
+}
+
+#[tokio::test]
+async fn an_account_that_was_made_after_the_content_gets_nothing_of_it() {
+    let mut world = World::new().await;
+    let (alice, mut bob) = (world.member("alice").await, world.member("bob").await);
+    let license =
+        Draft::new(&world, &alice.email, vec![grant("VIEW", Grantee::Anyone)]).sign(&world, &alice);
+    let rac = bob.rac.node().text().to_string();
+    let level = r#"<SECURITYLEVEL name="Group-Identity-Type""#;
+    assert_eq!(rac.matches(level).count(), 1);
+    let mut made = |world: &World, days: u32| {
+        let time = NOW.floor_minute().plus_days(days);
+        let level =
+            format!(r#"<SECURITYLEVEL name="Credential-Creation-Time" value="{time}" />{level}"#);
+        let changed = rac.replacen(r#"<SECURITYLEVEL name="Group-Identity-Type""#, &level, 1);
+        let signed = support::sign_again(&changed, world.cluster.server().key.as_ref());
+        bob.rac_chain.0[0] = CertificateText::new(signed).unwrap();
+        bob.rac_chain.clone()
+    };
+    let (within, beyond) = (made(&world, 15), made(&world, 16));
+    world.now = NOW.plus_days(20);
+    bob.rac_chain = within;
+    assert!(world.license(&bob, &license).await.is_ok());
+    bob.rac_chain = beyond;
+    assert_eq!(
+        code(world.license(&bob, &license)).await,
+        FaultCode::CredentialCreationTime
+    );
 }
 
 #[tokio::test]

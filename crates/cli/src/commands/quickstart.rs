@@ -4,7 +4,7 @@
 mod place;
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -60,6 +60,9 @@ struct Tour {
 
 impl Quickstart {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
+        for file in &self.files {
+            fs::metadata(file).map_err(|error| Failure::io("read", file, &error))?;
+        }
         let place = Place::new(self.dir.as_deref())?;
         shell.say(format_args!(
             "everything is in {}",

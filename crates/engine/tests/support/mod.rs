@@ -523,3 +523,17 @@ fn stored(mode: Mode) -> CryptographicMode {
 pub fn import(world: &World, key: SoftwareKey) -> KeyHandle {
     world.provider.import(key).unwrap().0
 }
+
+/// Puts the right digest and signature into a text whose body was changed.
+pub fn sign_again(text: &str, key: &dyn PrivateKey) -> String {
+    let encode = openrms_xrml::values::encode_base64;
+    let node = openrms_xrml::Node::parse(text).unwrap();
+    let signature = node.signature().unwrap();
+    let digest = Digest::of_utf16le(signature.digest.algorithm(), node.body());
+    let signed = key.sign(&digest).unwrap();
+    text.replace(
+        &encode(signature.digest.as_bytes()),
+        &encode(digest.as_bytes()),
+    )
+    .replace(&encode(&signature.value), &encode(&signed))
+}
