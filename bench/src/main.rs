@@ -23,10 +23,6 @@ mod report;
 
 use clap::{Parser, Subcommand};
 
-// As `rmsd` has it, for the server that is measured here.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Parser)]
 #[command(about = "Benchmarks of OpenRMS, as ratios to the ceiling of the same run")]
 struct Arguments {

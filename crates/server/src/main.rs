@@ -2,11 +2,6 @@
 
 use std::process::ExitCode;
 
-// The C library grows the heap of a thread by a page or two at a time, which costs several system
-// calls for every license that the server has not seen before.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     openrms_server::commands::run()
 }
