@@ -279,6 +279,14 @@ async fn a_license_signed_anew_does_not_begin_the_contents_days_anew() {
     );
     let signed = world.sign_online(later.content.unsigned()).unwrap();
     assert!(world.license(&bob, &signed).await.is_err());
+    // Leaving the proof out does not help: the rights data tell the time, too.
+    let bare = later.without_proof();
+    assert_eq!(
+        code(world.license(&bob, &bare.sign(&world, &bob))).await,
+        FaultCode::NoRightsForRequestedPrincipal
+    );
+    let signed = world.sign_online(bare.content.unsigned()).unwrap();
+    assert!(world.license(&bob, &signed).await.is_err());
 }
 
 #[tokio::test]
