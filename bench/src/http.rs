@@ -1,8 +1,8 @@
 //! The least HTTP client a load generator can do with: one connection, kept alive, bytes prepared.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
@@ -11,7 +11,19 @@ use crate::Failure;
 /// One connection.
 pub(crate) struct Connection {
     stream: TcpStream,
+    waiting: Waiting,
     buffer: Vec<u8>,
+}
+
+/// What a connection does until its answer comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Sleeps, as a client does.
+    Asleep,
+    /// Asks again and again. On loopback the kernel bills the waking of a sleeping client to the
+    /// server that sends, which a server on a network does not pay; so a generator that has a
+    /// core to itself stays awake.
+    Awake,
 }
 
 /// A request as it goes out.
@@ -30,12 +42,13 @@ pub(crate) fn post(path: &str, body: &str, user: Option<(&str, &str)>) -> Vec<u8
 
 impl Connection {
     /// Connects.
-    pub(crate) fn open(address: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) fn open(address: SocketAddr, waiting: Waiting) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream,
+            waiting,
             buffer: Vec::with_capacity(64 << 10),
         })
     }
@@ -66,12 +79,30 @@ impl Connection {
 
     fn fill(&mut self) -> Result<(), Failure> {
         let mut chunk = [0; 16 << 10];
-        let read = self.stream.read(&mut chunk)?;
+        let read = match self.waiting {
+            Waiting::Asleep => self.stream.read(&mut chunk)?,
+            Waiting::Awake => self.read_awake(&mut chunk)?,
+        };
         if read == 0 {
             return Err("the server closed the connection".into());
         }
         self.buffer.extend_from_slice(&chunk[..read]);
         Ok(())
+    }
+
+    fn read_awake(&mut self, chunk: &mut [u8]) -> Result<usize, Failure> {
+        self.stream.set_nonblocking(true)?;
+        let end = Instant::now() + PATIENCE;
+        let read = loop {
+            match self.stream.read(chunk) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                    std::hint::spin_loop();
+                }
+                other => break other?,
+            }
+        };
+        self.stream.set_nonblocking(false)?;
+        Ok(read)
     }
 }
 
@@ -80,3 +111,5 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
         .windows(needle.len())
         .position(|window| window == needle)
 }
+
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -7,11 +7,12 @@ use crate::license::Round;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     connections: usize,
-    rounds: Vec<Round>,
+    /// Each round, and the private-key operations per CPU second measured beside it.
+    rounds: Vec<(Round, f64)>,
 }
 
 impl Row {
-    pub(crate) fn new(name: &'static str, connections: usize, rounds: Vec<Round>) -> Self {
+    pub(crate) fn new(name: &'static str, connections: usize, rounds: Vec<(Round, f64)>) -> Self {
         Self {
             name,
             connections,
@@ -24,13 +25,29 @@ impl Row {
         self.median(|round| round.licenses as f64 / round.cpu)
     }
 
+    /// Licenses for each private-key operation that the same CPU time would have done.
+    pub(crate) fn ratio(&self) -> f64 {
+        let ratio = |(round, p): &(Round, f64)| round.licenses as f64 / round.cpu / p;
+        median(&mut self.rounds.iter().map(ratio).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn ceilings(&self) -> impl Iterator<Item = f64> {
+        self.rounds.iter().map(|(_, p)| *p)
+    }
+
     fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
-        median(&mut self.rounds.iter().map(figure).collect::<Vec<_>>())
+        median(
+            &mut self
+                .rounds
+                .iter()
+                .map(|(round, _)| figure(round))
+                .collect::<Vec<_>>(),
+        )
     }
 }
 
 /// Prints cases against P.
-pub(crate) fn print_rows(rows: &[Row], p: f64) {
+pub(crate) fn print_rows(rows: &[Row]) {
     println!(
         "{:<28}{:>6}{:>12}{:>8}{:>12}{:>10}{:>10}{:>10}",
         "case", "conns", "per CPU-s", "x P", "CPU us each", "per s", "p50 ms", "p99 ms"
@@ -42,13 +59,13 @@ pub(crate) fn print_rows(rows: &[Row], p: f64) {
             row.name,
             row.connections,
             rate,
-            rate / p,
+            row.ratio(),
             1e6 / rate,
             row.median(|round| round.licenses as f64 / round.elapsed),
             row.median(|round| round.p50) * 1e3,
             row.median(|round| round.p99) * 1e3,
         );
-        if let Some(round) = row.rounds.last() {
+        if let Some((round, _)) = row.rounds.last() {
             let counts: Vec<String> = round
                 .caches
                 .iter()
