@@ -239,7 +239,7 @@ impl Identity {
         Self {
             name: object.name.clone(),
             id: braced(&object.id),
-            id_type: object.id_type.clone(),
+            id_type: object.id_type.clone().into_owned(),
         }
     }
 }

@@ -11,8 +11,8 @@ use openrms_crypto::rsa::KeyError;
 use openrms_crypto::{
     HashAlgorithm, KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey, SoftwareKey,
 };
-use openrms_protocol::FaultCode;
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, Revocation};
+use openrms_protocol::{CertificateChain, FaultCode};
 use openrms_store::{AuthorityRole, SealedBytes, StoredKey};
 use openrms_xrml::anchors::{Anchor, Anchors};
 use openrms_xrml::chain;
@@ -37,7 +37,7 @@ pub struct NewHierarchy {
 #[derive(Debug)]
 pub struct EnrollmentService {
     identity: Identity,
-    chain: Vec<Arc<str>>,
+    chain: CertificateChain<'static>,
     key: Arc<dyn PrivateKey>,
     range: Interval,
 }
@@ -179,7 +179,9 @@ impl EnrollmentService {
         let leaf = nodes.first().ok_or_else(|| bad("empty chain".into()))?;
         let slc = ServerLicensorCertificate::new(leaf.clone()).map_err(|e| bad(e.to_string()))?;
         let range = slc.range().ok_or_else(|| bad("may not issue".into()))?;
-        let chain = nodes.iter().map(|node| node.text().clone()).collect();
+        let chain = CertificateChain::split(&role.certificate)
+            .map_err(|error| bad(error.to_string()))?
+            .into_owned();
         Ok(Self {
             identity: slc.identity().clone(),
             chain,
@@ -196,7 +198,7 @@ impl EnrollmentService {
         request: &Enroll,
         valid_days: u32,
         now: Time,
-    ) -> Result<EnrollResponse<'static>, Refusal> {
+    ) -> Result<EnrollResponse<'_>, Refusal> {
         let refused = |reason: String| Refusal::new(FaultCode::UnspecifiedError, reason);
         if request.enrollee.version.trim().is_empty() {
             return Err(refused("the enrollee tells no version".into()));

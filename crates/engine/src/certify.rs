@@ -15,19 +15,19 @@ use crate::refusal::Refusal;
 
 /// A RAC was issued.
 #[derive(Debug)]
-pub struct Certified {
+pub struct Certified<'c> {
     /// The answer.
-    pub response: CertifyResponse<'static>,
+    pub response: CertifyResponse<'c>,
     /// The RAC's identifier, for the log.
     pub certificate: Guid,
 }
 
 /// Decides on a Certify request.
-pub async fn certify(
-    context: &Context<'_>,
+pub async fn certify<'c>(
+    context: &Context<'c>,
     caller: &Caller,
     request: &Certify<'_>,
-) -> Result<Certified, Refusal> {
+) -> Result<Certified<'c>, Refusal> {
     check_in_service(context)?;
     let account = caller.account.as_ref().ok_or_else(|| {
         Refusal::new(
@@ -164,16 +164,12 @@ pub(crate) fn key_name(account: &str, mode: openrms_crypto::Mode) -> String {
 }
 
 /// A leaf that was just signed, with the server's chain behind it.
-pub(crate) fn issued_chain(
+pub(crate) fn issued_chain<'c>(
     leaf: String,
-    above: &[std::sync::Arc<str>],
-) -> Result<CertificateChain<'static>, Refusal> {
-    let text = |text: String| {
-        CertificateText::new(text).map_err(|error| Refusal::new(FaultCode::UnspecifiedError, error))
-    };
-    let mut chain = vec![text(leaf)?];
-    for certificate in above {
-        chain.push(text(certificate.to_string())?);
-    }
-    Ok(CertificateChain(chain))
+    above: &'c CertificateChain<'static>,
+) -> Result<CertificateChain<'c>, Refusal> {
+    let leaf = CertificateText::new(leaf)
+        .map_err(|error| Refusal::new(FaultCode::UnspecifiedError, error))?;
+    let above = above.iter().map(CertificateText::borrow);
+    Ok(std::iter::once(leaf).chain(above).collect())
 }

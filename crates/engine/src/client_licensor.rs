@@ -15,18 +15,18 @@ use crate::refusal::Refusal;
 
 /// CLCs were issued.
 #[derive(Debug)]
-pub struct Licensed {
+pub struct Licensed<'c> {
     /// The answer.
-    pub response: GetClientLicensorCertResponse<'static>,
+    pub response: GetClientLicensorCertResponse<'c>,
     /// Mail address and CLC identifier for each, for the log.
     pub certificates: Vec<(String, Guid)>,
 }
 
 /// Decides on a GetClientLicensorCert request.
-pub async fn get_client_licensor_cert(
-    context: &Context<'_>,
+pub async fn get_client_licensor_cert<'c>(
+    context: &Context<'c>,
     request: &GetClientLicensorCert<'_>,
-) -> Result<Licensed, Refusal> {
+) -> Result<Licensed<'c>, Refusal> {
     check_in_service(context)?;
     if request.persona_certs.len() > MOST_PERSONAS {
         let reason = format!("more than {MOST_PERSONAS} CLCs in one request");
@@ -48,10 +48,10 @@ pub async fn get_client_licensor_cert(
     })
 }
 
-async fn issue(
-    context: &Context<'_>,
+async fn issue<'c>(
+    context: &Context<'c>,
     persona: &CertificateChain<'_>,
-) -> Result<(CertificateChain<'static>, String, Guid), Refusal> {
+) -> Result<(CertificateChain<'c>, String, Guid), Refusal> {
     let cluster = context.cluster;
     let trusted = judge_rac(cluster, &context.caches.certificates, persona, context.now)?;
     still_known(context.directory, &trusted).await?;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey};
+use openrms_protocol::CertificateChain;
 use openrms_store::{
     ConfigurationSnapshot, ConfigurationVersion, CryptographicMode, EmailDomains, Policies,
     TemplateState,
@@ -44,7 +45,7 @@ pub struct LicensingServer {
     /// Its SLC.
     pub slc: ServerLicensorCertificate,
     /// SLC and what is above, as texts.
-    pub chain: Vec<Arc<str>>,
+    pub chain: CertificateChain<'static>,
     /// Its private key.
     pub key: Arc<dyn PrivateKey>,
     /// The templates of a trusted publishing domain; `None` for the cluster's own keys.
@@ -288,12 +289,14 @@ impl LicensingServer {
         let key = provider
             .load(&KeyHandle::new(sealed_key.to_vec()))
             .map_err(|error| ClusterError::Key(id.to_owned(), error.to_string()))?;
-        let (slc, nodes) = read_slc(id, slc_chain)?;
+        let (slc, _) = read_slc(id, slc_chain)?;
         if slc.key() != key.public() {
             let reason = "the SLC certifies another key".to_owned();
             return Err(ClusterError::Certificate(id.to_owned(), reason));
         }
-        let chain = nodes.iter().map(|node| node.text().clone()).collect();
+        let chain = CertificateChain::split(slc_chain)
+            .map_err(|error| ClusterError::Certificate(id.to_owned(), error.to_string()))?
+            .into_owned();
         Ok(Self {
             slc,
             chain,

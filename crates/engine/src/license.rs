@@ -22,9 +22,9 @@ use crate::refusal::Refusal;
 
 /// What became of a request for use licenses.
 #[derive(Debug)]
-pub struct Answered {
+pub struct Answered<'c> {
     /// The answer.
-    pub response: AcquireLicenseResponse<'static>,
+    pub response: AcquireLicenseResponse<'c>,
     /// What each item was about, for the log, in the same order.
     pub items: Vec<ItemRecord>,
 }
@@ -44,10 +44,10 @@ pub struct ItemRecord {
 
 /// Decides on an AcquireLicense request. Items of a batch fail alone; a request of one item fails
 /// as a whole, which older clients expect.
-pub async fn acquire_license(
-    context: &Context<'_>,
+pub async fn acquire_license<'c>(
+    context: &Context<'c>,
     request: &AcquireLicense<'_>,
-) -> Result<Answered, (Refusal, ItemRecord)> {
+) -> Result<Answered<'c>, (Refusal, ItemRecord)> {
     check_in_service(context).map_err(|refusal| (refusal, ItemRecord::default()))?;
     let single = request.items.len() == 1;
     let mut answered = Answered {
@@ -76,12 +76,12 @@ pub async fn acquire_license(
     Ok(answered)
 }
 
-async fn issue(
-    context: &Context<'_>,
+async fn issue<'c>(
+    context: &Context<'c>,
     params: &AcquireLicenseParams<'_>,
     license: Option<&CertificateChain<'_>>,
     record: &mut ItemRecord,
-) -> Result<CertificateChain<'static>, Refusal> {
+) -> Result<CertificateChain<'c>, Refusal> {
     let cluster = context.cluster;
     let caches = context.caches;
     let license = license.ok_or_else(|| {

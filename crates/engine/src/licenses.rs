@@ -107,12 +107,7 @@ pub(crate) fn open_license<'c>(
         .ok_or_else(|| invalid("empty chain".into()))?
         .as_str();
     let known = licenses.get(text);
-    let leaf = match &known {
-        Some(opened) => opened.license.shared().clone(),
-        // A license is kept here, not among the certificates: one text, one copy.
-        None => Arc::new(surface::recover(text).map_err(|error| read_error(&error))?),
-    };
-    let mut nodes = vec![leaf];
+    let mut nodes = Vec::with_capacity(chain.len());
     for certificate in chain.iter().skip(1) {
         nodes.push(
             certificates
@@ -120,6 +115,14 @@ pub(crate) fn open_license<'c>(
                 .map_err(|e| read_error(&e))?,
         );
     }
+    // A license is kept here, not among the certificates: one text, one copy.
+    let leaf = if let Some(opened) = &known {
+        opened.license.shared().clone()
+    } else {
+        let above = nodes.first().map(|node| &***node);
+        Arc::new(surface::recover_under(text, above).map_err(|error| read_error(&error))?)
+    };
+    nodes.insert(0, leaf);
     check_chain(cluster, &nodes)?;
     if let Some(opened) = known {
         let server = server_of(cluster, &opened.license)?;

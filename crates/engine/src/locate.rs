@@ -1,12 +1,12 @@
 //! The server about itself and about where services are (MS-RMPR 3.7).
 
 use openrms_directory::AccountRef;
+use openrms_protocol::FaultCode;
 use openrms_protocol::server::{
     FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
     GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse, ServerFeature,
     ServerInfo, ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
 };
-use openrms_protocol::{CertificateChain, CertificateText, FaultCode};
 
 use crate::cluster::Cluster;
 use crate::context::{Caller, Context, check_in_service};
@@ -18,7 +18,7 @@ pub fn get_licensor_certificate(
 ) -> Result<GetLicensorCertificateResponse<'static>, Refusal> {
     check_in_service(context)?;
     Ok(GetLicensorCertificateResponse {
-        certificate_chain: slc_chain(context.cluster)?,
+        certificate_chain: context.cluster.server().chain.clone(),
     })
 }
 
@@ -67,7 +67,7 @@ pub fn get_server_info(
                 ServerInfoValue::ServerFeatureInfo(features(cluster))
             }
             ServerInfoType::ServerLicensorCertificate => {
-                ServerInfoValue::ServerLicensorCertificate(slc_chain(cluster)?)
+                ServerInfoValue::ServerLicensorCertificate(cluster.server().chain.clone())
             }
             ServerInfoType::ServiceLocations => {
                 let all = ServiceType::ALL.iter();
@@ -122,12 +122,4 @@ fn features(cluster: &Cluster) -> Vec<ServerFeature> {
             },
         ),
     ]
-}
-
-fn slc_chain(cluster: &Cluster) -> Result<CertificateChain<'static>, Refusal> {
-    let texts = cluster.server().chain.iter().map(|text| {
-        CertificateText::new(text.to_string())
-            .map_err(|error| Refusal::new(FaultCode::UnspecifiedError, error))
-    });
-    Ok(CertificateChain(texts.collect::<Result<_, _>>()?))
 }

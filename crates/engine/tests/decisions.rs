@@ -905,7 +905,7 @@ async fn a_trusted_user_domain_counts_within_its_bounds() {
     let domain = |allow_sid, email_domains| {
         Change::PutTrustedUserDomain(TrustedUserDomain {
             id: "other".into(),
-            slc_chain: other.cluster.server().chain.concat(),
+            slc_chain: other.cluster.server().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid,
             email_domains,
@@ -937,7 +937,7 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
     world
         .change(&[Change::PutTrustedUserDomain(TrustedUserDomain {
             id: "other".into(),
-            slc_chain: other.cluster.server().chain.concat(),
+            slc_chain: other.cluster.server().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid: false,
             email_domains: Only(vec!["other.test".into()]),
@@ -968,7 +968,7 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
     }
     .sign(server.key.as_ref(), other.mode.hash())
     .unwrap();
-    let rac = rac + &server.chain.concat();
+    let rac = rac + &server.chain.concatenated();
     let request = GetClientLicensorCert {
         persona_certs: vec![CertificateChain::split(&rac).unwrap()],
     };

@@ -175,14 +175,14 @@ fn may_answer(
 }
 
 /// What was decided, and what is told of it.
-struct Decision {
-    outcome: Result<Response<'static>, Refusal>,
+struct Decision<'c> {
+    outcome: Result<Response<'c>, Refusal>,
     items: Vec<Item>,
 }
 
-impl Decision {
+impl<'c> Decision<'c> {
     /// An answer, with what it was about.
-    fn yes(response: impl Into<Response<'static>>, items: Vec<Item>) -> Self {
+    fn yes(response: impl Into<Response<'c>>, items: Vec<Item>) -> Self {
         Self {
             outcome: Ok(response.into()),
             items,
@@ -202,7 +202,7 @@ impl Decision {
     }
 
     /// An answer or a refusal of which nothing more is told.
-    fn plain(outcome: Result<impl Into<Response<'static>>, Refusal>) -> Self {
+    fn plain(outcome: Result<impl Into<Response<'c>>, Refusal>) -> Self {
         match outcome {
             Ok(response) => Self::yes(response, vec![Item::default()]),
             Err(refusal) => Self::no(refusal, Item::default()),
@@ -210,12 +210,12 @@ impl Decision {
     }
 }
 
-async fn decide(
-    context: &Context<'_>,
-    snapshot: &Snapshot,
+async fn decide<'c>(
+    context: &Context<'c>,
+    snapshot: &'c Snapshot,
     caller: &Caller,
     operation: &Operation<'_>,
-) -> Decision {
+) -> Decision<'c> {
     match operation {
         Operation::Certify(request) => certify(context, caller, request).await,
         Operation::AcquireLicense(request) => {
@@ -276,7 +276,11 @@ async fn decide(
     }
 }
 
-async fn certify(context: &Context<'_>, caller: &Caller, request: &Certify<'_>) -> Decision {
+async fn certify<'c>(
+    context: &Context<'c>,
+    caller: &Caller,
+    request: &Certify<'_>,
+) -> Decision<'c> {
     let mail = caller
         .account
         .as_ref()
@@ -294,7 +298,7 @@ async fn certify(context: &Context<'_>, caller: &Caller, request: &Certify<'_>) 
     }
 }
 
-fn enroll(context: &Context<'_>, snapshot: &Snapshot, request: &Enroll) -> Decision {
+fn enroll<'c>(context: &Context<'_>, snapshot: &'c Snapshot, request: &Enroll) -> Decision<'c> {
     let item = Item {
         account: request.enrollee.url.clone(),
         ..Item::default()

@@ -131,7 +131,7 @@ impl ClientLicensorCertificate {
 
 /// The DISTRIBUTIONPOINT objects of CLCs and PLs.
 pub(crate) fn licensing_points(url: &str, external: Option<&str>) -> Vec<Object> {
-    let point = |kind: &str, guid: &str, url: &str| {
+    let point = |kind: &'static str, guid: &str, url: &str| {
         Object {
             kind: Some(kind.into()),
             id_type: "MS-GUID".into(),

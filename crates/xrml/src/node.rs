@@ -12,6 +12,7 @@ pub use crate::content::{
     ApplicationPolicy, AuthenticatedData, BodyCondition, Content, PolicyList, Principal, Work,
 };
 use crate::error::XrmlError;
+use crate::rights::RightEntry;
 use crate::tree::{Element, Limits, Tree, trim};
 use crate::values::{attribute, base64_value, check_size, child_text, one};
 
@@ -148,6 +149,12 @@ impl Node {
         &self.content
     }
 
+    /// Takes the rights of its WORK out; `None` where it has no WORK.
+    pub(crate) fn take_rights(&mut self) -> Option<Vec<RightEntry>> {
+        let work = self.content.work.as_mut()?;
+        Some(std::mem::take(&mut work.rights))
+    }
+
     /// Its signature, verified or not.
     #[must_use]
     pub fn signature(&self) -> Option<&Signature> {
@@ -164,6 +171,16 @@ impl Node {
     #[must_use]
     pub fn issuer_key(&self) -> Option<&PublicKey> {
         self.content.issuer.as_ref()?.key.as_ref()
+    }
+
+    /// Puts an equal key, prepared before, in the place of the ISSUER's.
+    pub(crate) fn share_issuer_key(&mut self, known: &PublicKey) {
+        let issuer = self.content.issuer.as_mut();
+        if let Some(key) = issuer.and_then(|issuer| issuer.key.as_mut())
+            && key == known
+        {
+            *key = known.clone();
+        }
     }
 
     /// Key that the node certifies.

@@ -144,7 +144,7 @@ impl RacRequest<'_> {
 
     /// Signs the certificate with the server's key.
     pub fn sign(&self, key: &dyn PrivateKey, hash: HashAlgorithm) -> Result<String, KeyError> {
-        let point = |kind: &str, guid: &str, url: &str| {
+        let point = |kind: &'static str, guid: &str, url: &str| {
             Object {
                 kind: Some(kind.into()),
                 id_type: "MS-GUID".into(),

@@ -170,7 +170,7 @@ impl Revoked {
             ("principal", "principal-id") => {
                 let object = one(element, "OBJECT")?.ok_or(XrmlError::Missing("REVOKE/OBJECT"))?;
                 let object = Object::read(object)?;
-                Self::PrincipalId(object.id_type, object.id)
+                Self::PrincipalId(object.id_type.into_owned(), object.id)
             }
             ("license", "license-id") => Self::LicenseId(id()?),
             ("license", "license-hash") => {
@@ -205,8 +205,8 @@ impl Revoked {
             .attribute("category", category)
             .attribute("type", kind)
             .raw(">");
-        let named = |kind: Option<&str>, id: &str| Object {
-            kind: kind.map(str::to_owned),
+        let named = |kind: Option<&'static str>, id: &str| Object {
+            kind: kind.map(Into::into),
             id_type: if id.parse::<Guid>().is_ok() {
                 "MS-GUID"
             } else {
@@ -220,7 +220,7 @@ impl Revoked {
             Self::PrincipalKey(key) | Self::IssuerKey(key) => xml.public_key(key),
             Self::PrincipalId(id_type, id) => xml.object(&Object {
                 kind: Some("Group-Identity".into()),
-                id_type: id_type.clone(),
+                id_type: id_type.clone().into(),
                 id: id.clone(),
                 ..Object::default()
             }),

@@ -90,7 +90,8 @@ impl RightEntry {
     pub(crate) fn read(element: Element<'_>) -> Result<Self, XrmlError> {
         let right = match element.name() {
             "RIGHT" => {
-                Right::new(&attribute(element, "name").ok_or(XrmlError::Missing("RIGHT name"))?)
+                let name = element.attribute("name");
+                Right::new(&name.ok_or(XrmlError::Missing("RIGHT name"))?)
             }
             name => Right::new(name),
         };

@@ -95,24 +95,20 @@ pub struct TemplateRequest {
 impl RightsData {
     /// Reads rights data from its plain text.
     pub fn parse(text: &str) -> Result<Self, XrmlError> {
-        let node = Node::parse(text)?;
+        let mut node = Node::parse(text)?;
         if !matches!(node.kind(), Kind::OfficialTemplate | Kind::RightsTemplate) {
             return Err(XrmlError::WrongKind {
                 expected: Kind::RightsTemplate,
                 found: node.kind(),
             });
         }
-        let work = node
-            .content()
-            .work
-            .as_ref()
-            .ok_or(XrmlError::Missing("WORK"))?;
-        let mut grants = Vec::with_capacity(work.rights.len());
-        for entry in &work.rights {
-            for holder in &entry.holders {
+        let rights = node.take_rights().ok_or(XrmlError::Missing("WORK"))?;
+        let mut grants = Vec::with_capacity(rights.len());
+        for entry in rights {
+            for holder in entry.holders {
                 grants.push(RightGrant {
                     right: entry.right.clone(),
-                    holder: match &holder.object {
+                    holder: match holder.object {
                         Some(object) => Grantee::of(object),
                         None => Grantee::Unknown("PRINCIPAL without OBJECT".into()),
                     },
@@ -137,7 +133,8 @@ impl RightsData {
         )
     }
 
-    /// The node, with its signature when it is an official template's.
+    /// The node, with its signature when it is an official template's. Its rights are not kept
+    /// twice: they are [`RightsData::grants`].
     #[must_use]
     pub fn node(&self) -> &Node {
         &self.node
@@ -226,18 +223,14 @@ impl RightsData {
 
 impl Grantee {
     /// The principal an OBJECT names.
-    pub fn of(object: &Object) -> Self {
-        let address = object
-            .name
-            .as_deref()
-            .map(str::trim)
-            .filter(|name| name.contains('@'));
-        match (object.id_type.as_str(), address) {
+    pub fn of(object: Object) -> Self {
+        let address = object.name.filter(|name| name.contains('@'));
+        match (&*object.id_type, address) {
             ("Internal", _) if object.id.eq_ignore_ascii_case("anyone") => Self::Anyone,
             ("Internal", _) if object.id.eq_ignore_ascii_case("owner") => Self::Owner,
-            ("Windows", _) if !object.id.is_empty() => Self::Sid(object.id.clone()),
+            ("Windows", _) if !object.id.is_empty() => Self::Sid(object.id),
             ("Windows" | "Unspecified" | "Federation" | "Passport", Some(address)) => {
-                Self::Address(address.to_owned())
+                Self::Address(trimmed(address))
             }
             (other, _) => Self::Unknown(other.to_owned()),
         }
@@ -265,7 +258,7 @@ impl Grantee {
             }
             .named(address),
             Self::Unknown(kind) => Object {
-                id_type: kind.clone(),
+                id_type: kind.clone().into(),
                 ..Object::default()
             },
         }
@@ -374,9 +367,22 @@ impl TemplateRequest {
     }
 }
 
+fn trimmed(text: String) -> String {
+    let inner = text.trim();
+    if inner.len() == text.len() {
+        text
+    } else {
+        inner.to_owned()
+    }
+}
+
 /// Text of UTF-16LE units; most rights data are ASCII and need no decoding.
 fn utf16le(units: &[[u8; 2]]) -> Option<String> {
-    if units.iter().all(|[low, high]| *high == 0 && low.is_ascii()) {
+    // Without an early end, so that it is done many units at a time.
+    let bits = units
+        .iter()
+        .fold(0, |bits, unit| bits | u16::from_le_bytes(*unit));
+    if bits < 0x80 {
         return String::from_utf8(units.iter().map(|[low, _]| *low).collect()).ok();
     }
     char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)))

@@ -47,7 +47,7 @@ pub struct SecurityProcessorCertificate {
 impl SpcRequest {
     /// Signs the certificate with the SPC issuer's key.
     pub fn sign(&self, key: &dyn PrivateKey, hash: HashAlgorithm) -> Result<String, KeyError> {
-        let guid = |kind: &str, id: Guid| Object {
+        let guid = |kind: &'static str, id: Guid| Object {
             kind: Some(kind.into()),
             id_type: "MS-GUID".into(),
             id: id.to_upper(),

@@ -22,7 +22,20 @@ pub enum RecoverError {
 
 /// Parses and verifies a node as it stands, else in one of the signers' spellings.
 pub fn recover(text: &str) -> Result<Verified<Node>, RecoverError> {
-    let error = match Node::parse(text)?.verify() {
+    recover_under(text, None)
+}
+
+/// [`recover`] beneath a certificate that was read before: where that certifies the very key the
+/// node names as its issuer's, the key is not prepared a second time.
+pub fn recover_under(text: &str, above: Option<&Node>) -> Result<Verified<Node>, RecoverError> {
+    let parse = |text: &str| -> Result<Node, XrmlError> {
+        let mut node = Node::parse(text)?;
+        if let Some(key) = above.and_then(Node::principal_key) {
+            node.share_issuer_key(key);
+        }
+        Ok(node)
+    };
+    let error = match parse(text)?.verify() {
         Ok(node) => return Ok(node),
         Err(error @ SignatureError::DigestMismatch(_)) => error,
         Err(error) => return Err(error.into()),
@@ -33,7 +46,7 @@ pub fn recover(text: &str) -> Result<Verified<Node>, RecoverError> {
         if tried.contains(&respelled) {
             continue;
         }
-        if let Ok(node) = Node::parse(respelled.as_str())
+        if let Ok(node) = parse(&respelled)
             && let Ok(verified) = node.verify()
         {
             return Ok(verified);

@@ -251,14 +251,15 @@ pub(crate) fn trim_start(text: &str) -> &str {
 /// the only one.
 fn find_attribute<'t>(mut rest: &'t str, wanted: &str) -> Option<Cow<'t, str>> {
     loop {
-        let (name, after) = trim_start(rest).split_once('=')?;
-        let after = trim_start(after);
-        let quote = after.chars().next()?;
-        let (value, next) = after.strip_prefix(quote)?.split_once(quote)?;
-        if trim(name) == wanted {
-            return Some(unescape(value));
+        let equals = rest.bytes().position(|byte| byte == b'=')?;
+        let (name, after) = (trim(&rest[..equals]), trim_start(&rest[equals + 1..]));
+        let quote = *after.as_bytes().first()?;
+        let value = after.get(1..)?;
+        let end = memchr::memchr(quote, value.as_bytes())?;
+        if name == wanted {
+            return Some(unescape(&value[..end]));
         }
-        rest = next;
+        rest = &value[end + 1..];
     }
 }
 

@@ -1,5 +1,6 @@
 //! The elements that all certificates and licenses share (MS-RMPR 2.2.9.1).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -59,9 +60,9 @@ impl FromStr for Guid {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Object {
     /// `type` attribute of OBJECT, such as `MS-DRM-Server`.
-    pub kind: Option<String>,
+    pub kind: Option<Cow<'static, str>>,
     /// `type` attribute of ID, such as `MS-GUID`.
-    pub id_type: String,
+    pub id_type: Cow<'static, str>,
     /// Text of ID; empty for `<ID type=".." />`.
     pub id: String,
     /// `version` attribute of ID: the time of the template a label was made from.
@@ -83,9 +84,9 @@ pub struct Address {
 
 impl Object {
     /// An object identified by a GUID.
-    pub fn guid(kind: Option<&str>, id: Guid) -> Self {
+    pub fn guid(kind: Option<&'static str>, id: Guid) -> Self {
         Self {
-            kind: kind.map(str::to_owned),
+            kind: kind.map(Cow::Borrowed),
             id_type: "MS-GUID".into(),
             id: id.to_string(),
             ..Self::default()
@@ -134,8 +135,8 @@ impl Object {
             });
         }
         Ok(Self {
-            kind: attribute(element, "type"),
-            id_type: attribute(id, "type").unwrap_or_default(),
+            kind: element.attribute("type").map(well_known),
+            id_type: id.attribute("type").map(well_known).unwrap_or_default(),
             id: text(id, "OBJECT/ID")?,
             version: attribute(id, "version"),
             name: one(element, "NAME")?
@@ -288,7 +289,8 @@ pub(crate) fn read_interval(element: Element<'_>) -> Result<Interval, XrmlError>
 }
 
 pub(crate) fn read_time(parent: Element<'_>, name: &'static str) -> Result<Time, XrmlError> {
-    child_text(parent, name, name)?
+    let element = one(parent, name)?.ok_or(XrmlError::Missing(name))?;
+    borrowed_text(element, name)?
         .parse()
         .map_err(|error| XrmlError::invalid(name, error))
 }
@@ -315,10 +317,21 @@ pub(crate) fn child_text(
 }
 
 pub(crate) fn text(element: Element<'_>, field: &'static str) -> Result<String, XrmlError> {
-    let text = element
+    borrowed_text(element, field).map(Cow::into_owned)
+}
+
+fn borrowed_text<'t>(element: Element<'t>, field: &'static str) -> Result<Cow<'t, str>, XrmlError> {
+    element
         .text()
-        .ok_or_else(|| XrmlError::invalid(field, "has child elements"))?;
-    Ok(text.into_owned())
+        .ok_or_else(|| XrmlError::invalid(field, "has child elements"))
+}
+
+/// Most types are a few names that repeat in every node: those are not copied.
+fn well_known(name: Cow<'_, str>) -> Cow<'static, str> {
+    match WELL_KNOWN.iter().find(|known| **known == name) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(name.into_owned()),
+    }
 }
 
 pub(crate) fn attribute(element: Element<'_>, name: &str) -> Option<String> {
@@ -344,10 +357,7 @@ pub(crate) fn base64_value(
     element: Element<'_>,
     field: &'static str,
 ) -> Result<Vec<u8>, XrmlError> {
-    let text = element
-        .text()
-        .ok_or_else(|| XrmlError::invalid(field, "has child elements"))?;
-    decode_base64(&text).map_err(|error| XrmlError::invalid(field, error))
+    decode_base64(&borrowed_text(element, field)?).map_err(|error| XrmlError::invalid(field, error))
 }
 
 /// Decodes base64, white space skipped.
@@ -366,5 +376,17 @@ pub fn encode_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Types of OBJECT and ID, the most frequent first.
+const WELL_KNOWN: [&str; 9] = [
+    "Unspecified",
+    "Windows",
+    "MS-GUID",
+    "Internal",
+    "Group-Identity",
+    "MS-DRM-Server",
+    "License-Acquisition-URL",
+    "Publishing-URL",
+    "Referral-Info",
+];
 /// The one public exponent of rights management (MS-RMPR 2.2.9.1.6).
 const EXPONENT: u32 = 65_537;

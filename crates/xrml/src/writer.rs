@@ -461,7 +461,7 @@ mod tests {
             id in "[!-~é日]{0,20}",
             name in proptest::option::of("[!-~é日]([ -~é日]{0,20}[!-~é日])?"),
         ) {
-            let kind = kind.map(|kind| carried(&kind));
+            let kind = kind.map(|kind| carried(&kind).into());
             let object = Object { kind, id_type: "t".into(), id, name, ..Object::default() };
             let mut xml = Xml::default();
             xml.object(&object);

@@ -201,7 +201,7 @@ impl World {
             persistent: true,
         };
         let certified = openrms_engine::certify::certify(&self.context(), caller, &request).await?;
-        Ok(certified.response.certificate_chain)
+        Ok(certified.response.certificate_chain.into_owned())
     }
 
     /// Activates, certifies and licenses a person.
@@ -231,7 +231,7 @@ impl World {
             rac_chain,
             clc,
             clc_key,
-            clc_chain,
+            clc_chain: clc_chain.into_owned(),
         }
     }
 

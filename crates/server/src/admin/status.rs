@@ -1,5 +1,6 @@
 //! The state of a cluster, gathered for people and programs.
 
+use openrms_protocol::CertificateChain;
 use openrms_store::{Store as _, StoreError};
 use openrms_xrml::Node;
 use serde::Serialize;
@@ -101,10 +102,10 @@ impl Status {
 }
 
 /// Names from the SLC up to the root.
-fn hierarchy(chain: &[std::sync::Arc<str>]) -> Vec<String> {
+fn hierarchy(chain: &CertificateChain<'_>) -> Vec<String> {
     let nodes: Vec<_> = chain
         .iter()
-        .filter_map(|text| Node::parse(text.clone()).ok())
+        .filter_map(|text| Node::parse(text.as_str()).ok())
         .collect();
     let name = |object: &openrms_xrml::Object| object.name.clone().unwrap_or(object.id.clone());
     let principals = nodes

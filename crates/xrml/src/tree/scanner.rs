@@ -22,8 +22,8 @@ impl<'a, 'l> Scanner<'a, 'l> {
             text,
             at: 0,
             limits,
-            elements: Vec::with_capacity(64),
-            open: Vec::new(),
+            elements: Vec::with_capacity((text.len() / TYPICAL_ELEMENT).min(limits.elements)),
+            open: Vec::with_capacity(TYPICAL_DEPTH),
         }
     }
 
@@ -101,7 +101,10 @@ impl<'a, 'l> Scanner<'a, 'l> {
 
     /// Checks the attributes up to `>` or `/>` and returns where they end.
     fn attributes(&mut self, start: usize) -> Result<usize, TreeError> {
-        let bad = TreeError::Attribute(start as u64);
+        if matches!(self.bytes(), [b'>' | b'/', ..]) {
+            return Ok(self.at);
+        }
+        let bad = || TreeError::Attribute(start as u64);
         let mut names: [&str; MAX_ATTRIBUTES] = [""; MAX_ATTRIBUTES];
         let mut count = 0;
         loop {
@@ -113,27 +116,27 @@ impl<'a, 'l> Scanner<'a, 'l> {
             if self.at == self.text.len() {
                 return Err(malformed(start, "a tag that does not end"));
             }
-            let name = self.name().filter(|_| spaced).ok_or(bad.clone())?;
+            let name = self.name().filter(|_| spaced).ok_or_else(bad)?;
             let name = &self.text[name];
             if count == MAX_ATTRIBUTES || names[..count].contains(&name) {
-                return Err(bad);
+                return Err(bad());
             }
             names[count] = name;
             count += 1;
             self.skip_white_space();
             if !self.eat(b'=') {
-                return Err(bad);
+                return Err(bad());
             }
             self.skip_white_space();
             let quote = match self.bytes() {
                 [quote @ (b'"' | b'\''), ..] => *quote,
-                _ => return Err(bad),
+                _ => return Err(bad()),
             };
             self.at += 1;
-            let len = memchr::memchr(quote, self.bytes()).ok_or(bad.clone())?;
+            let len = memchr::memchr(quote, self.bytes()).ok_or_else(bad)?;
             let value = &self.text[self.at..self.at + len];
             if value.contains('<') {
-                return Err(bad);
+                return Err(bad());
             }
             check_references(value, self.at)?;
             self.at += len + 1;
@@ -222,5 +225,8 @@ fn offset(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 
+/// Bytes of text for each element, and depth, of an ordinary node: where lists start out.
+const TYPICAL_ELEMENT: usize = 48;
+const TYPICAL_DEPTH: usize = 16;
 /// Most attributes of one element; real ones have up to four.
 const MAX_ATTRIBUTES: usize = 16;

@@ -573,7 +573,8 @@ fn the_plain_rights_data_grant_what_the_manifest_says() {
     let mut padded: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let data = RightsData::from_decrypted(&padded).unwrap();
     assert!(!data.is_official() && data.node().signature().is_none());
-    let work = data.node().content().work.as_ref().unwrap();
+    let node = Node::parse(&*text).unwrap();
+    let work = node.content().work.as_ref().unwrap();
     assert_eq!(
         work.object.as_ref().unwrap().id,
         "{09D39708-DF09-4554-BD2B-D6421346DD30}"

@@ -92,7 +92,7 @@ pub fn chain_of(texts: &[&str]) -> Vec<SharedNode> {
     chain::parse_verified(&texts.concat()).unwrap()
 }
 
-pub fn named(kind: &str, id: &str) -> Object {
+pub fn named(kind: &'static str, id: &str) -> Object {
     Object {
         kind: Some(kind.into()),
         id_type: "ascii-tag".into(),
