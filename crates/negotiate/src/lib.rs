@@ -1,0 +1,1 @@
+//! HTTP Negotiate (RFC 4559) with Kerberos.
