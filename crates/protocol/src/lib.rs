@@ -6,10 +6,13 @@
 //! Certificates are opaque here: they travel as the raw slice of the source they stood in
 //! ([`CertificateText`]), because their digests are taken over that very text.
 //!
+//! Servers ask one another about groups of other forests ([`group_expansion`], [MS-RMPRS]).
+//!
 //! Nothing in this crate knows HTTP: paths are strings ([`endpoints`]), headers are strings
 //! ([`HttpHead`]).
 //!
 //! [MS-RMPR]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmpr
+//! [MS-RMPRS]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmprs
 
 pub mod certificate;
 pub mod certification;
@@ -17,6 +20,7 @@ pub mod endpoints;
 pub mod enrollment;
 pub mod error;
 pub mod fault;
+pub mod group_expansion;
 pub mod licensing;
 pub mod limits;
 pub mod offline_enrollment;
