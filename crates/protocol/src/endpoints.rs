@@ -164,7 +164,8 @@ services! {
         "/_wmcs/licensingexternal/ServiceLocator.asmx" : ServiceLocator;
     /// SLCs for servers: the trust anchor's service, outside `/_wmcs` (6.6).
     Enrollment = "/enrollment/enrollservice.asmx" : Enrollment;
-    /// Membership across forests, for servers only ([MS-RMPRS] 2.1).
+    /// Membership across forests, for servers only ([MS-RMPRS] 2.1). The same question in the
+    /// binary form has an endpoint of its own, [`crate::binary_group_expansion::http::PATH`].
     GroupExpansion = "/_wmcs/groupexpansion/GroupExpansion.asmx" : GroupExpansion;
 }
 

@@ -1,6 +1,7 @@
 //! Membership across forests: one server asks another whether somebody is in a group that only
 //! the other can look into ([MS-RMPRS] 3.5). Between servers both ends of `VersionData` are
-//! 1.0.0.0 (note <9>), which is [`crate::VersionData::CLIENT`].
+//! 1.0.0.0 (note <9>), which is [`crate::VersionData::CLIENT`]. The same question and answer travel
+//! in the binary form of earlier servers, see [`crate::binary_group_expansion`].
 
 use std::fmt;
 
@@ -182,7 +183,7 @@ impl<'a> Message<'a> for IsPrincipalMemberOfResponse {
 
 /// The count as the signed number it is on the wire. One that does not fit is far beyond any
 /// limit and stays so.
-fn wire_count(count: u32) -> i32 {
+pub(crate) fn wire_count(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
