@@ -504,3 +504,26 @@ fn decode_locations(
     }
     Ok(locations)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_server_may_ask_for_six_of_the_services() {
+        let asked: Vec<_> = ServiceType::ALL
+            .iter()
+            .filter(|service| service.is_for_servers())
+            .map(|service| service.as_str())
+            .collect();
+        let wanted = [
+            "LicensingService",
+            "CertificationService",
+            "DrmRemoteDirectoryServices",
+            "GroupExpansionService",
+            "LicensingInternalService",
+            "CertificationInternalService",
+        ];
+        assert_eq!(asked, wanted);
+    }
+}
