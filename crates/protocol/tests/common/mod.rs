@@ -4,6 +4,7 @@
 
 use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, EnrolleeServerInformation, Revocation};
+use openrms_protocol::group_expansion::{IsPrincipalMemberOf, IsPrincipalMemberOfResponse};
 use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseException, AcquireLicenseParams, AcquireLicenseResponse,
     LicenseOutcome,
@@ -13,9 +14,10 @@ use openrms_protocol::publishing::{
     GetClientLicensorCertResponse,
 };
 use openrms_protocol::server::{
-    FindServiceLocationsForUser, FindServiceLocationsForUserResponse, GetLicensorCertificate,
-    GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse, ServerFeature,
-    ServerInfo, ServerInfoRequest, ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
+    FindServiceLocations, FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
+    FindServiceLocationsResponse, GetLicensorCertificate, GetLicensorCertificateResponse,
+    GetServerInfo, GetServerInfoResponse, ServerFeature, ServerInfo, ServerInfoRequest,
+    ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
 };
 use openrms_protocol::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
@@ -47,6 +49,12 @@ pub(crate) fn batch() -> AcquireLicense<'static> {
             },
         ],
     }
+}
+
+/// The question of example 4.3 of [MS-RMPRS].
+pub(crate) fn question() -> IsPrincipalMemberOf {
+    let groups = ["mail=group1_1@contoso.com", "mail=group2@contoso.com"];
+    IsPrincipalMemberOf::new("mail=user1@contoso.com", groups.map(str::to_owned).to_vec())
 }
 
 pub(crate) fn requests() -> Vec<Operation<'static>> {
@@ -105,6 +113,14 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
             ],
         }
         .into(),
+        FindServiceLocations {
+            services: vec![
+                ServiceType::GroupExpansionService,
+                ServiceType::DrmRemoteDirectoryServices,
+            ],
+        }
+        .into(),
+        question().into(),
     ]
 }
 
@@ -204,5 +220,24 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
             ],
         }
         .into(),
+        service_locations().into(),
+        IsPrincipalMemberOfResponse { is_member: true }.into(),
     ]
+}
+
+/// What another server is told: with no URL, the type stays.
+fn service_locations() -> FindServiceLocationsResponse {
+    let group_expansion = "https://rms/_wmcs/groupexpansion/GroupExpansion.asmx";
+    FindServiceLocationsResponse {
+        locations: vec![
+            ServiceLocation {
+                service: ServiceType::GroupExpansionService,
+                url: Some(group_expansion.to_owned()),
+            },
+            ServiceLocation {
+                service: ServiceType::DrmRemoteDirectoryServices,
+                url: None,
+            },
+        ],
+    }
 }
