@@ -5,6 +5,8 @@
 mod account;
 mod address;
 mod builtin;
+mod cache;
+mod ldap;
 mod memberships;
 mod names;
 mod people;
@@ -19,6 +21,10 @@ use async_trait::async_trait;
 pub use account::{Account, AccountRef, Identity};
 pub use address::{Address, AddressError};
 pub use builtin::BuiltIn;
+pub use cache::{CacheCounters, CacheSettings, CachedDirectory, Clock, TableCounters};
+pub use ldap::{
+    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError,
+};
 pub use memberships::{ForeignGroup, Memberships, MembershipsBuilder};
 pub use names::{AccountName, AccountNameError, ForestName, ForestNameError};
 pub use people::{Contact, Group, Member, NewPerson, PasswordHash, People, PeopleError, Person};
@@ -66,7 +72,7 @@ pub async fn is_member(
 }
 
 /// Why a directory could not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
     /// No server of the directory could be reached.

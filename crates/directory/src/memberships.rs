@@ -42,6 +42,11 @@ impl Memberships {
         self.groups.has_address(&lower_case(address))
     }
 
+    /// Whether it is in any group at all.
+    pub fn is_in_any_group(&self) -> bool {
+        !self.groups.sids.is_empty() || !self.groups.addresses.is_empty()
+    }
+
     /// Its own SIDs.
     pub fn own_sids(&self) -> &[Sid] {
         &self.own_sids

@@ -4,10 +4,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use crate::address::lower_case;
 
 /// The fully qualified DNS name of a forest, lower-case (MS-RMPR 3.1.1.2.4).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ForestName(Box<str>);
 
 impl ForestName {
@@ -35,6 +38,14 @@ impl FromStr for ForestName {
             return Err(ForestNameError);
         }
         Ok(Self(lower_case(text).into()))
+    }
+}
+
+impl TryFrom<String> for ForestName {
+    type Error = ForestNameError;
+
+    fn try_from(text: String) -> Result<Self, ForestNameError> {
+        text.parse()
     }
 }
 

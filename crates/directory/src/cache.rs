@@ -1,0 +1,111 @@
+//! Answers of a directory, kept in memory for a while. The tables, their sizes and their times
+//! are those of the original server's directory-services cache.
+
+mod settings;
+mod table;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use self::table::Table;
+use crate::{Account, AccountRef, Directory, DirectoryError, ForestName, Identity, Memberships};
+
+pub use self::settings::CacheSettings;
+pub use self::table::TableCounters;
+
+/// A directory with memory in front of it.
+///
+/// What is asked by several at once is asked of the directory once. Answers count as old as the
+/// question. Errors are never kept, so that the first question after an outage is asked anew;
+/// during one, whoever is known goes on being answered until the time is over.
+pub struct CachedDirectory<D> {
+    directory: D,
+    accounts: Table<AccountRef, Option<Account>>,
+    forests: Table<AccountRef, Option<ForestName>>,
+    memberships: Table<Identity, Arc<Memberships>>,
+    now: Clock,
+}
+
+/// Tells the present instant.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// How often memory had the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheCounters {
+    /// Of [`Directory::account`].
+    pub accounts: TableCounters,
+    /// Of [`Directory::forest_of`].
+    pub forests: TableCounters,
+    /// Of [`Directory::memberships`].
+    pub memberships: TableCounters,
+}
+
+impl<D: Directory> CachedDirectory<D> {
+    /// Puts memory in front of `directory`.
+    pub fn new(directory: D, settings: &CacheSettings) -> Self {
+        Self::with_clock(directory, settings, Arc::new(Instant::now))
+    }
+
+    /// As [`CachedDirectory::new`], with a given clock, which must not go backwards.
+    pub fn with_clock(directory: D, settings: &CacheSettings, now: Clock) -> Self {
+        Self {
+            directory,
+            accounts: Table::new(settings.principals()),
+            forests: Table::new(settings.groups()),
+            memberships: Table::new(settings.group_memberships()),
+            now,
+        }
+    }
+
+    /// Forgets everything. Answers that are on their way are not kept either: whoever asks from
+    /// now on is told how things are from now on.
+    pub fn flush(&self) {
+        self.accounts.flush();
+        self.forests.flush();
+        self.memberships.flush();
+    }
+
+    /// Counted since the start; a flush does not reset them.
+    pub fn counters(&self) -> CacheCounters {
+        CacheCounters {
+            accounts: self.accounts.counters(),
+            forests: self.forests.counters(),
+            memberships: self.memberships.counters(),
+        }
+    }
+
+    /// The directory behind the memory.
+    pub fn directory(&self) -> &D {
+        &self.directory
+    }
+}
+
+#[async_trait]
+impl<D: Directory> Directory for CachedDirectory<D> {
+    async fn account(&self, who: &AccountRef) -> Result<Option<Account>, DirectoryError> {
+        let ask = || self.directory.account(who);
+        self.accounts
+            .get(who, &*self.now, Option::is_some, ask)
+            .await
+    }
+
+    async fn memberships(&self, who: &Identity) -> Result<Arc<Memberships>, DirectoryError> {
+        let ask = || self.directory.memberships(who);
+        // That somebody is in no group may also mean that nobody knows them.
+        let known = |answer: &Arc<Memberships>| answer.is_in_any_group();
+        self.memberships.get(who, &*self.now, known, ask).await
+    }
+
+    fn home_forest(&self) -> &ForestName {
+        self.directory.home_forest()
+    }
+
+    async fn forest_of(&self, who: &AccountRef) -> Result<Option<ForestName>, DirectoryError> {
+        let ask = || self.directory.forest_of(who);
+        self.forests
+            .get(who, &*self.now, Option::is_some, ask)
+            .await
+    }
+}

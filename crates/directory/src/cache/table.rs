@@ -1,0 +1,211 @@
+//! One bounded table: answers with an end, and one question in flight for each key.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+use tokio::sync::watch;
+
+use crate::DirectoryError;
+
+pub(super) struct Table<K, V> {
+    answers: Option<Cache<K, Kept<V>>>,
+    limits: Limits,
+    flights: Mutex<Flights<K, V>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// How much a table keeps, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) most: usize,
+    /// What the directory knows.
+    pub(super) known: Duration,
+    /// That it does not know somebody.
+    pub(super) unknown: Duration,
+}
+
+/// How often a table had the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableCounters {
+    /// Answered from memory.
+    pub hits: u64,
+    /// Asked of the directory, or waited for somebody else who did.
+    pub misses: u64,
+}
+
+#[derive(Clone)]
+struct Kept<V> {
+    value: V,
+    until: Instant,
+}
+
+type Answer<V> = Result<V, DirectoryError>;
+
+/// The questions on their way.
+struct Flights<K, V> {
+    by_key: HashMap<K, Flight<V>>,
+    /// Raised by each flush, to tell flights that began before it.
+    generation: u64,
+}
+
+struct Flight<V> {
+    generation: u64,
+    /// `None` until it lands; closed without one when whoever asked has gone away.
+    answer: watch::Receiver<Option<Answer<V>>>,
+}
+
+impl<K, V> Table<K, V>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            // The cache itself has no size of nothing.
+            answers: (limits.most > 0).then(|| Cache::new(limits.most)),
+            limits,
+            flights: Mutex::new(Flights {
+                by_key: HashMap::new(),
+                generation: 0,
+            }),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// The answer from memory, from whoever is asking already, or from `ask`.
+    pub(super) async fn get<F>(
+        &self,
+        key: &K,
+        now: &(dyn Fn() -> Instant + Send + Sync),
+        is_known: impl Fn(&V) -> bool,
+        ask: impl Fn() -> F,
+    ) -> Answer<V>
+    where
+        F: Future<Output = Answer<V>>,
+    {
+        let begin = now();
+        if let Some(value) = self.kept(key, begin) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(value);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let mut awaited = match self.join(key) {
+                Role::Waits(answer) => answer,
+                Role::Asks(landing) => {
+                    // It may have landed between the look above and taking the lock.
+                    let begin = now();
+                    if let Some(value) = self.kept(key, begin) {
+                        return Ok(value);
+                    }
+                    let answer = ask().await;
+                    let keep = answer.as_ref().ok().map(|value| {
+                        let limits = &self.limits;
+                        let kept = if is_known(value) {
+                            limits.known
+                        } else {
+                            limits.unknown
+                        };
+                        begin + kept
+                    });
+                    landing.land(&answer, keep);
+                    return answer;
+                }
+            };
+            // An error is that whoever asked has gone away: somebody else must.
+            if let Ok(landed) = awaited.wait_for(Option::is_some).await
+                && let Some(answer) = &*landed
+            {
+                return answer.clone();
+            }
+        }
+    }
+
+    pub(super) fn flush(&self) {
+        let mut flights = self.flights();
+        flights.generation += 1;
+        flights.by_key.clear();
+        if let Some(answers) = &self.answers {
+            answers.clear();
+        }
+    }
+
+    pub(super) fn counters(&self) -> TableCounters {
+        TableCounters {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    fn kept(&self, key: &K, now: Instant) -> Option<V> {
+        let kept = self.answers.as_ref()?.get(key)?;
+        (now < kept.until).then_some(kept.value)
+    }
+
+    fn join(&self, key: &K) -> Role<'_, K, V> {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.by_key.get(key) {
+            return Role::Waits(flight.answer.clone());
+        }
+        let generation = flights.generation;
+        let (sender, answer) = watch::channel(None);
+        let flight = Flight { generation, answer };
+        flights.by_key.insert(key.clone(), flight);
+        Role::Asks(Landing {
+            table: self,
+            key: key.clone(),
+            generation,
+            sender,
+        })
+    }
+
+    fn flights(&self) -> MutexGuard<'_, Flights<K, V>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Role<'a, K: Hash + Eq + Clone, V: Clone> {
+    Asks(Landing<'a, K, V>),
+    Waits(watch::Receiver<Option<Answer<V>>>),
+}
+
+/// Held by whoever asks. Dropped without an answer, it leaves the question to another.
+struct Landing<'a, K: Hash + Eq + Clone, V: Clone> {
+    table: &'a Table<K, V>,
+    key: K,
+    generation: u64,
+    sender: watch::Sender<Option<Answer<V>>>,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Landing<'_, K, V> {
+    fn land(self, answer: &Answer<V>, keep: Option<Instant>) {
+        {
+            let flights = self.table.flights();
+            // Under the lock that a flush takes, so that nothing older outlives it.
+            if flights.generation == self.generation
+                && let (Ok(value), Some(until), Some(answers)) = (answer, keep, &self.table.answers)
+            {
+                let value = value.clone();
+                answers.insert(self.key.clone(), Kept { value, until });
+            }
+        }
+        self.sender.send_replace(Some(answer.clone()));
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Drop for Landing<'_, K, V> {
+    fn drop(&mut self) {
+        let mut flights = self.table.flights();
+        // After a flush the flight of this key, if any, is another one.
+        let flight = flights.by_key.get(&self.key);
+        if flight.is_some_and(|flight| flight.generation == self.generation) {
+            flights.by_key.remove(&self.key);
+        }
+    }
+}

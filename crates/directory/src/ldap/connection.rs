@@ -1,0 +1,298 @@
+//! One connection to one server: TLS, the simple bind, and searches with paging (RFC 4511,
+//! RFC 2696). Any number of searches share a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ldap3::asn1::parse_tag;
+use ldap3::controls::{Control, PagedResults};
+use ldap3::result::LdapError;
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapResult, Scope, SearchStream, StdStream};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::entry::{Entry, invalid};
+use super::settings::{LdapSecrets, LdapSettings, LdapSettingsError, Scheme, ServerUrl};
+use super::task::Task;
+use crate::DirectoryError;
+
+/// Everything that is needed to connect to a server.
+pub(super) struct Connector {
+    tls: Arc<ClientConfig>,
+    secrets: LdapSecrets,
+    plain: bool,
+    limit: Duration,
+}
+
+/// A connection that is signed in. Closed when dropped.
+pub(super) struct Connection {
+    ldap: Ldap,
+    driver: JoinHandle<()>,
+}
+
+/// A search, the only operation that a directory is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Search {
+    pub(super) base: String,
+    pub(super) scope: Scope,
+    pub(super) filter: String,
+    pub(super) attributes: Arc<[String]>,
+    /// The search ends when this many entries have come.
+    pub(super) enough: usize,
+}
+
+/// Why one server gave no entries.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// It cannot be connected to.
+    Connect(String),
+    /// The connection ended.
+    Lost(String),
+    /// It did not answer in time.
+    Timeout,
+    /// It is alive, but cannot answer now.
+    Unwilling(String),
+    /// It does not let the service account in.
+    Refused,
+    /// It answered, and any other would answer the same.
+    Answer(DirectoryError),
+}
+
+impl Connector {
+    pub(super) fn new(
+        settings: &LdapSettings,
+        secrets: LdapSecrets,
+    ) -> Result<Self, LdapSettingsError> {
+        if secrets.bind_name.is_empty() || secrets.password.is_empty() {
+            return Err(LdapSettingsError::Anonymous);
+        }
+        let wrong = |reason: String| LdapSettingsError::Roots { reason };
+        let mut roots = RootCertStore::empty();
+        if secrets.roots.is_empty() {
+            let system = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(system.certs);
+        }
+        for root in &secrets.roots {
+            let added = roots.add(root.clone());
+            added.map_err(|error| wrong(error.to_string()))?;
+        }
+        if roots.is_empty() && !settings.allow_plain {
+            return Err(wrong("this machine trusts none".to_owned()));
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: Arc::new(tls),
+            secrets,
+            plain: settings.allow_plain,
+            limit: Duration::from_secs(settings.time_out_for_gc),
+        })
+    }
+
+    /// Connects and signs in.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        server: &ServerUrl,
+    ) -> Result<Connection, Failure> {
+        let (connector, server) = (Arc::clone(self), server.clone());
+        contained(
+            self.limit,
+            async move { connector.try_connect(&server).await },
+        )
+        .await
+    }
+
+    async fn try_connect(&self, server: &ServerUrl) -> Result<Connection, Failure> {
+        let cannot = |error: LdapError| Failure::Connect(error.to_string());
+        let stream = connect(server)
+            .await
+            .map_err(|error| Failure::Connect(error.to_string()))?;
+        let settings = LdapConnSettings::new()
+            .set_std_stream(StdStream::Tcp(stream))
+            .set_config(Arc::clone(&self.tls))
+            .set_starttls(server.scheme() == Scheme::Ldap && !self.plain);
+        let (driver, mut ldap) = LdapConnAsync::with_settings(settings, &server.to_string())
+            .await
+            .map_err(cannot)?;
+        // Whoever waits for an answer learns of the end of the connection by itself.
+        let driver = tokio::spawn(async move {
+            let _ = driver.drive().await;
+        });
+        let connection = Connection {
+            ldap: ldap.clone(),
+            driver,
+        };
+        let answer = ldap
+            .simple_bind(&self.secrets.bind_name, &self.secrets.password)
+            .await
+            .map_err(cannot)?;
+        match answer.rc {
+            SUCCESS => Ok(connection),
+            STRONGER_AUTH_REQUIRED
+            | CONFIDENTIALITY_REQUIRED
+            | INAPPROPRIATE_AUTHENTICATION
+            | INVALID_CREDENTIALS
+            | INSUFFICIENT_ACCESS => Err(Failure::Refused),
+            rc => Err(Failure::Connect(format!("bind ended with code {rc}"))),
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn is_open(&self) -> bool {
+        !self.driver.is_finished()
+    }
+
+    /// All entries found, without referrals. Nothing there is no error.
+    pub(super) async fn search(
+        self: &Arc<Self>,
+        search: &Search,
+        page_size: u16,
+        limit: Duration,
+    ) -> Result<Vec<Entry>, Failure> {
+        let (connection, search) = (Arc::clone(self), search.clone());
+        contained(limit, async move {
+            connection.try_search(&search, page_size).await
+        })
+        .await
+    }
+
+    async fn try_search(&self, search: &Search, page_size: u16) -> Result<Vec<Entry>, Failure> {
+        let mut ldap = self.ldap.clone();
+        let mut entries = Vec::new();
+        let mut cookie = Vec::new();
+        loop {
+            if search.scope != Scope::Base {
+                ldap.with_controls(PagedResults {
+                    size: i32::from(page_size),
+                    cookie,
+                });
+            }
+            let attributes = Arc::clone(&search.attributes);
+            let mut page = ldap
+                .streaming_search(&search.base, search.scope, &search.filter, attributes)
+                .await
+                .map_err(lost)?;
+            let read = read_page(&mut page, search.enough, &mut entries).await;
+            // Also when reading failed: it frees the number of the request.
+            let end = page.finish().await;
+            read?;
+            if entries.len() >= search.enough {
+                return Ok(entries);
+            }
+            check(&end)?;
+            cookie = next_cookie(&end.ctrls)?;
+            if cookie.is_empty() {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Without delay, so that a request need not wait for the answers to earlier ones.
+async fn connect(server: &ServerUrl) -> std::io::Result<std::net::TcpStream> {
+    let stream = TcpStream::connect((server.host(), server.port())).await?;
+    stream.set_nodelay(true)?;
+    stream.into_std()
+}
+
+/// Gives work up after some time, or when the client library does.
+async fn contained<T: Send + 'static>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    match timeout(limit, Task::start(&Handle::current(), work)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(Failure::Lost("what it sends is not LDAP".to_owned())),
+        Err(_) => Err(Failure::Timeout),
+    }
+}
+
+async fn read_page(
+    page: &mut SearchStream<'_, String, Arc<[String]>>,
+    enough: usize,
+    entries: &mut Vec<Entry>,
+) -> Result<(), Failure> {
+    while entries.len() < enough {
+        let Some(item) = page.next().await.map_err(lost)? else {
+            break;
+        };
+        if !item.is_ref() && !item.is_intermediate() {
+            entries.push(Entry::read(item.0).map_err(Failure::Answer)?);
+        }
+    }
+    Ok(())
+}
+
+fn check(end: &LdapResult) -> Result<(), Failure> {
+    match end.rc {
+        // A referral stands for what this server does not hold, as what is not there.
+        SUCCESS | REFERRAL | NO_SUCH_OBJECT => Ok(()),
+        SIZE_LIMIT_EXCEEDED => Err(Failure::Answer(DirectoryError::LimitExceeded {
+            what: "entries of one search",
+        })),
+        // The last one is how Active Directory says that a connection is not signed in any more.
+        TIME_LIMIT_EXCEEDED | ADMIN_LIMIT_EXCEEDED | BUSY | UNAVAILABLE | OPERATIONS_ERROR => Err(
+            Failure::Unwilling(format!("search ended with code {}", end.rc)),
+        ),
+        INSUFFICIENT_ACCESS => Err(Failure::Refused),
+        rc => Err(Failure::Answer(invalid(
+            "search result",
+            &format!("code {rc}"),
+        ))),
+    }
+}
+
+/// Where the next page begins; empty after the last one.
+fn next_cookie(controls: &[Control]) -> Result<Vec<u8>, Failure> {
+    let paging = controls
+        .iter()
+        .map(|Control(_, raw)| raw)
+        .find(|raw| raw.ctype == PAGED_RESULTS);
+    let Some(paging) = paging else {
+        return Ok(Vec::new());
+    };
+    let value = paging.val.as_deref().unwrap_or_default();
+    let cookie = parse_tag(value)
+        .ok()
+        .and_then(|(_, tag)| tag.expect_constructed()?.pop()?.expect_primitive());
+    cookie.ok_or_else(|| Failure::Answer(invalid("paged results", "without a cookie")))
+}
+
+fn lost(error: LdapError) -> Failure {
+    match error {
+        // A filter of ours that is none would be so everywhere.
+        LdapError::FilterParsing => Failure::Answer(invalid("filter", "not a filter")),
+        error => Failure::Lost(error.to_string()),
+    }
+}
+
+// RFC 4511 appendix A and RFC 2696.
+const SUCCESS: u32 = 0;
+const OPERATIONS_ERROR: u32 = 1;
+const TIME_LIMIT_EXCEEDED: u32 = 3;
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const STRONGER_AUTH_REQUIRED: u32 = 8;
+const REFERRAL: u32 = 10;
+const ADMIN_LIMIT_EXCEEDED: u32 = 11;
+const CONFIDENTIALITY_REQUIRED: u32 = 13;
+const NO_SUCH_OBJECT: u32 = 32;
+const INAPPROPRIATE_AUTHENTICATION: u32 = 48;
+const INVALID_CREDENTIALS: u32 = 49;
+const INSUFFICIENT_ACCESS: u32 = 50;
+const BUSY: u32 = 51;
+const UNAVAILABLE: u32 = 52;
+const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";

@@ -1,0 +1,449 @@
+//! What an administrator says about an LDAP directory. The names and defaults of the pool are
+//! those of the registry values of the original server, each named in its description.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::ForestName;
+
+/// An LDAP directory and how to use its servers. Times are in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LdapSettings {
+    /// The forest the directory answers for. Taken from `base_dn` when absent.
+    pub forest: Option<ForestName>,
+    /// The `NetBIOS` name in `DOMAIN\user`. Read from the partitions of the forest when absent,
+    /// which also knows further domains of the forest.
+    pub domain: Option<String>,
+    /// Where searches begin. When absent, the root domain of the forest if a global catalog is
+    /// among the servers, else the domain of the server (RFC 4512 5.1, `defaultNamingContext`).
+    pub base_dn: Option<String>,
+    /// The servers, in order of preference when all else is equal (`GC`). They are global
+    /// catalogs (`ldaps://dc1.corp.example:3269`) or controllers of one and the same domain.
+    pub servers: Vec<ServerUrl>,
+    /// Lets `ldap://` do without TLS. The password then travels in clear, so all such servers
+    /// must be loopback addresses.
+    pub allow_plain: bool,
+    /// The fewest servers to be configured (`MinGC`).
+    pub min_gc: usize,
+    /// The most servers that may be configured (`MaxGC`).
+    pub max_gc: usize,
+    /// With fewer servers alive, those that are down are tried before their time
+    /// (`ThreshHoldAlive`, where the original server looks for other servers).
+    pub threshold_alive: usize,
+    /// Failures in a row after which a server counts as down (`RetryDown`).
+    pub retry_down: u32,
+    /// How long a server that is down is left alone (`TimeRetryDown`).
+    pub time_retry_down: u64,
+    /// How long a server that was slow or failed is used last (`TimeRetrySlow`).
+    pub time_retry_slow: u64,
+    /// What being later in turn costs a server in the choice (`WtRoundRobin`).
+    pub wt_round_robin: u32,
+    /// What each request in flight costs a server in the choice (`WtThreadCount`).
+    pub wt_thread_count: u32,
+    /// What being slow costs a server in the choice (`WtSlow`).
+    pub wt_slow: u32,
+    /// The longest that connecting, TLS and signing in take (`TimeOutForGC`).
+    pub time_out_for_gc: u64,
+    /// The longest that one operation of LDAP takes (`LdapTimeOut`).
+    pub ldap_time_out: u64,
+    /// The longest that finding all groups of somebody takes (`TopDownExpansionLDAPTimeOut`).
+    pub top_down_expansion_ldap_time_out: u64,
+    /// The most levels of groups in groups.
+    pub nesting_depth: usize,
+    /// The most groups that one identity is in.
+    pub groups_of_one: usize,
+    /// How many entries to ask for at a time. Active Directory gives 1,000 at most.
+    pub page_size: u16,
+}
+
+impl Default for LdapSettings {
+    fn default() -> Self {
+        Self {
+            forest: None,
+            domain: None,
+            base_dn: None,
+            servers: Vec::new(),
+            allow_plain: false,
+            min_gc: 1,
+            max_gc: 15,
+            threshold_alive: 1,
+            retry_down: 5,
+            time_retry_down: 300,
+            time_retry_slow: 30,
+            wt_round_robin: 1,
+            wt_thread_count: 100,
+            wt_slow: 1_000,
+            time_out_for_gc: 5,
+            ldap_time_out: 5,
+            top_down_expansion_ldap_time_out: 40,
+            nesting_depth: 100,
+            groups_of_one: 10_000,
+            page_size: 500,
+        }
+    }
+}
+
+impl LdapSettings {
+    /// The forest, said or implied by the base DN.
+    pub(super) fn home_forest(&self) -> Result<ForestName, LdapSettingsError> {
+        if let Some(forest) = &self.forest {
+            return Ok(forest.clone());
+        }
+        let base = self.base_dn.as_deref().ok_or(LdapSettingsError::Forest)?;
+        let labels = base
+            .split(',')
+            .filter_map(|part| part.trim().split_once('='))
+            .filter(|(kind, _)| kind.trim().eq_ignore_ascii_case("DC"))
+            .map(|(_, label)| label.trim());
+        labels
+            .collect::<Vec<_>>()
+            .join(".")
+            .parse()
+            .map_err(|_| LdapSettingsError::Forest)
+    }
+
+    pub(super) fn check(&self) -> Result<(), LdapSettingsError> {
+        let count = self.servers.len();
+        if count < self.min_gc.max(1) {
+            return Err(LdapSettingsError::TooFewServers {
+                least: self.min_gc.max(1),
+            });
+        }
+        if count > self.max_gc {
+            return Err(LdapSettingsError::TooManyServers { most: self.max_gc });
+        }
+        let positive = [
+            ("retry_down", u64::from(self.retry_down)),
+            ("time_out_for_gc", self.time_out_for_gc),
+            ("ldap_time_out", self.ldap_time_out),
+            (
+                "top_down_expansion_ldap_time_out",
+                self.top_down_expansion_ldap_time_out,
+            ),
+            ("page_size", u64::from(self.page_size)),
+        ];
+        if let Some((setting, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(LdapSettingsError::Zero { setting });
+        }
+        let times = [
+            ("time_out_for_gc", self.time_out_for_gc),
+            ("ldap_time_out", self.ldap_time_out),
+            ("time_retry_down", self.time_retry_down),
+            ("time_retry_slow", self.time_retry_slow),
+            (
+                "top_down_expansion_ldap_time_out",
+                self.top_down_expansion_ldap_time_out,
+            ),
+        ];
+        if let Some((setting, _)) = times.iter().find(|(_, value)| *value > LONGEST) {
+            return Err(LdapSettingsError::TooLong { setting });
+        }
+        let exposed = |server: &&ServerUrl| {
+            self.allow_plain && server.scheme == Scheme::Ldap && !server.is_loopback()
+        };
+        if let Some(server) = self.servers.iter().find(exposed) {
+            return Err(LdapSettingsError::Plain {
+                server: server.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The longest that a look-up takes, whichever servers fail meanwhile.
+    pub(super) fn look_up_limit(&self) -> Duration {
+        Duration::from_secs(self.time_out_for_gc + 2 * self.ldap_time_out)
+    }
+
+    /// The longest that an expansion takes.
+    pub(super) fn expansion_limit(&self) -> Duration {
+        Duration::from_secs(self.top_down_expansion_ldap_time_out)
+    }
+}
+
+/// Who signs in to the directory, and which servers are believed to be it.
+pub struct LdapSecrets {
+    /// A DN or a user principal name (`svc-rms@corp.example`).
+    pub bind_name: String,
+    /// Its password.
+    pub password: Zeroizing<String>,
+    /// Authorities of the servers' certificates; those of this machine when empty.
+    pub roots: Vec<CertificateDer<'static>>,
+}
+
+impl fmt::Debug for LdapSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LdapSecrets")
+            .field("bind_name", &self.bind_name)
+            .field("roots", &self.roots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server: `ldaps://host[:port]`, or `ldap://host[:port]` for TLS started on the LDAP port.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ServerUrl {
+    scheme: Scheme,
+    host: Box<str>,
+    port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Scheme {
+    Ldap,
+    Ldaps,
+}
+
+impl ServerUrl {
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Without the brackets of an IPv6 address.
+    pub(super) fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn is_global_catalog(&self) -> bool {
+        matches!(self.port, 3268 | 3269)
+    }
+
+    fn is_loopback(&self) -> bool {
+        let address = self.host().parse::<IpAddr>();
+        address.is_ok_and(|address| address.is_loopback()) || self.host() == "localhost"
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = ServerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ServerUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(ServerUrlError::Scheme)?;
+        let (scheme, default_port) = match scheme {
+            "ldap" => (Scheme::Ldap, 389),
+            "ldaps" => (Scheme::Ldaps, 636),
+            _ => return Err(ServerUrlError::Scheme),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        // In brackets a colon belongs to the address.
+        let host_end = rest.find(']').map_or(0, |bracket| bracket + 1);
+        let (host, port) = match rest.get(host_end..).and_then(|tail| tail.find(':')) {
+            Some(colon) => rest.split_at(host_end + colon),
+            None => (rest, ""),
+        };
+        let port = match port.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
+            Some(_) => None,
+            None => Some(default_port),
+        };
+        let port = port.filter(|&port| port != 0).ok_or(ServerUrlError::Port)?;
+        let host_ok = match host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => host.parse::<ForestName>().is_ok(),
+        };
+        if !host_ok {
+            return Err(ServerUrlError::Host);
+        }
+        Ok(Self {
+            scheme,
+            host: host.to_ascii_lowercase().into(),
+            port,
+        })
+    }
+}
+
+impl TryFrom<String> for ServerUrl {
+    type Error = ServerUrlError;
+
+    fn try_from(text: String) -> Result<Self, ServerUrlError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Ldap => "ldap",
+            Scheme::Ldaps => "ldaps",
+        };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is wrong with a text that should name a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ServerUrlError {
+    /// Does not begin with `ldaps://` or `ldap://`.
+    #[error("a server must be ldaps://host[:port] or ldap://host[:port]")]
+    Scheme,
+    /// The host is not a DNS name or an address.
+    #[error("the host of a server is not a DNS name or an address")]
+    Host,
+    /// The port is not a number from 1 to 65535.
+    #[error("the port of a server is not a number from 1 to 65535")]
+    Port,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LdapSettingsError {
+    /// Neither a forest nor a base DN of domain components.
+    #[error("`forest` is missing and `base_dn` does not tell it")]
+    Forest,
+    /// Fewer servers than `min_gc`.
+    #[error("at least {least} must be in `servers`")]
+    TooFewServers {
+        /// How many there must be.
+        least: usize,
+    },
+    /// More servers than `max_gc`.
+    #[error("more than `max_gc` = {most} are in `servers`")]
+    TooManyServers {
+        /// How many there may be.
+        most: usize,
+    },
+    /// A number that must not be 0 is.
+    #[error("`{setting}` must not be 0")]
+    Zero {
+        /// The name of the setting.
+        setting: &'static str,
+    },
+    /// A time longer than a day.
+    #[error("`{setting}` is longer than a day")]
+    TooLong {
+        /// The name of the setting.
+        setting: &'static str,
+    },
+    /// `allow_plain` would send the password in clear over a network.
+    #[error("`allow_plain` would send the password in clear to {server}")]
+    Plain {
+        /// The server that is not on this machine.
+        server: ServerUrl,
+    },
+    /// The name or the password to sign in with is empty, which LDAP takes for "anonymous".
+    #[error("the name and the password of the service account must not be empty")]
+    Anonymous,
+    /// A trusted authority cannot be read, or there is none.
+    #[error("the trusted authorities cannot be used: {reason}")]
+    Roots {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+const LONGEST: u64 = 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> ServerUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_server_is_read_with_the_port_of_its_scheme() {
+        assert_eq!(
+            url("ldaps://DC1.corp.example").to_string(),
+            "ldaps://dc1.corp.example:636"
+        );
+        assert_eq!(url("ldap://10.0.0.1/").to_string(), "ldap://10.0.0.1:389");
+        assert_eq!(url("ldaps://[::1]:3269").to_string(), "ldaps://[::1]:3269");
+        assert!(url("ldaps://gc:3269").is_global_catalog());
+        let error = |text: &str| text.parse::<ServerUrl>().unwrap_err();
+        assert_eq!(error("dc1"), ServerUrlError::Scheme);
+        assert_eq!(error("https://dc1"), ServerUrlError::Scheme);
+        assert_eq!(error("ldaps://"), ServerUrlError::Host);
+        assert_eq!(error("ldaps://user@dc1"), ServerUrlError::Host);
+        assert_eq!(error("ldaps://dc1/x"), ServerUrlError::Host);
+        assert_eq!(error("ldaps://[nonsense]"), ServerUrlError::Host);
+        for port in ["", "0", "65536", "+1", "1:2"] {
+            assert_eq!(
+                error(&format!("ldaps://dc1:{port}")),
+                ServerUrlError::Port,
+                "{port}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_are_read_by_their_names_and_no_others() {
+        let settings: LdapSettings = toml::from_str(
+            "servers = ['ldaps://dc1.corp.example']\nbase_dn = 'DC=corp, dc=Example'\nwt_slow = 7",
+        )
+        .unwrap();
+        assert_eq!((settings.wt_slow, settings.retry_down), (7, 5));
+        assert_eq!(settings.home_forest().unwrap().as_str(), "corp.example");
+        settings.check().unwrap();
+        assert!(toml::from_str::<LdapSettings>("password = 'x'").is_err());
+        assert!(toml::from_str::<LdapSettings>("servers = ['dc1']").is_err());
+        assert!(toml::from_str::<LdapSettings>("forest = 'a b'").is_err());
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_by_name() {
+        let base = LdapSettings {
+            servers: vec![url("ldap://127.0.0.1"), url("ldap://dc1.corp.example")],
+            ..LdapSettings::default()
+        };
+        assert_eq!(base.home_forest(), Err(LdapSettingsError::Forest));
+        base.check().unwrap();
+        let changed = |change: fn(&mut LdapSettings)| {
+            let mut settings = base.clone();
+            change(&mut settings);
+            settings.check().unwrap_err()
+        };
+        let error = changed(|settings| settings.servers.clear());
+        assert_eq!(error, LdapSettingsError::TooFewServers { least: 1 });
+        let error = changed(|settings| settings.max_gc = 1);
+        assert_eq!(error, LdapSettingsError::TooManyServers { most: 1 });
+        let error = changed(|settings| settings.ldap_time_out = 0);
+        assert_eq!(
+            error,
+            LdapSettingsError::Zero {
+                setting: "ldap_time_out"
+            }
+        );
+        let error = changed(|settings| settings.time_retry_down = u64::MAX);
+        assert_eq!(
+            error,
+            LdapSettingsError::TooLong {
+                setting: "time_retry_down"
+            }
+        );
+        let error = changed(|settings| settings.allow_plain = true);
+        let server = url("ldap://dc1.corp.example");
+        assert_eq!(error, LdapSettingsError::Plain { server });
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let secrets = LdapSecrets {
+            bind_name: "svc".to_owned(),
+            password: Zeroizing::new("hunter2".to_owned()),
+            roots: Vec::new(),
+        };
+        assert!(!format!("{secrets:?}").contains("hunter2"));
+    }
+}
