@@ -11,7 +11,7 @@ use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
     Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Hierarchy, Home,
     HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers, LockboxSecretSource,
-    MachineIdentity, Origin, Secret, ServerUrl, Transport as _,
+    MachineIdentity, Origin, Scheme, Secret, ServerUrl, Transport as _,
 };
 use zeroize::Zeroizing;
 
@@ -264,24 +264,42 @@ struct Prompt {
 }
 
 impl CredentialSource for Prompt {
-    fn credentials(&self, origin: &Origin, user: Option<&str>) -> Option<Credentials> {
+    fn credentials(
+        &self,
+        origin: &Origin,
+        user: Option<&str>,
+        offered: Option<&[Scheme]>,
+    ) -> Option<Credentials> {
         let mut known = self
             .known
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.is_none() {
-            *known = self.find(origin, user);
+            *known = self.find(origin, user, offered);
         }
         known.clone()
     }
 }
 
 impl Prompt {
-    fn find(&self, origin: &Origin, user: Option<&str>) -> Option<Credentials> {
+    /// A token before anything else, then whom the command names, then the ticket of whoever is
+    /// logged on, then whoever signed in last and has to be asked for a password.
+    fn find(
+        &self,
+        origin: &Origin,
+        user: Option<&str>,
+        offered: Option<&[Scheme]>,
+    ) -> Option<Credentials> {
         if let Some(token) = secret_variable("RMS_TOKEN") {
             return Some(Credentials::Bearer(secret(&token)));
         }
-        let user = self.options.user().or_else(|| user.map(str::to_owned))?;
+        let named = self.options.user();
+        if named.is_none() && offered.is_none_or(|offered| offered.contains(&Scheme::Negotiate)) {
+            // Whether tickets are taken is known once the server has said so.
+            offered?;
+            return Some(Credentials::Negotiate);
+        }
+        let user = named.or_else(|| user.map(str::to_owned))?;
         let password = match (&self.options.password_file, secret_variable("RMS_PASSWORD")) {
             (Some(path), _) => first_line(path)
                 .inspect_err(|failure| self.shell.complain(failure))

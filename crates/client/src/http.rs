@@ -1,14 +1,20 @@
 //! [`Transport`] over the network: HTTP/1.1, TLS by rustls with AWS-LC, the machine's own roots.
 
+use std::cell::RefCell;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openrms_negotiate::Initiator;
 use openrms_protocol::Limits;
+use openrms_xrml::values::{decode_base64, encode_base64};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::credentials::Credentials;
+use zeroize::Zeroizing;
+
+use crate::credentials::{Credentials, Scheme};
 use crate::transport::{Response, Transport, TransportError};
+use crate::url::Origin;
 
 /// How connections are made.
 #[derive(Debug, Clone)]
@@ -93,6 +99,13 @@ impl HttpTransport {
         let location = location
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
+        let offered = Scheme::offered(
+            answer
+                .headers()
+                .get_all("www-authenticate")
+                .iter()
+                .filter_map(|value| value.to_str().ok()),
+        );
         let status = answer.status().as_u16();
         // The bound is on what comes out of decompression.
         let most = u64::try_from(self.limit)
@@ -116,6 +129,7 @@ impl HttpTransport {
         Ok(Response {
             status,
             location,
+            offered,
             body,
         })
     }
@@ -135,18 +149,101 @@ impl Transport for HttpTransport {
             .post(url)
             .header("Content-Type", content_type)
             .header("SOAPAction", format!("\"{soap_action}\""));
-        if let Some(auth) = auth {
-            request = request.header("Authorization", auth.authorization().as_str());
+        let authorization = Authorization::of(auth, url)?;
+        if let Some(value) = authorization.header() {
+            request = request.header("Authorization", value);
         }
-        self.read(url, request.send(body))
+        let answer = request.send(body);
+        authorization.check(url, &answer)?;
+        self.read(url, answer)
     }
 
     fn get(&self, url: &str, auth: Option<&Credentials>) -> Result<Response, TransportError> {
         let mut request = self.agent.get(url);
-        if let Some(auth) = auth {
-            request = request.header("Authorization", auth.authorization().as_str());
+        let authorization = Authorization::of(auth, url)?;
+        if let Some(value) = authorization.header() {
+            request = request.header("Authorization", value);
         }
-        self.read(url, request.call())
+        let answer = request.call();
+        authorization.check(url, &answer)?;
+        self.read(url, answer)
+    }
+}
+
+/// What goes with a request, and what must come back for it.
+enum Authorization {
+    None,
+    Plain(Zeroizing<String>),
+    Ticket {
+        header: Zeroizing<String>,
+        initiator: RefCell<Initiator>,
+    },
+}
+
+impl Authorization {
+    fn of(auth: Option<&Credentials>, url: &str) -> Result<Self, TransportError> {
+        let Some(auth) = auth else {
+            return Ok(Self::None);
+        };
+        if let Some(header) = auth.authorization() {
+            return Ok(Self::Plain(header));
+        }
+        let failed = |reason: String| kerberos(url, reason);
+        let origin = Origin::of(url).map_err(|_| TransportError::BadUrl(url.to_owned()))?;
+        let mut initiator = Initiator::new(&format!("HTTP@{}", origin.host()))
+            .map_err(|error| failed(error.to_string()))?;
+        let step = initiator
+            .step(None)
+            .map_err(|error| failed(error.to_string()))?;
+        let token = step
+            .token
+            .ok_or_else(|| failed("no token was made".into()))?;
+        Ok(Self::Ticket {
+            header: Zeroizing::new(format!("Negotiate {}", encode_base64(&token))),
+            initiator: RefCell::new(initiator),
+        })
+    }
+
+    fn header(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Plain(header) | Self::Ticket { header, .. } => Some(header),
+        }
+    }
+
+    /// A server that let the ticket in must know its own key; otherwise what it answers is not
+    /// believed.
+    fn check(
+        &self,
+        url: &str,
+        answer: &Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(), TransportError> {
+        let (Self::Ticket { initiator, .. }, Ok(answer)) = (self, answer) else {
+            return Ok(());
+        };
+        if matches!(answer.status().as_u16(), 401 | 403) {
+            return Ok(());
+        }
+        let reply = answer
+            .headers()
+            .get_all("www-authenticate")
+            .iter()
+            .filter_map(|value| value.to_str().ok()?.split_once(' '))
+            .find(|(scheme, _)| scheme.eq_ignore_ascii_case("negotiate"))
+            .and_then(|(_, token)| decode_base64(token.trim()).ok())
+            .ok_or_else(|| kerberos(url, "the server does not prove who it is".into()))?;
+        match initiator.borrow_mut().step(Some(&reply)) {
+            Ok(step) if step.done => Ok(()),
+            Ok(_) => Err(kerberos(url, "the server's proof is not complete".into())),
+            Err(error) => Err(kerberos(url, error.to_string())),
+        }
+    }
+}
+
+fn kerberos(url: &str, reason: String) -> TransportError {
+    TransportError::Kerberos {
+        url: url.to_owned(),
+        reason,
     }
 }
 

@@ -70,7 +70,7 @@ mod tests;
 pub use account::{Account, Licensor};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
-pub use credentials::{CredentialSource, Credentials, NoCredentials};
+pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
 pub use discovery::{Discovery, LicenseServers, Locations};
 pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};

@@ -6,7 +6,7 @@ use openrms_protocol::{
     VersionData, encode_request, parse_response,
 };
 
-use crate::credentials::{CredentialSource, Credentials};
+use crate::credentials::{CredentialSource, Credentials, Scheme};
 use crate::error::{Class, Coded};
 use crate::status::ProbeOutcome;
 use crate::transport::{self, Transport, TransportError};
@@ -90,6 +90,7 @@ impl Coded for ServiceError {
                 TransportError::Tls { .. } => "tls-failed",
                 TransportError::Timeout { .. } => "server-timeout",
                 TransportError::TooLarge { .. } => "answer-too-large",
+                TransportError::Kerberos { .. } => "kerberos-failed",
                 TransportError::Broken { .. } => "connection-broken",
             },
             Self::CredentialsNeeded { .. } => "credentials-needed",
@@ -112,10 +113,12 @@ impl Coded for ServiceError {
             Self::Transport(TransportError::TooLarge { .. })
             | Self::Protocol { .. }
             | Self::Empty { .. } => Class::Malformed,
+            Self::Transport(TransportError::Kerberos { .. })
+            | Self::CredentialsNeeded { .. }
+            | Self::SignInRefused { .. } => Class::Denied,
             Self::Transport(_) | Self::Redirected { .. } | Self::Status { .. } => {
                 Class::Unreachable
             }
-            Self::CredentialsNeeded { .. } | Self::SignInRefused { .. } => Class::Denied,
             Self::Fault { fault, .. } => fault_code(fault).1,
         }
     }
@@ -124,6 +127,9 @@ impl Coded for ServiceError {
         match self {
             Self::Transport(TransportError::Tls { .. }) => {
                 Some("the server's TLS certificate must lead to a root this machine trusts".into())
+            }
+            Self::Transport(TransportError::Kerberos { .. }) => {
+                Some("get a ticket with kinit, or name an account: rms sign-in --user NAME".into())
             }
             Self::Transport(_) => Some("rms check tells which service fails and why".into()),
             Self::CredentialsNeeded { .. } => Some("sign in: rms sign-in --user NAME".into()),
@@ -142,7 +148,7 @@ impl Coded for ServiceError {
 /// Whether a request goes with credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Auth {
-    /// At once: the service answers nobody it does not know.
+    /// At once, where it is known which: the service answers nobody it does not know.
     Always,
     /// Only when the service asks for them.
     OnDemand,
@@ -239,12 +245,15 @@ impl Caller<'_> {
         send: impl Fn(Option<&Credentials>) -> Result<transport::Response, TransportError>,
     ) -> Result<transport::Response, ServiceError> {
         let first = match auth {
-            Auth::Always => Some(self.credentials(url)?),
+            Auth::Always => self.credentials(url, None)?,
             Auth::OnDemand => None,
         };
         let mut answer = send(first.as_ref())?;
         if answer.status == 401 && first.is_none() {
-            let credentials = self.credentials(url)?;
+            let found = self.credentials(url, Some(&answer.offered))?;
+            let credentials = found.ok_or_else(|| ServiceError::CredentialsNeeded {
+                url: url.to_owned(),
+            })?;
             answer = send(Some(&credentials))?;
         }
         let url = url.to_owned();
@@ -257,13 +266,18 @@ impl Caller<'_> {
             (status, location) => Ok(transport::Response {
                 status,
                 location,
+                offered: answer.offered,
                 body: answer.body,
             }),
         }
     }
 
     /// The one door through which credentials leave.
-    fn credentials(&self, url: &str) -> Result<Credentials, ServiceError> {
+    fn credentials(
+        &self,
+        url: &str,
+        offered: Option<&[Scheme]>,
+    ) -> Result<Option<Credentials>, ServiceError> {
         let origin =
             Origin::of(url).map_err(|_| TransportError::BadUrl(url.chars().take(200).collect()))?;
         let configured = self.server.is_some_and(|server| *server.origin() == origin);
@@ -272,11 +286,7 @@ impl Caller<'_> {
                 url: url.to_owned(),
             });
         }
-        self.source
-            .credentials(&origin, self.user)
-            .ok_or_else(|| ServiceError::CredentialsNeeded {
-                url: url.to_owned(),
-            })
+        Ok(self.source.credentials(&origin, self.user, offered))
     }
 }
 

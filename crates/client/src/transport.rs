@@ -1,6 +1,6 @@
 //! HTTP as the client needs it, behind a trait so that tests need no network.
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Scheme};
 
 /// Sends one request and waits for its answer. No redirect is followed: the caller decides where
 /// a request goes.
@@ -26,6 +26,8 @@ pub struct Response {
     pub status: u16,
     /// `Location`, where a redirect leads.
     pub location: Option<String>,
+    /// The ways to sign in that the server offers (`WWW-Authenticate`).
+    pub offered: Vec<Scheme>,
     /// The body, decompressed and bounded.
     pub body: Vec<u8>,
 }
@@ -74,6 +76,14 @@ pub enum TransportError {
         url: String,
         /// Bytes allowed.
         limit: usize,
+    },
+    /// No ticket, or a server that cannot prove with it who it is.
+    #[error("Kerberos with {url}: {reason}")]
+    Kerberos {
+        /// What was asked.
+        url: String,
+        /// What the library says.
+        reason: String,
     },
     /// The connection broke, or HTTP was not spoken.
     #[error("{url}: {reason}")]

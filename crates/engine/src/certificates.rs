@@ -245,9 +245,9 @@ pub(crate) async fn still_known(
     Ok(identity)
 }
 
-/// What cannot be answered is refused.
+/// What the directory could not answer is refused.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(crate) fn unanswered(error: DirectoryError) -> Refusal {
+pub fn unanswered(error: DirectoryError) -> Refusal {
     Refusal::new(FaultCode::UnspecifiedError, format!("directory: {error}"))
 }
 

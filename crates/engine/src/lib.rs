@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod templates;
 pub mod vault;
 
+pub use certificates::unanswered;
 pub use cluster::{Cluster, ClusterError};
 pub use context::{Caches, Caller, Context};
 pub use refusal::Refusal;

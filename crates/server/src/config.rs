@@ -6,6 +6,7 @@
 //! listen = ["127.0.0.1:8080"]
 //! threads = 4
 //! audit = "/var/log/openrms/audit.jsonl"
+//! proxies = ["10.0.0.0/8"]
 //!
 //! [tls]
 //! listen = ["0.0.0.0:443"]
@@ -17,8 +18,15 @@
 //!
 //! [limits]
 //! connections = 4096
+//!
+//! [sign_in.negotiate]
+//! keytab = "/etc/openrms/http.keytab"
+//!
+//! [services.server-certification]
+//! groups = ["S-1-5-21-1004336348-1177238915-682003330-1105"]
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -26,8 +34,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::access::{AccessError, AccessRules, Part, PartRule};
 use crate::data_dir::DataDir;
+use crate::directory::DirectoryConfig;
 use crate::master_key::MasterKeySource;
+use crate::proxies::Proxies;
+use crate::sign_in::BearerSettings;
 
 /// The configuration of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +55,8 @@ pub struct Config {
     pub url: Option<String>,
     /// The people list.
     pub people: PathBuf,
+    /// The organisation's directory, which takes the place of the people list.
+    pub directory: Option<DirectoryConfig>,
     /// Threads that serve; one for each core when absent.
     pub threads: Option<NonZeroUsize>,
     /// The audit file; no audit when absent.
@@ -53,6 +67,28 @@ pub struct Config {
     pub enrollment: Enrollment,
     /// Bounds.
     pub limits: ServerLimits,
+    /// Whether people of the people list may sign in with their passwords.
+    pub basic: bool,
+    /// Kerberos, when switched on.
+    pub negotiate: Option<Negotiate>,
+    /// Issuers of tokens, when there are any.
+    pub(crate) issuers: Option<BearerSettings>,
+    /// TLS client certificates and smart cards, when switched on.
+    pub certificates: Option<Certificates>,
+    /// Who may use which service.
+    pub access: AccessRules,
+    /// The proxies whose word on who is calling counts.
+    pub proxies: Proxies,
+}
+
+/// Sign-in with Kerberos (HTTP Negotiate).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Negotiate {
+    /// The keytab with the key of `HTTP/<this server's name>`.
+    pub keytab: PathBuf,
+    /// Where tickets that were used are remembered; in the data directory when absent.
+    pub replay_cache: Option<PathBuf>,
 }
 
 /// HTTPS.
@@ -65,6 +101,18 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM file with its private key.
     pub key: PathBuf,
+}
+
+/// Sign-in with TLS client certificates. Needs [`Tls`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificates {
+    /// PEM file with the authorities whose certificates count.
+    pub authorities: PathBuf,
+    /// Whether a certificate without a SID names the account by its mail address. Only for
+    /// authorities that give an address to nobody but its owner.
+    #[serde(default)]
+    pub by_mail: bool,
 }
 
 /// Who may enroll servers at the trust anchor (MS-RMPR 3.6 asks nothing of the caller).
@@ -124,6 +172,15 @@ pub enum ConfigError {
     /// A credential of the service manager is asked for and there is none.
     #[error("[credential] systemd names {0:?}, but $CREDENTIALS_DIRECTORY is not set")]
     NoCredentials(String),
+    /// `[directory]` is not one.
+    #[error("[directory] {0}")]
+    Directory(toml::de::Error),
+    /// The rules of access contradict themselves.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Client certificates come with TLS.
+    #[error("[sign_in.certificates] needs [tls]")]
+    CertificatesWithoutTls,
     /// More than one source of the master key.
     #[error("[credential] takes password_file or systemd, not both")]
     TwoCredentials,
@@ -161,6 +218,7 @@ impl Config {
     fn plain(data: DataDir) -> Self {
         Self {
             people: data.people(),
+            directory: None,
             audit: Some(data.audit()),
             data,
             listen: vec![DEFAULT_LISTEN],
@@ -170,6 +228,12 @@ impl Config {
             master_key: MasterKeySource::KeyFile,
             enrollment: Enrollment::default(),
             limits: ServerLimits::default(),
+            basic: true,
+            negotiate: None,
+            issuers: None,
+            certificates: None,
+            access: AccessRules::default(),
+            proxies: Proxies::default(),
         }
     }
 }
@@ -211,6 +275,7 @@ struct File {
     tls: Option<Tls>,
     url: Option<String>,
     people: Option<PathBuf>,
+    directory: Option<toml::Table>,
     threads: Option<NonZeroUsize>,
     audit: Option<PathBuf>,
     #[serde(default)]
@@ -219,6 +284,33 @@ struct File {
     enrollment: Enrollment,
     #[serde(default)]
     limits: ServerLimits,
+    #[serde(default)]
+    sign_in: SignIn,
+    #[serde(default)]
+    services: BTreeMap<Part, PartRule>,
+    /// Addresses and networks of proxies.
+    #[serde(default)]
+    proxies: Proxies,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SignIn {
+    basic: bool,
+    negotiate: Option<Negotiate>,
+    issuers: Option<BearerSettings>,
+    certificates: Option<Certificates>,
+}
+
+impl Default for SignIn {
+    fn default() -> Self {
+        Self {
+            basic: true,
+            negotiate: None,
+            issuers: None,
+            certificates: None,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -241,6 +333,17 @@ impl File {
             key: base.join(tls.key),
             ..tls
         });
+        let negotiate = self.sign_in.negotiate.map(|negotiate| Negotiate {
+            keytab: base.join(negotiate.keytab),
+            replay_cache: negotiate.replay_cache.map(|cache| base.join(cache)),
+        });
+        let certificates = self.sign_in.certificates.map(|certificates| Certificates {
+            authorities: base.join(certificates.authorities),
+            ..certificates
+        });
+        if certificates.is_some() && tls.is_none() {
+            return Err(ConfigError::CertificatesWithoutTls);
+        }
         let default_listen = || {
             if tls.is_some() {
                 Vec::new()
@@ -248,7 +351,13 @@ impl File {
                 vec![DEFAULT_LISTEN]
             }
         };
+        let directory = self
+            .directory
+            .map(|table| DirectoryConfig::read(table, base))
+            .transpose()
+            .map_err(ConfigError::Directory)?;
         Ok(Config {
+            directory,
             people: self
                 .people
                 .map_or_else(|| data.people(), |people| base.join(people)),
@@ -261,6 +370,12 @@ impl File {
             threads: self.threads,
             enrollment: self.enrollment,
             limits: self.limits,
+            basic: self.sign_in.basic,
+            negotiate,
+            issuers: self.sign_in.issuers,
+            certificates,
+            access: AccessRules::new(self.services)?,
+            proxies: self.proxies,
         })
     }
 }
@@ -281,3 +396,27 @@ impl Credential {
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_configuration_in_the_manual_is_one() {
+        let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src");
+        let mut tried = 0;
+        for page in std::fs::read_dir(book).unwrap() {
+            let path = page.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            for block in text.split("```toml\n").skip(1) {
+                let block = block.split("```").next().unwrap();
+                let file: File = toml::from_str(block)
+                    .unwrap_or_else(|error| panic!("{}: {error}\n{block}", path.display()));
+                file.resolve(Path::new("/etc/openrms"))
+                    .unwrap_or_else(|error| panic!("{}: {error}\n{block}", path.display()));
+                tried += 1;
+            }
+        }
+        assert!(tried >= 7, "{tried}");
+    }
+}

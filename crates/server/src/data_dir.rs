@@ -59,6 +59,11 @@ impl DataDir {
         self.0.join("audit.jsonl")
     }
 
+    /// Tickets that were used, so that none is used twice.
+    pub(crate) fn replay_cache(&self) -> PathBuf {
+        self.0.join("tickets.replay")
+    }
+
     /// A hierarchy that was made and is not yet wholly stored.
     pub(crate) fn pending_hierarchy(&self) -> PathBuf {
         self.0.join("authority.pending.json")

@@ -11,17 +11,21 @@
 //! Embedding it (tests, trials, benchmarks) takes three steps: [`provision::provision_root`],
 //! [`Server::start`], [`Running::stop`].
 
+pub mod access;
 pub mod authority;
 pub mod bundle;
 pub mod commands;
 
 pub mod config;
 pub mod data_dir;
+pub mod directory;
 pub mod master_key;
 pub mod people;
 pub mod provision;
+pub mod proxies;
 pub mod template;
 
+mod accounts;
 mod admin;
 mod audit;
 mod clock;

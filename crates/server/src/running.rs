@@ -10,9 +10,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
 use crate::config::Config;
+use crate::directory::DirectoryStartError;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
 use crate::open::{OpenError, Opened, blocking};
+use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
 
@@ -45,6 +47,12 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The organisation's directory cannot be asked.
+    #[error(transparent)]
+    Directory(#[from] DirectoryStartError),
+    /// A way to sign in cannot be offered.
+    #[error(transparent)]
+    SignIn(#[from] SchemeError),
     /// HTTPS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -148,7 +156,11 @@ impl std::fmt::Debug for Running {
 }
 
 fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
-    let tls = config.tls.as_ref().map(http::acceptor).transpose()?;
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|tls| http::acceptor(tls, config.certificates.as_ref()))
+        .transpose()?;
     let (started, answer) = mpsc::sync_channel(1);
     let reload = Arc::new(Notify::new());
     let (stop, stopped) = watch::channel(false);
@@ -250,7 +262,12 @@ type Prepared = (Arc<State>, JoinHandle<()>);
 
 async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
     let opened = Opened::open(&config).await?;
-    let snapshot = Snapshot::load(&opened, &config, None).await?;
+    let runtime = tokio::runtime::Handle::current();
+    let directory = config.directory.as_ref();
+    let accounts = directory
+        .map(|directory| directory.open(runtime))
+        .transpose()?;
+    let snapshot = Snapshot::load(&opened, &config, accounts).await?;
     let stored = snapshot.cluster.base_url();
     if let Some(configured) = config.url.as_deref().filter(|url| !same_url(url, stored)) {
         return Err(StartError::OtherUrl {
@@ -269,12 +286,14 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let mode: Mode = snapshot.cluster.mode;
     let (keys, thread) =
         KeyPool::start(mode, config.limits.spare_keys).map_err(StartError::Thread)?;
+    let schemes = Schemes::start(&config)?;
     let parts = Parts {
         config,
         opened,
         snapshot,
         keys,
         audit,
+        schemes,
         admin_token,
         threads,
     };

@@ -1,191 +1,272 @@
-//! Who is calling: HTTP Basic against the people list, over TLS or from this machine only
-//! (`RequestContext` of MS-RMPR 3.1.1.1.8).
+//! Who is calling (`RequestContext` of MS-RMPR 3.1.1.1.8 and 3.1.4.3): the ways to sign in, and
+//! which of them are offered where.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod basic;
+mod bearer;
+mod certificate;
+mod failures;
+mod jwks;
+mod negotiate;
+mod token;
 
-use axum::http::HeaderMap;
+use std::sync::Arc;
+
 use axum::http::header::AUTHORIZATION;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use openrms_crypto::sha256;
-use openrms_directory::{Account, SignInError};
+use axum::http::{HeaderMap, HeaderValue};
+use openrms_directory::{Directory, DirectoryError, Identity, Sid};
 use openrms_engine::Caller;
-use zeroize::Zeroizing;
+use openrms_negotiate::{Acceptor, AcceptorSettings, NegotiateError};
+use openrms_protocol::Service;
 
+use crate::access::{GroupRef, Scheme};
+use crate::config::{self, Config};
 use crate::http::Peer;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
+use bearer::Bearer;
+use jwks::{Fetch, HttpFetch};
+
+pub(crate) use bearer::BearerSettings;
+pub(crate) use certificate::ClientCertificate;
+pub(crate) use failures::FailedSignIns;
+
+/// The ways to sign in that are switched on, the people list's passwords aside.
+pub(crate) struct Schemes {
+    /// Kerberos.
+    pub(crate) negotiate: Option<Arc<Acceptor>>,
+    /// Tokens of `OpenID` Connect issuers.
+    pub(crate) bearer: Option<Bearer>,
+}
+
+/// Why a way to sign in cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemeError {
+    /// Tickets cannot be checked.
+    #[error("[sign_in.negotiate]: {0}")]
+    Negotiate(#[from] NegotiateError),
+    /// Issuers of tokens cannot be asked for their keys.
+    #[error("[[sign_in.issuers]]: {0}")]
+    Issuers(String),
+}
+
+/// What a request carries to say whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Credentials<'r> {
+    pub(crate) headers: &'r HeaderMap,
+    /// The certificate of the connection, when the caller showed one of their own.
+    pub(crate) certificate: Option<&'r ClientCertificate>,
+}
+
+/// The client certificate of a connection, which all requests on it share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ShownCertificate(pub(crate) Option<Arc<ClientCertificate>>);
+
+/// Somebody who signed in.
+pub(crate) struct SignedIn {
+    pub(crate) caller: Caller,
+    /// SIDs of groups that whoever vouched for the caller told.
+    groups: Vec<Sid>,
+    /// What the caller is told in turn, to know that this is the right server.
+    pub(crate) reply: Option<HeaderValue>,
+}
+
 /// Why somebody is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum NotSignedIn {
     /// Passwords would cross the network in the clear.
     #[error(
         "Passwords are accepted over HTTPS, or from the server's own machine, and nowhere else."
     )]
     Insecure,
-    /// No credentials, or not in the form of HTTP Basic.
+    /// No credentials, or not in a form that is offered.
     #[error("Sign in with your account name or mail address and your password.")]
     Missing,
-    /// Wrong account or password, or a disabled account.
+    /// Wrong account or password, a ticket that does not hold, or a disabled account.
     #[error("The account or the password is wrong.")]
     Refused,
     /// Too many failures.
     #[error("Too many sign-ins failed. Try again in a minute.")]
     TooMany,
-    /// Too many passwords are being checked.
+    /// Too many sign-ins are being checked.
     #[error("The server is busy checking passwords. Try again in a moment.")]
     Busy,
+    /// The keys of whoever issued the token cannot be had.
+    #[error("The issuer of the token does not answer.")]
+    Issuer,
+    /// The directory did not say who the caller is.
+    #[error("The directory did not answer.")]
+    Directory {
+        /// Why.
+        error: DirectoryError,
+        /// What the caller is told in turn all the same.
+        reply: Option<HeaderValue>,
+    },
 }
 
-/// Signs the caller in.
-pub(crate) async fn sign_in(
-    state: &State,
-    snapshot: &Arc<Snapshot>,
-    peer: Peer,
-    headers: &HeaderMap,
-) -> Result<Caller, NotSignedIn> {
-    if !peer.may_send_passwords() {
-        return Err(NotSignedIn::Insecure);
-    }
-    let (name, password) = credentials(headers).ok_or(NotSignedIn::Missing)?;
-    let now = Instant::now();
-    let memory = snapshot.people.memory_of(&name, &password);
-    if let Some(account) = snapshot.people.remembered(&memory, now) {
-        return Ok(caller(account));
-    }
-    let attempt = Attempt::new(&name, peer.address.ip());
-    if state.failed_sign_ins.is_blocked(&attempt, now) {
-        return Err(NotSignedIn::TooMany);
-    }
-    // Hashing takes tens of milliseconds: not on a thread that serves others, and few at a time.
-    let turn = tokio::time::timeout(PATIENCE, state.password_checks.acquire()).await;
-    let Ok(Ok(_turn)) = turn else {
-        return Err(NotSignedIn::Busy);
-    };
-    // Others with the same name may have failed while this one waited.
-    if state.failed_sign_ins.is_blocked(&attempt, Instant::now()) {
-        return Err(NotSignedIn::TooMany);
-    }
-    let people = Arc::clone(&snapshot.people);
-    let checked =
-        tokio::task::spawn_blocking(move || people.builtin.check_password(&name, &password));
-    match checked.await {
-        Ok(Ok(account)) => {
-            state.failed_sign_ins.forget(&attempt);
-            snapshot.people.remember(memory, account.clone(), now);
-            Ok(caller(account))
-        }
-        Ok(Err(SignInError::Busy)) => Err(NotSignedIn::Busy),
-        Ok(Err(error)) => {
-            tracing::info!(peer = %peer.address, %error, "sign-in refused");
-            state.failed_sign_ins.remember(attempt, Instant::now());
-            Err(NotSignedIn::Refused)
-        }
-        Err(error) => {
-            tracing::error!(%error, "checking a password failed");
-            Err(NotSignedIn::Busy)
-        }
+impl From<DirectoryError> for NotSignedIn {
+    fn from(error: DirectoryError) -> Self {
+        Self::Directory { error, reply: None }
     }
 }
 
-fn caller(account: Account) -> Caller {
-    Caller {
-        account: Some(account),
-        scheme: Some("basic"),
-    }
-}
-
-/// Name and password of HTTP Basic (RFC 7617, UTF-8).
-fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > MAX_CREDENTIALS {
-        return None;
-    }
-    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
-    let text = std::str::from_utf8(&decoded).ok()?;
-    let (name, password) = text.split_once(':')?;
-    Some((name.to_owned(), Zeroizing::new(password.to_owned())))
-}
-
-/// Failed sign-ins by account and peer. A table of bounded size: when it is full of fresh
-/// failures, new ones are not counted, and checking passwords is slow all the same.
-#[derive(Debug, Default)]
-pub(crate) struct FailedSignIns(Mutex<HashMap<Attempt, (u32, Instant)>>);
-
-/// Who tries to sign in from where, without telling it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Attempt([u8; 32]);
-
-impl Attempt {
-    fn new(name: &str, peer: IpAddr) -> Self {
-        Self(sha256(
-            format!("{peer}\n{}", name.trim().to_lowercase()).as_bytes(),
-        ))
-    }
-}
-
-impl FailedSignIns {
-    fn is_blocked(&self, attempt: &Attempt, now: Instant) -> bool {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.get(attempt).is_some_and(|(count, last)| {
-            *count >= MAX_FAILURES && now.saturating_duration_since(*last) < BLOCKED
+impl Schemes {
+    /// Opens what the configuration names.
+    pub(crate) fn start(config: &Config) -> Result<Self, SchemeError> {
+        let acceptor = |negotiate: &config::Negotiate| {
+            let cache = negotiate.replay_cache.clone();
+            Acceptor::new(&AcceptorSettings {
+                keytab: negotiate.keytab.clone(),
+                replay_cache: cache.unwrap_or_else(|| config.data.replay_cache()),
+                service: None,
+            })
+        };
+        let negotiate = config.negotiate.as_ref().map(acceptor).transpose()?;
+        let bearer = |settings: &BearerSettings| {
+            let http = HttpFetch::new(None, None)
+                .map_err(|error| SchemeError::Issuers(error.to_string()))?;
+            let http: Arc<dyn Fetch> = Arc::new(http);
+            Ok::<_, SchemeError>(Bearer::new(settings.clone(), &http))
+        };
+        Ok(Self {
+            negotiate: negotiate.map(Arc::new),
+            bearer: config.issuers.as_ref().map(bearer).transpose()?,
         })
     }
+}
 
-    fn remember(&self, attempt: Attempt, now: Instant) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= MAX_ATTEMPTS {
-            failures.retain(|_, (_, last)| now.saturating_duration_since(*last) < BLOCKED);
-        }
-        if failures.len() >= MAX_ATTEMPTS && !failures.contains_key(&attempt) {
-            return;
-        }
-        let (count, last) = failures.entry(attempt).or_insert((0, now));
-        if now.saturating_duration_since(*last) >= BLOCKED {
-            *count = 0;
-        }
-        *count = count.saturating_add(1);
-        *last = now;
+/// Signs the caller in by what the request carries.
+pub(crate) async fn sign_in(
+    state: &State,
+    snapshot: &Snapshot,
+    peer: Peer,
+    service: Service,
+    carried: Credentials<'_>,
+) -> Result<SignedIn, NotSignedIn> {
+    let offered = offered(state, snapshot, peer, service);
+    let given = carried
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.split_once(' '));
+    let is = |scheme: Scheme| {
+        offered.contains(&scheme)
+            && given.is_some_and(|(name, _)| name.eq_ignore_ascii_case(scheme.name()))
+    };
+    let (_, credentials) = given.unwrap_or_default();
+    let credentials = credentials.trim();
+    if let Some(list) = snapshot.accounts.list().filter(|_| is(Scheme::Basic)) {
+        let account = basic::check(state, list, peer, credentials).await?;
+        return Ok(SignedIn {
+            caller: Caller {
+                account: Some(account),
+                scheme: Some("basic"),
+            },
+            groups: Vec::new(),
+            reply: None,
+        });
     }
-
-    fn forget(&self, attempt: &Attempt) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(attempt);
+    if let Some(acceptor) = state
+        .schemes
+        .negotiate
+        .as_ref()
+        .filter(|_| is(Scheme::Negotiate))
+    {
+        return negotiate::check(acceptor, snapshot.accounts.directory(), peer, credentials).await;
+    }
+    if let Some(bearer) = state.schemes.bearer.as_ref().filter(|_| is(Scheme::Bearer)) {
+        return token::check(bearer, snapshot.accounts.directory(), peer, credentials).await;
+    }
+    if let (Some(settings), Some(shown), None) =
+        (&state.config.certificates, carried.certificate, given)
+        && offered.contains(&Scheme::Certificate)
+    {
+        return certificate::check(settings, snapshot.accounts.directory(), shown).await;
+    }
+    // Whoever could sign in with a password is not asked for it where it would be overheard.
+    if offered.is_empty() {
+        Err(NotSignedIn::Insecure)
+    } else {
+        Err(NotSignedIn::Missing)
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const MAX_CREDENTIALS: usize = 8192;
-const MAX_FAILURES: u32 = 8;
-const BLOCKED: Duration = Duration::from_mins(1);
-const MAX_ATTEMPTS: usize = 10_000;
+/// What a caller who did not sign in is told to try.
+pub(crate) fn challenges(
+    state: &State,
+    snapshot: &Snapshot,
+    peer: Peer,
+    service: Service,
+) -> impl Iterator<Item = HeaderValue> {
+    let offered = offered(state, snapshot, peer, service);
+    offered
+        .into_iter()
+        .filter_map(|scheme| scheme.challenge().map(HeaderValue::from_static))
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn eight_failures_block_for_a_minute_and_success_forgets() {
-        let table = FailedSignIns::default();
-        let attempt = Attempt::new("Bob", IpAddr::from([127, 0, 0, 1]));
-        assert_eq!(attempt, Attempt::new(" bob", IpAddr::from([127, 0, 0, 1])));
-        let start = Instant::now();
-        for _ in 0..MAX_FAILURES {
-            assert!(!table.is_blocked(&attempt, start));
-            table.remember(attempt.clone(), start);
+impl SignedIn {
+    /// Whether the caller is in one of these groups, by what was vouched for or by what the
+    /// directory says.
+    pub(crate) async fn is_in_one(
+        &self,
+        groups: &[GroupRef],
+        directory: &dyn Directory,
+    ) -> Result<bool, DirectoryError> {
+        let vouched =
+            |group: &GroupRef| matches!(group, GroupRef::Sid(sid) if self.groups.contains(sid));
+        if groups.iter().any(vouched) {
+            return Ok(true);
         }
-        assert!(table.is_blocked(&attempt, start));
-        let elsewhere = Attempt::new("bob", IpAddr::from([127, 0, 0, 2]));
-        assert!(!table.is_blocked(&elsewhere, start));
-        assert!(!table.is_blocked(&attempt, start + BLOCKED));
-        table.forget(&attempt);
-        assert!(!table.is_blocked(&attempt, start));
+        let Some(account) = &self.caller.account else {
+            return Ok(false);
+        };
+        let memberships = directory.memberships(&Identity::from(account)).await?;
+        Ok(groups.iter().any(|group| match group {
+            GroupRef::Sid(sid) => memberships.contains_sid(sid.as_str()),
+            GroupRef::Address(address) => memberships.is_in_group(address.key()),
+        }))
     }
+}
+
+impl Scheme {
+    /// Its name in HTTP.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "Basic",
+            Self::Negotiate => "Negotiate",
+            Self::Bearer => "Bearer",
+            // Not HTTP's business: nobody can write it in a header.
+            Self::Certificate => "",
+        }
+    }
+
+    fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::Basic => Some("Basic realm=\"OpenRMS\", charset=\"UTF-8\""),
+            Self::Negotiate => Some("Negotiate"),
+            Self::Bearer => Some("Bearer realm=\"OpenRMS\""),
+            Self::Certificate => None,
+        }
+    }
+}
+
+/// The ways to sign in at a service over this connection, the one that asks least of people
+/// first.
+fn offered(state: &State, snapshot: &Snapshot, peer: Peer, service: Service) -> Vec<Scheme> {
+    let is_on = |scheme: &Scheme| match scheme {
+        Scheme::Negotiate => state.schemes.negotiate.is_some(),
+        Scheme::Bearer => state.schemes.bearer.is_some() && peer.may_send_passwords(),
+        Scheme::Certificate => state.config.certificates.is_some() && peer.tls,
+        Scheme::Basic => {
+            snapshot.accounts.list().is_some() && state.config.basic && peer.may_send_passwords()
+        }
+    };
+    [
+        Scheme::Certificate,
+        Scheme::Negotiate,
+        Scheme::Bearer,
+        Scheme::Basic,
+    ]
+    .into_iter()
+    .filter(|scheme| is_on(scheme) && state.config.access.allows(service, *scheme))
+    .collect()
 }

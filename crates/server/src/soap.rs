@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use axum::http::HeaderValue;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
@@ -41,6 +42,8 @@ pub(crate) struct Outgoing {
     pub(crate) is_fault: bool,
     pub(crate) body: String,
     pub(crate) trace: Trace,
+    /// What the caller is told in turn for having signed in.
+    pub(crate) reply: Option<HeaderValue>,
 }
 
 /// What the log and the counters are told about a request.
@@ -77,6 +80,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
                 is_fault: true,
                 body: rejection.encode(),
                 trace: Trace::refused(None, code, rejection.error.to_string()),
+                reply: None,
             };
         }
     };
@@ -89,6 +93,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
             is_fault: true,
             body: encode_fault(&ResponseHead::fault(request.soap), &fault),
             trace: Trace::refused(Some(name), code, error.to_string()),
+            reply: None,
         };
     }
     let base_url = snapshot.cluster.base_url();
@@ -111,6 +116,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
             operation: Some(name),
             items: decision.items,
         },
+        reply: None,
     }
 }
 
@@ -122,6 +128,7 @@ pub(crate) fn refuse(soap: SoapVersion, code: FaultCode, reason: impl ToString) 
         is_fault: true,
         body: encode_fault(&ResponseHead::fault(soap), &refusal.fault()),
         trace: Trace::refused(None, code.wire_name(), refusal.reason),
+        reply: None,
     }
 }
 
@@ -135,19 +142,6 @@ fn may_answer(
 ) -> Result<(), Refusal> {
     let service = incoming.service;
     let refused = |code, reason: &str| Err(Refusal::new(code, reason));
-    if service.is_external() {
-        return refused(
-            FaultCode::UnspecifiedError,
-            "federated sign-on is not offered",
-        );
-    }
-    if matches!(
-        service,
-        Service::MobileCertification | Service::ServerCertification
-    ) {
-        let reason = "nobody may certify for others here";
-        return refused(FaultCode::UnauthorizedAccess, reason);
-    }
     if !service.serves(contract, operation) {
         return refused(
             FaultCode::InvalidOperation,

@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use openrms_crypto::Secret;
 use openrms_engine::{Caches, Context};
-use openrms_protocol::Limits;
+use openrms_protocol::{Limits, Service};
 use openrms_store::{ConfigurationVersion, Store as _};
 use openrms_xrml::Time;
 
+use crate::access::Access;
+use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::key_pool::KeyPool;
 use crate::metrics::{AllCounters, Counters};
 use crate::open::Opened;
-use crate::sign_in::FailedSignIns;
+use crate::sign_in::{FailedSignIns, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 
 /// What all threads of a server share.
@@ -25,6 +27,7 @@ pub(crate) struct State {
     pub(crate) opened: Opened,
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
+    pub(crate) schemes: Schemes,
     pub(crate) failed_sign_ins: FailedSignIns,
     pub(crate) connections: Gauge,
     pub(crate) requests: Gauge,
@@ -47,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) snapshot: Snapshot,
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
+    pub(crate) schemes: Schemes,
     pub(crate) admin_token: Secret,
     pub(crate) threads: usize,
 }
@@ -80,6 +84,7 @@ impl State {
             opened: parts.opened,
             keys: parts.keys,
             audit: parts.audit,
+            schemes: parts.schemes,
             failed_sign_ins: FailedSignIns::default(),
             admin_token: parts.admin_token,
             password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
@@ -103,12 +108,22 @@ impl State {
     pub(crate) fn context<'c>(&'c self, snapshot: &'c Snapshot, now: Time) -> Context<'c> {
         Context {
             cluster: &snapshot.cluster,
-            directory: &snapshot.people.builtin,
+            directory: snapshot.accounts.directory(),
             store: &self.opened.store,
             key_source: &*self.keys,
             caches: &self.caches,
             now,
         }
+    }
+
+    /// Who may use a service.
+    pub(crate) fn access(&self, service: Service) -> Access {
+        // There people sign in with tokens and with nothing else (MS-RMPR 3.1.4.2).
+        if service.is_external() && self.schemes.bearer.is_none() {
+            return Access::Closed;
+        }
+        let integrated = self.schemes.negotiate.is_some();
+        self.config.access.access(service, integrated)
     }
 
     /// A name for a request, unlike those before and those of earlier starts.
@@ -122,10 +137,18 @@ impl State {
         self.snapshot.load().cluster.version
     }
 
-    /// Reads configuration and people list anew and answers from them from now on. When that
-    /// fails, what is in use stays in use.
+    /// Reads configuration and people list anew and answers from them from now on; what is
+    /// remembered of an organisation's directory is forgotten. When that fails, what is in use
+    /// stays in use.
     pub(crate) async fn reload(&self) -> Result<(), LoadError> {
-        self.swap(None).await
+        let accounts = self.snapshot().accounts.clone();
+        match accounts {
+            Accounts::List(_) => self.swap(None).await,
+            Accounts::Remote(ref directory) => {
+                directory.flush();
+                self.swap(Some(accounts)).await
+            }
+        }
     }
 
     /// Reads the configuration anew when its version says so (MS-RMPR 3.1.5).
@@ -133,12 +156,12 @@ impl State {
         if self.opened.store.configuration_version().await? == self.version() {
             return Ok(());
         }
-        self.swap(Some(self.snapshot().people.clone())).await
+        self.swap(Some(self.snapshot().accounts.clone())).await
     }
 
-    async fn swap(&self, people: Option<Arc<crate::snapshot::Directory>>) -> Result<(), LoadError> {
+    async fn swap(&self, accounts: Option<Accounts>) -> Result<(), LoadError> {
         let _one_at_a_time = self.swapping.lock().await;
-        let fresh = Snapshot::load(&self.opened, &self.config, people).await?;
+        let fresh = Snapshot::load(&self.opened, &self.config, accounts).await?;
         let before = self.snapshot.swap(Arc::new(fresh));
         if before.cluster.version != self.version() {
             tracing::info!(version = %self.version(), "the configuration changed");

@@ -8,6 +8,7 @@
 )]
 
 pub mod cluster;
+pub mod corp;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -403,6 +403,7 @@ impl World {
             return Response {
                 status: 401,
                 location: None,
+                offered: Vec::new(),
                 body: Vec::new(),
             };
         }
@@ -414,6 +415,7 @@ impl World {
                 Response {
                     status: 200,
                     location: None,
+                    offered: Vec::new(),
                     body,
                 }
             }
@@ -422,6 +424,7 @@ impl World {
                 Response {
                     status: 500,
                     location: None,
+                    offered: Vec::new(),
                     body,
                 }
             }
@@ -696,7 +699,7 @@ impl World {
     }
 
     fn note(&self, what: String, url: &str, auth: Option<&Credentials>) {
-        let auth = auth.map(|auth| auth.authorization().to_string());
+        let auth = auth.and_then(|auth| Some(auth.authorization()?.to_string()));
         self.log.lock().unwrap().push((what, url.to_owned(), auth));
     }
 
@@ -741,6 +744,7 @@ impl Transport for Arc<World> {
         Ok(Response {
             status,
             location: None,
+            offered: Vec::new(),
             body: self.keys.bundle().into_bytes(),
         })
     }

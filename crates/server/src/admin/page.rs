@@ -236,8 +236,12 @@ fn certificate(out: &mut String, status: &Status) -> fmt::Result {
 fn activity(out: &mut String, status: &Status) -> fmt::Result {
     out.push_str("<section aria-labelledby=\"h-use\"><h2 id=\"h-use\">In use</h2><dl>");
     row(out, "Certified users", &status.certified_users.to_string())?;
-    row(out, "People", &status.people.to_string())?;
-    row(out, "Groups", &status.groups.to_string())?;
+    row(out, "Forest", &status.forest)?;
+    for (name, count) in [("People", status.people), ("Groups", status.groups)] {
+        if let Some(count) = count {
+            row(out, name, &count.to_string())?;
+        }
+    }
     row(out, "Connections", &status.connections.to_string())?;
     row(out, "Keys in stock", &status.key_pool.to_string())?;
     for (name, cache) in [

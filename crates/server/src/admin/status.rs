@@ -22,8 +22,11 @@ pub(super) struct Status {
     /// The server, then who certified it, up to the root.
     pub(super) hierarchy: Vec<String>,
     pub(super) certified_users: u64,
-    pub(super) people: usize,
-    pub(super) groups: usize,
+    /// The forest the directory answers for.
+    pub(super) forest: String,
+    /// People in the list; absent where an organisation's directory is asked.
+    pub(super) people: Option<usize>,
+    pub(super) groups: Option<usize>,
     pub(super) templates: Vec<Summary>,
     pub(super) caches: Caches,
     pub(super) key_pool: usize,
@@ -65,7 +68,7 @@ impl Status {
         let snapshot = state.snapshot();
         let cluster = &snapshot.cluster;
         let server = cluster.server();
-        let people = snapshot.people.builtin.people();
+        let people = snapshot.accounts.list().map(|list| list.builtin.people());
         let cache = |(hits, misses)| Cache { hits, misses };
         Ok(Self {
             name: cluster.policies.name.clone(),
@@ -87,8 +90,9 @@ impl Status {
             },
             hierarchy: hierarchy(&server.chain),
             certified_users: state.opened.store.certified_users().await?,
-            people: people.people().len(),
-            groups: people.groups().len(),
+            forest: snapshot.accounts.directory().home_forest().to_string(),
+            people: people.map(|people| people.people().len()),
+            groups: people.map(|people| people.groups().len()),
             templates: template::list(cluster),
             caches: Caches {
                 certificates: cache(state.caches.certificates.counts()),

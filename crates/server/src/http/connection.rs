@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use super::listener::ThreadListeners;
 use super::routes::Core;
 use super::{Peer, router};
+use crate::sign_in::{ClientCertificate, ShownCertificate};
+use crate::state::State;
 
 /// Serves until `stop` says so, then until requests under way are answered.
 pub(crate) async fn serve(
@@ -122,9 +125,15 @@ async fn connection(
     let routes = (!full).then_some(routes);
     let times = state.config.limits.header_time();
     match tls {
-        None => http(stream, routes, peer, times, stop).await,
+        None => http(stream, routes, (peer, None), state.clone(), stop).await,
         Some(tls) => match tokio::time::timeout(times, tls.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, routes, peer, times, stop).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let certificate = shown
+                    .and_then(|chain| ClientCertificate::read(chain.first()?))
+                    .map(Arc::new);
+                http(stream, routes, (peer, certificate), state.clone(), stop).await;
+            }
             Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS failed"),
             Err(_) => tracing::debug!(peer = %peer.address, "TLS took too long"),
         },
@@ -135,19 +144,29 @@ async fn connection(
 async fn http<S>(
     stream: S,
     routes: Option<Router>,
-    peer: Peer,
-    header_time: Duration,
+    (peer, certificate): (Peer, Option<Arc<ClientCertificate>>),
+    state: Arc<State>,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let header_time = state.config.limits.header_time();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let routes = routes.clone();
+        let proxies = &state.config.proxies;
+        let caller = proxies.caller(peer, request.headers());
+        // What a proxy shows is its own.
+        let certificate = certificate
+            .clone()
+            .filter(|_| !proxies.contains(peer.address.ip()));
         async move {
             let Some(routes) = routes else {
                 return Ok::<_, Infallible>(full());
             };
-            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(caller);
+            request
+                .extensions_mut()
+                .insert(ShownCertificate(certificate));
             TowerToHyperService::new(routes)
                 .call(request.map(Body::new))
                 .await

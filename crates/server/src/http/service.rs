@@ -10,19 +10,22 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
-use openrms_engine::Caller;
+use openrms_engine::{Caller, Refusal, unanswered};
 use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, wsdl};
 
 use super::routes::Core;
 use super::{Peer, compress};
+use crate::access::Access;
 use crate::clock;
-use crate::sign_in::{NotSignedIn, sign_in};
+use crate::sign_in::{self, Credentials, NotSignedIn, ShownCertificate, SignedIn, sign_in};
+use crate::snapshot::Snapshot;
 use crate::soap::{self, Incoming, Outgoing, Trace};
 
 /// Answers whatever is not one of the server's own pages.
 pub(super) async fn service(
     Extract(core): Extract<Core>,
     Extension(peer): Extension<Peer>,
+    Extension(certificate): Extension<ShownCertificate>,
     request: Request,
 ) -> Response {
     let Some(service) = Service::from_path(request.uri().path()) else {
@@ -34,7 +37,7 @@ pub(super) async fn service(
             // written down.
             let permit = core.under_way.clone().acquire_owned().await;
             let work = async move {
-                let answer = post(core, peer, service, request).await;
+                let answer = post(core, (peer, certificate), service, request).await;
                 drop(permit);
                 answer
             };
@@ -56,7 +59,12 @@ pub(super) async fn service(
     }
 }
 
-async fn post(core: Core, peer: Peer, service: Service, request: Request) -> Response {
+async fn post(
+    core: Core,
+    (peer, certificate): (Peer, ShownCertificate),
+    service: Service,
+    request: Request,
+) -> Response {
     let start = Instant::now();
     let time = clock::timestamp();
     let state = core.state.clone();
@@ -70,7 +78,13 @@ async fn post(core: Core, peer: Peer, service: Service, request: Request) -> Res
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Err(Refused::Full)
         }
-        Some(_under_way) => answer(&core, peer, service, &parts.headers, body, &mut user).await,
+        Some(_under_way) => {
+            let credentials = Credentials {
+                headers: &parts.headers,
+                certificate: certificate.0.as_deref(),
+            };
+            answer(&core, peer, service, credentials, body, &mut user).await
+        }
     };
     let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     let mut answer = answer;
@@ -99,7 +113,9 @@ async fn post(core: Core, peer: Peer, service: Service, request: Request) -> Res
             // What cannot be written down is not handed out.
             tracing::error!(%error, request = id, "the audit file cannot be written");
             let soap = wanted_soap(&parts.headers);
-            answer = Ok(soap::refuse(soap, FaultCode::UnspecifiedError, "no audit"));
+            let refusal = soap::refuse(soap, FaultCode::UnspecifiedError, "no audit");
+            let reply = answer.ok().and_then(|outgoing| outgoing.reply);
+            answer = Ok(Outgoing { reply, ..refusal });
         }
     }
     let mut response = match answer {
@@ -118,19 +134,20 @@ enum Refused {
     Full,
     /// The body did not come, or not in time.
     NoBody(StatusCode, &'static str),
-    /// Nobody may ask this unnamed.
-    NotSignedIn(NotSignedIn),
+    /// Nobody may ask this unnamed; the ways to sign in.
+    NotSignedIn(NotSignedIn, Vec<HeaderValue>),
 }
 
 async fn answer(
     core: &Core,
     peer: Peer,
     service: Service,
-    headers: &HeaderMap,
+    credentials: Credentials<'_>,
     body: Body,
     user: &mut Option<String>,
 ) -> Result<Outgoing, Refused> {
     let state = &core.state;
+    let headers = credentials.headers;
     let soap = wanted_soap(headers);
     // One version of everything from here to the end.
     let snapshot = state.snapshot();
@@ -155,22 +172,40 @@ async fn answer(
         }
         Ok(Ok(body)) => body,
     };
-    let caller = if wants_sign_in(service) {
-        let caller = sign_in(state, &snapshot, peer, headers)
-            .await
-            .map_err(|refused| {
-                core.counters()
-                    .failed_sign_ins
-                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Refused::NotSignedIn(refused)
-            })?;
-        *user = caller
-            .account
-            .as_ref()
-            .map(|account| account.name.to_string());
-        caller
-    } else {
-        Caller::default()
+    let refuse = |refusal: Refusal| Ok(soap::refuse(soap, refusal.code, refusal.reason));
+    let (mut member, mut reply) = (Ok(()), None);
+    let access = state.access(service);
+    let caller = match &access {
+        Access::Closed => {
+            let reason = "the service is closed here";
+            return refuse(Refusal::new(FaultCode::UnauthorizedAccess, reason));
+        }
+        Access::Anyone => Caller::default(),
+        Access::SignedIn | Access::Members(_) => {
+            let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
+                Ok(signed_in) => signed_in,
+                Err(NotSignedIn::Directory { error, reply }) => {
+                    let Refusal { code, reason } = unanswered(error);
+                    let outgoing = soap::refuse(soap, code, reason);
+                    return Ok(Outgoing { reply, ..outgoing });
+                }
+                Err(refused) => {
+                    core.counters()
+                        .failed_sign_ins
+                        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let offers = sign_in::challenges(state, &snapshot, peer, service);
+                    return Err(Refused::NotSignedIn(refused, offers.collect()));
+                }
+            };
+            *user = signed_in
+                .caller
+                .account
+                .as_ref()
+                .map(|account| account.name.to_string());
+            member = check_member(&access, &signed_in, &snapshot).await;
+            reply = signed_in.reply;
+            signed_in.caller
+        }
     };
     let text = |name| {
         headers
@@ -187,18 +222,31 @@ async fn answer(
         body: &body,
         caller: &caller,
     };
-    Ok(soap::answer(state, &snapshot, incoming).await)
+    let outgoing = match member {
+        Ok(()) => soap::answer(state, &snapshot, incoming).await,
+        Err(refusal) => soap::refuse(soap, refusal.code, refusal.reason),
+    };
+    Ok(Outgoing { reply, ..outgoing })
 }
 
-/// Certification and service location are about the caller; all else is about what the request
-/// carries (MS-RMPR 3.1.4.2).
-fn wants_sign_in(service: Service) -> bool {
-    matches!(
-        service,
-        Service::Certification
-            | Service::CertificationServiceLocator
-            | Service::LicensingServiceLocator
-    )
+/// Some services are for the members of groups only.
+async fn check_member(
+    access: &Access,
+    signed_in: &SignedIn,
+    snapshot: &Snapshot,
+) -> Result<(), Refusal> {
+    let Access::Members(groups) = access else {
+        return Ok(());
+    };
+    let directory = snapshot.accounts.directory();
+    match signed_in.is_in_one(groups, directory).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::new(
+            FaultCode::UnauthorizedAccess,
+            "the caller is in none of the groups that may use the service",
+        )),
+        Err(error) => Err(unanswered(error)),
+    }
 }
 
 enum BodyError {
@@ -248,6 +296,9 @@ fn encode(headers: &HeaderMap, outgoing: Outgoing) -> Response {
     let answer = response.headers_mut();
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(reply) = outgoing.reply {
+        answer.insert(header::WWW_AUTHENTICATE, reply);
+    }
     if is_compressed {
         answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -259,7 +310,7 @@ impl Refused {
         let (code, reason) = match self {
             Self::Full => ("full", "too many requests are under way".to_owned()),
             Self::NoBody(_, reason) => ("no-body", (*reason).to_owned()),
-            Self::NotSignedIn(why) => ("not-signed-in", format!("{why:?}")),
+            Self::NotSignedIn(why, _) => ("not-signed-in", format!("{why:?}")),
         };
         Trace::refused(None, code, reason)
     }
@@ -277,19 +328,22 @@ impl Refused {
                 response
             }
             Self::NoBody(status, reason) => (status, format!("{reason}\n")).into_response(),
-            Self::NotSignedIn(why) => {
+            Self::NotSignedIn(why, offers) => {
                 let status = match why {
                     NotSignedIn::Insecure => StatusCode::FORBIDDEN,
                     NotSignedIn::Missing | NotSignedIn::Refused => StatusCode::UNAUTHORIZED,
                     NotSignedIn::TooMany => StatusCode::TOO_MANY_REQUESTS,
-                    NotSignedIn::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                    NotSignedIn::Busy | NotSignedIn::Issuer | NotSignedIn::Directory { .. } => {
+                        StatusCode::SERVICE_UNAVAILABLE
+                    }
                 };
                 let mut response = (status, format!("{why}\n")).into_response();
                 if status == StatusCode::UNAUTHORIZED {
-                    let scheme = HeaderValue::from_static(CHALLENGE);
-                    response
-                        .headers_mut()
-                        .insert(header::WWW_AUTHENTICATE, scheme);
+                    for offer in offers {
+                        response
+                            .headers_mut()
+                            .append(header::WWW_AUTHENTICATE, offer);
+                    }
                 }
                 response
             }
@@ -359,7 +413,6 @@ fn request_base(request: &Request, peer: Peer) -> Option<String> {
         .then(|| format!("{scheme}://{host}"))
 }
 
-const CHALLENGE: &str = "Basic realm=\"OpenRMS\", charset=\"UTF-8\"";
 const PATIENCE_BYTES: usize = 8 << 20;
 /// Memory taken on the word of the caller.
 const FIRST_BYTES: usize = 64 << 10;

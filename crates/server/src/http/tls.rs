@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Tls;
+use crate::config::{Certificates, Tls};
 
 /// Why HTTPS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -16,25 +18,50 @@ pub enum TlsError {
     /// A file is not PEM of what it should hold.
     #[error("{0}: {1}")]
     Pem(PathBuf, rustls::pki_types::pem::Error),
+    /// The authorities of client certificates cannot be used.
+    #[error("{0}: {1}")]
+    Authorities(PathBuf, String),
     /// Certificate and key do not go together.
     #[error("the certificate cannot be used: {0}")]
     Unusable(rustls::Error),
 }
 
 /// Reads the files.
-pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn acceptor(tls: &Tls, clients: Option<&Certificates>) -> Result<TlsAcceptor, TlsError> {
     use_aws_lc();
     let pem = |path: &PathBuf, error| TlsError::Pem(path.clone(), error);
     let chain = CertificateDer::pem_file_iter(&tls.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| pem(&tls.certificate, error))?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| pem(&tls.key, error))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
+    let builder = match clients {
+        None => ServerConfig::builder().with_no_client_auth(),
+        Some(clients) => ServerConfig::builder().with_client_cert_verifier(verifier(clients)?),
+    };
+    let mut config = builder
         .with_single_cert(chain, key)
         .map_err(TlsError::Unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Client certificates are asked for and need not be shown: there are other ways to sign in. One
+/// that is shown and does not hold ends the connection.
+fn verifier(clients: &Certificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let wrong = |error: String| TlsError::Authorities(clients.authorities.clone(), error);
+    let mut roots = RootCertStore::empty();
+    let authorities = CertificateDer::pem_file_iter(&clients.authorities)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| wrong(error.to_string()))?;
+    for authority in authorities {
+        roots
+            .add(authority)
+            .map_err(|error| wrong(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder(Arc::new(roots))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| wrong(error.to_string()))
 }
 
 /// Makes AWS-LC the provider of this process, unless one was chosen already.

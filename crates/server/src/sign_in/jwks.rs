@@ -17,7 +17,7 @@ use openrms_xrml::Time;
 use serde::Deserialize;
 use tokio::sync::{Mutex, Semaphore};
 
-pub(crate) use fetch::{Fetch, FetchError};
+pub(crate) use fetch::{Fetch, FetchError, HttpFetch};
 pub(crate) use key_set::{KeySet, KeySetError, NoSuchKey, PublicKey, SignatureAlgorithm};
 pub(crate) use url::{FetchUrl, IssuerUrl};
 

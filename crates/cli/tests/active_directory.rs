@@ -1,0 +1,310 @@
+//! The program and a server against a real Active Directory: tickets instead of passwords, groups
+//! as the directory has them. Skipped with a line where there is no test bed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::corp::{Corp, CorpServer};
+use openrms_protocol::certification::Certify;
+use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, VersionData};
+use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
+
+#[test]
+fn whoever_has_a_ticket_signs_in_without_a_password() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    server.log_on("alice", "Alice-Passw0rd");
+    let run = server.run_as("alice", ["sign-in", "--yes", "--json"]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let answer = run.json();
+    assert_eq!(answer["account"], "alice@corp.example");
+    assert_eq!(answer["id_type"], "Windows");
+    let sid = answer["id"].as_str().unwrap();
+    assert!(
+        sid.starts_with(&std::env::var("CORP_SID").unwrap()),
+        "{sid}"
+    );
+
+    let run = server.run_as("nobody", ["sign-in", "--yes", "--json"]);
+    assert_eq!(
+        (run.code, run.error_code().as_str()),
+        (3, "kerberos-failed")
+    );
+}
+
+#[test]
+fn curl_certifies_with_negotiate() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    server.log_on("zoe", "Zoe-Passw0rd.1");
+    let answer = certify_with_curl(&server, "zoe", Service::Certification);
+    assert!(answer.contains("200"), "{answer}");
+    assert!(answer.contains("zoe@corp.example"), "{answer}");
+    // The caller learns in turn that this is the right server.
+    assert!(
+        answer
+            .to_lowercase()
+            .contains("www-authenticate: negotiate ")
+    );
+}
+
+#[test]
+fn groups_count_however_the_directory_nests_them() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    for (who, password) in [
+        ("alice", "Alice-Passw0rd"),
+        ("bob", "Bob-Passw0rd"),
+        ("carol", "Carol-Passw0rd"),
+        ("zoe", "Zoe-Passw0rd.1"),
+    ] {
+        server.log_on(who, password);
+        let run = server.run_as(who, ["sign-in", "--yes"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    // A universal group, three levels up; a distribution group; a domain-local group; a group in a
+    // circle; and each with somebody who is not in it.
+    for (group, inside, outside) in [
+        ("all", "alice", "zoe"),
+        ("all", "bob", "zoe"),
+        ("newsletter", "alice", "carol"),
+        ("docs-readers", "carol", "bob"),
+        ("loop-a", "bob", "carol"),
+    ] {
+        let author = if inside == "zoe" || outside == "zoe" {
+            "carol"
+        } else {
+            "zoe"
+        };
+        let grant = format!("{group}@corp.example:view,export");
+        let file = server.protect(author, &format!("{group}-{inside}"), &grant);
+        let run = server.opens(inside, &file);
+        assert_eq!(run.code, 0, "{inside} in {group}: {}{}", run.out, run.err);
+        let run = server.opens(outside, &file);
+        assert_eq!(
+            (run.code, run.error_code().as_str()),
+            (3, "no-rights"),
+            "{outside} in {group}"
+        );
+    }
+    // An address that is not the primary one.
+    let file = server.protect("bob", "alias", "a.archer@corp.example:view,export");
+    assert_eq!(server.opens("alice", &file).code, 0);
+}
+
+#[test]
+fn whoever_has_no_mail_address_and_whoever_is_of_another_forest_gets_the_fault_for_it() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    for (who, password) in [
+        ("erin", "Erin-Passw0rd"),
+        ("pat@PARTNER.EXAMPLE", "Pat-Passw0rd.1"),
+    ] {
+        server.log_on(who, password);
+        let run = server.run_as(who, ["sign-in", "--yes", "--json"]);
+        assert_eq!(
+            (run.code, run.error_code().as_str()),
+            (3, "account-unknown"),
+            "{}",
+            run.out
+        );
+    }
+}
+
+#[test]
+fn closed_services_open_for_the_members_of_the_groups_that_are_named() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve_with(|config| {
+        let sales = GroupRef::try_from("sales@corp.example".to_owned()).unwrap();
+        let rule = PartRule {
+            groups: vec![sales],
+            ..PartRule::default()
+        };
+        config.access = AccessRules::new([(Part::ServerCertification, rule)].into()).unwrap();
+    });
+    server.log_on("bob", "Bob-Passw0rd");
+    server.log_on("carol", "Carol-Passw0rd");
+    let open = certify_with_curl(&server, "bob", Service::ServerCertification);
+    assert!(open.contains("bob@corp.example"), "{open}");
+    let closed = certify_with_curl(&server, "carol", Service::ServerCertification);
+    assert!(closed.contains("UnauthorizedAccessException"), "{closed}");
+    let closed = certify_with_curl(&server, "bob", Service::MobileCertification);
+    assert!(closed.contains("UnauthorizedAccessException"), "{closed}");
+}
+
+#[test]
+fn somebody_removed_from_a_group_is_out_as_soon_as_the_cache_is_flushed() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    let member = GroupMember::add("U-Empty", "zoe");
+    for (who, password) in [("zoe", "Zoe-Passw0rd.1"), ("bob", "Bob-Passw0rd")] {
+        server.log_on(who, password);
+        assert_eq!(server.run_as(who, ["sign-in", "--yes"]).code, 0);
+    }
+    let first = server.protect("bob", "first", "empty@corp.example:view,export");
+    let second = server.protect("bob", "second", "empty@corp.example:view,export");
+    let third = server.protect("bob", "third", "empty@corp.example:view,export");
+    let run = server.opens("zoe", &first);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    drop(member);
+    // Within the time of the cache she counts as she did.
+    assert_eq!(server.opens("zoe", &second).code, 0);
+    server.running.reload_now().unwrap();
+    let run = server.opens("zoe", &third);
+    assert_eq!((run.code, run.error_code().as_str()), (3, "no-rights"));
+}
+
+#[test]
+fn while_the_directory_is_down_known_people_are_licensed_and_others_told_in_time() {
+    let Some(corp) = Corp::from_env() else { return };
+    let Some(bed) = TestBed::from_env() else {
+        return;
+    };
+    let server = corp.serve();
+    for (who, password) in [("alice", "Alice-Passw0rd"), ("carol", "Carol-Passw0rd")] {
+        server.log_on(who, password);
+        assert_eq!(server.run_as(who, ["sign-in", "--yes"]).code, 0);
+    }
+    let files = ["one", "two", "three"].map(|name| {
+        let grant = "engineering@corp.example:view,export";
+        server.protect("carol", name, grant)
+    });
+    server.running.reload_now().unwrap();
+    assert_eq!(server.opens("alice", &files[0]).code, 0);
+
+    let down = bed.stop();
+    let run = server.opens("alice", &files[1]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let before = Instant::now();
+    // The author of a file holds a license of her own; what another wrote she has to ask for.
+    fs::remove_dir_all(server.home("carol").join("licenses")).unwrap();
+    let run = server.opens("carol", &files[1]);
+    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
+    assert_eq!(run.error_code(), "server-fault");
+    assert!(
+        before.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        before.elapsed()
+    );
+    // Many at once wait for nothing but their own answers.
+    let before = Instant::now();
+    std::thread::scope(|scope| {
+        let asking = || assert_eq!(server.opens("carol", &files[2]).code, 1);
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(asking)).collect();
+        let run = server.opens("alice", &files[2]);
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+        for one in asked {
+            one.join().unwrap();
+        }
+    });
+    assert!(
+        before.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        before.elapsed()
+    );
+
+    drop(down);
+    let end = Instant::now() + Duration::from_mins(1);
+    while server.opens("carol", &files[1]).code != 0 {
+        assert!(Instant::now() < end, "no recovery");
+    }
+}
+
+/// Somebody who is in a group until this is dropped.
+struct GroupMember {
+    group: &'static str,
+    who: &'static str,
+}
+
+impl GroupMember {
+    fn add(group: &'static str, who: &'static str) -> Self {
+        Self::change("addmembers", group, who);
+        Self { group, who }
+    }
+
+    fn change(verb: &str, group: &str, who: &str) {
+        let variable = |name| std::env::var(name).unwrap();
+        let administrator = format!("Administrator%{}", variable("CORP_ADMIN_PASSWORD"));
+        let done = Command::new("samba-tool")
+            .args(["group", verb, group, who, "--user", &administrator])
+            .args(["--URL", &format!("ldap://{}", variable("CORP_DC"))])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+}
+
+impl Drop for GroupMember {
+    fn drop(&mut self) {
+        Self::change("removemembers", self.group, self.who);
+    }
+}
+
+/// The program that runs the directory, when it is the project's own.
+struct TestBed(String);
+
+/// A directory that is down until this is dropped.
+struct Down<'b>(&'b TestBed);
+
+impl TestBed {
+    fn from_env() -> Option<Self> {
+        let program = std::env::var("AD_TESTBED").ok();
+        if program.is_none() {
+            println!("skipped: AD_TESTBED is not set, nobody can stop the directory");
+        }
+        program.map(Self)
+    }
+
+    fn stop(&self) -> Down<'_> {
+        self.run("stop-dc");
+        Down(self)
+    }
+
+    fn run(&self, verb: &str) {
+        let done = Command::new(&self.0).args([verb, "corp"]).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+}
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.0.run("start-dc");
+    }
+}
+
+/// The answer to a Certify request that curl sends, headers included.
+fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String {
+    let run = server.run_as(who, ["init", "--yes"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = server.run_as(who, ["activate"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let machine = fs::read_to_string(server.home(who).join("machine.xml")).unwrap();
+    let certify = Operation::Certify(Certify {
+        machine_certificate_chain: CertificateChain::split(&machine).unwrap(),
+        persistent: true,
+    });
+    let body = openrms_protocol::encode_request(
+        SoapVersion::V11,
+        service.contract(),
+        Some(VersionData::CLIENT),
+        &certify,
+    );
+    let file = server.at(&format!("certify-{who}.xml"));
+    fs::write(&file, body).unwrap();
+    let output = Command::new("curl")
+        .args(["--silent", "--include", "--negotiate", "--user", ":"])
+        .arg("--cacert")
+        .arg(server.at("server.pem"))
+        .args(["--header", "Content-Type: text/xml; charset=utf-8"])
+        .arg("--data-binary")
+        .arg(format!("@{}", file.display()))
+        .arg(service.url(&server.url))
+        .env("KRB5CCNAME", server.tickets(who))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
