@@ -1,5 +1,6 @@
-//! Messages of the rights-management client-to-server protocol ([MS-RMPR]) as types, with one
-//! codec that server and client share: bytes in, values out, and back.
+//! Messages of the rights-management client-to-server protocol ([MS-RMPR]) and of its extension
+//! for other servers ([MS-RMSI]) as types, with one codec that server and client share: bytes in,
+//! values out, and back.
 //!
 //! A server reads with [`parse_request`] and answers with [`encode_response`] or
 //! [`encode_fault`]; a client asks with [`encode_request`] and reads with [`parse_response`].
@@ -10,6 +11,7 @@
 //! ([`HttpHead`]).
 //!
 //! [MS-RMPR]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmpr
+//! [MS-RMSI]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmsi
 
 pub mod certificate;
 pub mod certification;
@@ -21,7 +23,10 @@ pub mod licensing;
 pub mod limits;
 pub mod offline_enrollment;
 pub mod operation;
+pub mod precertification;
+pub mod prelicensing;
 pub mod publishing;
+pub mod republishing;
 pub mod server;
 pub mod soap;
 pub mod templates;

@@ -6,10 +6,13 @@ use crate::enrollment::{Enroll, EnrollResponse};
 use crate::error::ProtocolError;
 use crate::licensing::{AcquireLicense, AcquireLicenseResponse};
 use crate::limits::Limits;
+use crate::precertification::{Precertify, PrecertifyResponse};
+use crate::prelicensing::{AcquirePreLicense, AcquirePreLicenseResponse};
 use crate::publishing::{
     AcquireIssuanceLicense, AcquireIssuanceLicenseResponse, GetClientLicensorCert,
     GetClientLicensorCertResponse,
 };
+use crate::republishing::{EditIssuanceLicense, EditIssuanceLicenseResponse};
 use crate::server::{
     FindServiceLocationsForUser, FindServiceLocationsForUserResponse, GetLicensorCertificate,
     GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse,
@@ -160,4 +163,12 @@ operations! {
         FindServiceLocationsForUser, FindServiceLocationsForUserResponse;
     /// About the server (3.7.4.3).
     GetServerInfo, "GetServerInfoResponse", Server, GetServerInfo, GetServerInfoResponse<'a>;
+    /// A RAC on somebody's behalf (MS-RMSI 3.3.4.1).
+    Precertify, "PrecertifyResponse", Precertification, Precertify, PrecertifyResponse<'a>;
+    /// ULs on behalf of recipients (MS-RMSI 3.5.4.1).
+    AcquirePreLicense, "AcquirePreLicenseResponse", Licensing,
+        AcquirePreLicense<'a>, AcquirePreLicenseResponse<'a>;
+    /// A PL with other rights (MS-RMSI 3.4.4.1).
+    EditIssuanceLicense, "EditIssuanceLicenseResponse", Republishing,
+        EditIssuanceLicense<'a>, EditIssuanceLicenseResponse<'a>;
 }

@@ -52,6 +52,8 @@ pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
         Contract::Enrollment => ENROLLMENT,
         Contract::Server => SERVER,
         Contract::ServiceLocator => LOCATOR,
+        Contract::Precertification => PRECERTIFICATION,
+        Contract::Republishing => REPUBLISHING,
     }
 }
 
@@ -66,6 +68,8 @@ pub(super) const fn complex_types(contract: Contract) -> &'static [Shape] {
         Contract::Enrollment => ENROLLMENT_TYPES,
         Contract::Server => SERVER_TYPES,
         Contract::ServiceLocator => LOCATOR_TYPES,
+        Contract::Precertification => PRECERTIFICATION_TYPES,
+        Contract::Republishing => REPUBLISHING_TYPES,
     }
 }
 
@@ -120,6 +124,17 @@ const LICENSING: &[Shape] = &[
             "tns:ArrayOfAcquireLicenseResponse",
         )],
     ),
+    (
+        "AcquirePreLicense",
+        &[opt("RequestParams", "tns:ArrayOfAcquirePreLicenseParams")],
+    ),
+    (
+        "AcquirePreLicenseResponse",
+        &[opt(
+            "AcquirePreLicenseResult",
+            "tns:ArrayOfAcquirePreLicenseResponse",
+        )],
+    ),
 ];
 const LICENSING_TYPES: &[Shape] = &[
     (
@@ -145,6 +160,37 @@ const LICENSING_TYPES: &[Shape] = &[
             opt("ReferenceCertificates", "tns:ArrayOfXmlNode"),
         ],
     ),
+    (
+        "ArrayOfAcquirePreLicenseParams",
+        &[many(
+            "AcquirePreLicenseParams",
+            "tns:AcquirePreLicenseParams",
+        )],
+    ),
+    (
+        "AcquirePreLicenseParams",
+        &[
+            opt("LicenseeIdentities", "tns:ArrayOfString"),
+            opt("IssuanceLicense", "tns:ArrayOfXmlNode"),
+            opt("ApplicationData", ANY),
+        ],
+    ),
+    (
+        "ArrayOfAcquirePreLicenseResponse",
+        &[many(
+            "AcquirePreLicenseResponse",
+            "tns:AcquirePreLicenseResponse",
+        )],
+    ),
+    (
+        "AcquirePreLicenseResponse",
+        &[
+            opt("Licenses", "tns:ArrayOfXmlNode"),
+            opt("CertificateChain", "tns:ArrayOfXmlNode"),
+            opt("ReferenceCertificates", "tns:ArrayOfXmlNode"),
+        ],
+    ),
+    STRINGS,
     NODES,
 ];
 
@@ -376,6 +422,87 @@ const LOCATOR_TYPES: &[Shape] = &[
     LOCATION_REQUEST,
     LOCATION_RESPONSES,
     LOCATION_RESPONSE,
+];
+
+const PRECERTIFICATION: &[Shape] = &[
+    (
+        "Precertify",
+        &[opt("requestParams", "tns:ArrayOfPrecertifyParams")],
+    ),
+    (
+        "PrecertifyResponse",
+        &[opt("PrecertifyResult", "tns:ArrayOfPrecertifyResponse")],
+    ),
+];
+const PRECERTIFICATION_TYPES: &[Shape] = &[
+    (
+        "ArrayOfPrecertifyParams",
+        &[many("PrecertifyParams", "tns:PrecertifyParams")],
+    ),
+    (
+        "PrecertifyParams",
+        &[
+            opt("UserName", "s:string"),
+            opt("Identification", "tns:Identification"),
+        ],
+    ),
+    (
+        "Identification",
+        &[
+            one("AuthenticationMode", "tns:AuthenticationMode"),
+            opt("Id", "s:string"),
+            opt("Email", "s:string"),
+            opt("ProxyAddresses", "tns:ArrayOfString"),
+        ],
+    ),
+    (
+        "ArrayOfPrecertifyResponse",
+        &[many("PrecertifyResponse", "tns:PrecertifyResponse")],
+    ),
+    ("PrecertifyResponse", &[opt("Certificate", ANY)]),
+    STRINGS,
+];
+
+const REPUBLISHING: &[Shape] = &[
+    (
+        "EditIssuanceLicense",
+        &[opt("RequestParams", "tns:ArrayOfEditIssuanceLicenseParams")],
+    ),
+    (
+        "EditIssuanceLicenseResponse",
+        &[opt(
+            "EditIssuanceLicenseResult",
+            "tns:ArrayOfEditIssuanceLicenseResponse",
+        )],
+    ),
+];
+const REPUBLISHING_TYPES: &[Shape] = &[
+    (
+        "ArrayOfEditIssuanceLicenseParams",
+        &[many(
+            "EditIssuanceLicenseParams",
+            "tns:EditIssuanceLicenseParams",
+        )],
+    ),
+    (
+        "EditIssuanceLicenseParams",
+        &[
+            opt("SignedIssuanceLicense", ANY),
+            opt("UnsignedIssuanceLicense", ANY),
+        ],
+    ),
+    (
+        "ArrayOfEditIssuanceLicenseResponse",
+        &[many(
+            "EditIssuanceLicenseResponse",
+            "tns:EditIssuanceLicenseResponse",
+        )],
+    ),
+    (
+        "EditIssuanceLicenseResponse",
+        &[opt("CertificateChain", "tns:ArrayOfXmlNode")],
+    ),
+    NODES,
 ];
 
 const FIND: Shape = (

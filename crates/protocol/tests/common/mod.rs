@@ -8,10 +8,18 @@ use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseException, AcquireLicenseParams, AcquireLicenseResponse,
     LicenseOutcome,
 };
+use openrms_protocol::precertification::{
+    AuthenticationMode, Identification, Precertify, PrecertifyParams, PrecertifyResponse,
+};
+use openrms_protocol::prelicensing::{
+    AcquirePreLicense, AcquirePreLicenseException, AcquirePreLicenseParams,
+    AcquirePreLicenseResponse, PreLicenseOutcome, PreLicenses,
+};
 use openrms_protocol::publishing::{
     AcquireIssuanceLicense, AcquireIssuanceLicenseResponse, GetClientLicensorCert,
     GetClientLicensorCertResponse,
 };
+use openrms_protocol::republishing::{EditIssuanceLicense, EditIssuanceLicenseResponse};
 use openrms_protocol::server::{
     FindServiceLocationsForUser, FindServiceLocationsForUserResponse, GetLicensorCertificate,
     GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse, ServerFeature,
@@ -105,10 +113,40 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
             ],
         }
         .into(),
+        Precertify::single(PrecertifyParams {
+            user_name: Some("o'brien@example.com".to_owned()),
+            identification: Some(Identification {
+                authentication_mode: AuthenticationMode::Windows,
+                id: "S-1-5-21-1-2-3-1118".to_owned(),
+            }),
+        })
+        .into(),
+        AcquirePreLicense {
+            items: vec![
+                AcquirePreLicenseParams {
+                    licensee_identities: vec![
+                        "bob@example.com".to_owned(),
+                        "<&>@example.com".to_owned(),
+                    ],
+                    issuance_license: chain(&["PL"]),
+                },
+                AcquirePreLicenseParams {
+                    licensee_identities: vec!["carol@example.com".to_owned()],
+                    issuance_license: chain(&["PL2", "CLC"]),
+                },
+            ],
+        }
+        .into(),
+        EditIssuanceLicense {
+            signed_issuance_license: chain(&["PL"]),
+            unsigned_issuance_license: certificate("new PL"),
+        }
+        .into(),
     ]
 }
 
 pub(crate) fn responses() -> Vec<Response<'static>> {
+    let unknown = Fault::from(FaultCode::AcquirePreLicenseInvalidLicensee);
     let denied = Fault::new(FaultCode::NoRightsForRequestedPrincipal, "no rights");
     let location = |service, url: Option<&str>| ServiceLocation {
         service,
@@ -202,6 +240,33 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
                     location(ServiceType::ServerService, None),
                 ])),
             ],
+        }
+        .into(),
+        PrecertifyResponse {
+            certificate: certificate("RAC"),
+        }
+        .into(),
+        AcquirePreLicenseResponse {
+            items: vec![
+                PreLicenses {
+                    licenses: vec![
+                        PreLicenseOutcome::License(certificate("UL")),
+                        PreLicenseOutcome::Exception(AcquirePreLicenseException {
+                            fault: unknown,
+                            batch_index: 1,
+                        }),
+                    ],
+                    certificate_chain: chain(&["SLC", "CA"]),
+                },
+                PreLicenses {
+                    licenses: vec![PreLicenseOutcome::License(certificate("UL2"))],
+                    certificate_chain: chain(&["SLC", "CA"]),
+                },
+            ],
+        }
+        .into(),
+        EditIssuanceLicenseResponse {
+            certificate_chain: chain(&["PL"]),
         }
         .into(),
     ]
