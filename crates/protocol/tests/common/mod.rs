@@ -113,6 +113,14 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
             ],
         }
         .into(),
+    ]
+    .into_iter()
+    .chain(extension_requests())
+    .collect()
+}
+
+fn extension_requests() -> Vec<Operation<'static>> {
+    vec![
         Precertify::single(PrecertifyParams {
             user_name: Some("o'brien@example.com".to_owned()),
             identification: Some(Identification {
@@ -146,7 +154,6 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
 }
 
 pub(crate) fn responses() -> Vec<Response<'static>> {
-    let unknown = Fault::from(FaultCode::AcquirePreLicenseInvalidLicensee);
     let denied = Fault::new(FaultCode::NoRightsForRequestedPrincipal, "no rights");
     let location = |service, url: Option<&str>| ServiceLocation {
         service,
@@ -242,6 +249,15 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
             ],
         }
         .into(),
+    ]
+    .into_iter()
+    .chain(extension_responses())
+    .collect()
+}
+
+fn extension_responses() -> Vec<Response<'static>> {
+    let unknown = Fault::from(FaultCode::AcquirePreLicenseInvalidLicensee);
+    vec![
         PrecertifyResponse {
             certificate: certificate("RAC"),
         }
