@@ -1,6 +1,6 @@
 //! `AcquirePreLicense`: use licenses on behalf of recipients, whom the caller names by mail address
-//! (MS-RMSI 3.5.4.1). The decision is that of AcquireLicense (`decision`); the key goes
-//! to the recipient's RAC, never to the caller.
+//! (MS-RMSI 3.5.4.1). The decision is that of AcquireLicense (`decision`); the key goes to the
+//! recipient's RAC, never to the caller.
 
 use openrms_directory::{AccountRef, Address, Identity};
 use openrms_protocol::prelicensing::{
@@ -54,7 +54,6 @@ pub async fn acquire_prelicense(
         let mut licenses = Vec::with_capacity(params.licensee_identities.len());
         for (batch_index, recipient) in (0..).zip(&params.licensee_identities) {
             let mut record = ItemRecord {
-                account: Some(recipient.clone()),
                 content: opened.license.content_id().map(str::to_owned),
                 ..ItemRecord::default()
             };
@@ -94,6 +93,7 @@ async fn issue(
     let address: Address = recipient
         .parse()
         .map_err(|error| Refusal::new(invalid, format!("mail address: {error}")))?;
+    record.account = Some(address.to_string());
     let account = absent(context, &AccountRef::Address(address), invalid).await?;
     let identity = identity_of(&account, invalid)?;
     let key = match stored_key(context, &identity.id).await? {

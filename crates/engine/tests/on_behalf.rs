@@ -690,6 +690,38 @@ async fn each_fault_of_the_republishing_table_is_given() {
 }
 
 #[tokio::test]
+async fn the_account_of_a_server_is_certified_like_a_persons_when_it_has_a_mail_address() {
+    let mut world = World::new().await;
+    let mut people = people();
+    for (account, mail) in [("MAIL01$", Some("mail01@example.test")), ("MAIL02$", None)] {
+        people
+            .add_person(openrms_directory::NewPerson {
+                account: account.parse().unwrap(),
+                display_name: account.into(),
+                mail: mail.map(|mail| mail.parse().unwrap()),
+                addresses: Vec::new(),
+                created: None,
+            })
+            .unwrap();
+    }
+    world.directory = BuiltIn::new(people).unwrap();
+    let server = world.member("MAIL01$").await;
+    assert_eq!(server.email, "mail01@example.test");
+    let draft = Draft::new(
+        &world,
+        "alice@example.test",
+        vec![grant("VIEW", to("mail01@example.test"))],
+    );
+    let license = world.sign_online(draft.content.unsigned()).unwrap();
+    assert!(world.license(&server, &license).await.is_ok());
+
+    let (_, spc) = world.activate();
+    let caller = world.caller("MAIL02$").await;
+    let refused = code(world.try_certify(&caller, &spc).await);
+    assert_eq!(refused, FaultCode::ADEntrySearchFailed);
+}
+
+#[tokio::test]
 async fn a_temporary_certificate_lasts_minutes_and_its_sid_is_given_nothing() {
     let mut world = World::new().await;
     let (alice, bob) = (world.member("alice").await, world.member("bob").await);
