@@ -10,7 +10,12 @@ use openrms_crypto::{
 };
 use openrms_engine::authority;
 use openrms_engine::keys::KeyVault;
+use openrms_protocol::binary_group_expansion::{
+    ProductVersion, RemotingException, Request, Response, encode_request as encode_binary,
+    encode_response,
+};
 use openrms_protocol::certification::Certify;
+use openrms_protocol::group_expansion::IsPrincipalMemberOf;
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams};
 use openrms_protocol::publishing::GetClientLicensorCert;
 use openrms_protocol::server::{
@@ -31,6 +36,7 @@ pub(crate) fn write(folder: &Path) -> Result<(), Failure> {
     let folder = Folder(folder);
     let longest = xrml(&folder)?;
     soap(&folder, &longest)?;
+    group_expansion(&folder)?;
     sealed_keys(&folder)
 }
 
@@ -85,7 +91,7 @@ fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
         kind: ServerInfoType::VersionInfo,
         additional_info: None,
     };
-    let requests: [(Contract, Operation<'_>); 6] = [
+    let requests: [(Contract, Operation<'_>); 7] = [
         (
             Contract::Certification,
             Certify {
@@ -114,6 +120,7 @@ fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
             }
             .into(),
         ),
+        (Contract::GroupExpansion, question().into()),
     ];
     for (index, (contract, operation)) in requests.iter().enumerate() {
         for (soap, suffix) in [(SoapVersion::V11, "11"), (SoapVersion::V12, "12")] {
@@ -122,6 +129,30 @@ fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The binary form; an answer is among the files of the crate's tests.
+fn group_expansion(folder: &Folder<'_>) -> Result<(), Failure> {
+    for &version in ProductVersion::ALL {
+        let request = Request {
+            version,
+            question: question(),
+        };
+        let name = format!("request-{}", version.number());
+        folder.put("group_expansion", &name, &encode_binary(&request))?;
+    }
+    let mut exception = RemotingException::new("outer");
+    exception.inner = Some(Box::new(RemotingException::new("inner")));
+    let exception = encode_response(&Response::Exception(exception));
+    folder.put("group_expansion", "exception", &exception)
+}
+
+fn question() -> IsPrincipalMemberOf {
+    let groups = ["mail=all@b.example.test", "mail=staff@b.example.test"];
+    IsPrincipalMemberOf::new(
+        "mail=alice@a.example.test",
+        groups.map(str::to_owned).to_vec(),
+    )
 }
 
 /// Sealed to the key that the target opens them with, and what else it reads.

@@ -1,4 +1,4 @@
-//! Where each service lives ([MS-RMPR] 3.1.4.2) and which interface it speaks.
+//! Where each service lives ([MS-RMPR] 3.1.4.2, [MS-RMPRS] 2.1) and which interface it speaks.
 
 use crate::operation::OperationName;
 
@@ -24,6 +24,8 @@ pub enum Contract {
     /// `ServiceLocator.asmx`. The specification gives the operation the namespace of
     /// [`Contract::Server`] only.
     ServiceLocator,
+    /// Membership across forests, asked by other servers ([MS-RMPRS] 3.5).
+    GroupExpansion,
     /// RACs on somebody's behalf (MS-RMSI 3.3), in the namespace of [`Contract::Certification`].
     Precertification,
     /// PLs with other rights (MS-RMSI 3.4).
@@ -41,6 +43,7 @@ impl Contract {
         Self::Enrollment,
         Self::Server,
         Self::ServiceLocator,
+        Self::GroupExpansion,
         Self::Precertification,
         Self::Republishing,
     ];
@@ -58,6 +61,7 @@ impl Contract {
             Self::Enrollment => "http://microsoft.com/DRM/EnrollmentService",
             Self::Server => "http://microsoft.com/DRM/ServerService",
             Self::ServiceLocator => "http://microsoft.com/DRM/ServiceLocatorService",
+            Self::GroupExpansion => "http://microsoft.com/DRM/GroupExpansionWebService",
             Self::Republishing => "http://microsoft.com/DRM/EditIssuanceLicenseService",
         }
     }
@@ -100,8 +104,10 @@ impl Contract {
                 Op::GetLicensorCertificate,
                 Op::FindServiceLocationsForUser,
                 Op::GetServerInfo,
+                Op::FindServiceLocations,
             ],
             Self::ServiceLocator => &[Op::FindServiceLocationsForUser],
+            Self::GroupExpansion => &[Op::IsPrincipalMemberOf],
             Self::Precertification => &[Op::Precertify],
             Self::Republishing => &[Op::EditIssuanceLicense],
         }
@@ -189,6 +195,9 @@ services! {
     EditIssuanceLicense = "/_wmcs/licensing/editissuancelicense.asmx" : Republishing;
     /// SLCs for servers: the trust anchor's service, outside `/_wmcs` (6.6).
     Enrollment = "/enrollment/enrollservice.asmx" : Enrollment;
+    /// Membership across forests, for servers only ([MS-RMPRS] 2.1). The same question in the
+    /// binary form has an endpoint of its own, [`crate::binary_group_expansion::http::PATH`].
+    GroupExpansion = "/_wmcs/groupexpansion/GroupExpansion.asmx" : GroupExpansion;
 }
 
 impl Service {
@@ -208,16 +217,7 @@ impl Service {
     /// Its URL. `base` is scheme and authority, such as `https://rms.example.com`, with or
     /// without `/_wmcs` and trailing slash.
     pub fn url(self, base: &str) -> String {
-        let base = base.trim_end_matches('/');
-        let root = base
-            .len()
-            .checked_sub(WMCS.len())
-            .and_then(|at| base.split_at_checked(at));
-        let base = match root {
-            Some((root, end)) if end.eq_ignore_ascii_case(WMCS) => root,
-            _ => base,
-        };
-        format!("{base}{}", self.path())
+        below(base, self.path())
     }
 
     /// Whether federated sign-on is the only authentication here (3.1.4.2).
@@ -234,6 +234,20 @@ impl Service {
             || (own == Contract::Server && contract == Contract::ServiceLocator);
         same && own.operations().contains(&operation)
     }
+}
+
+/// A path of this crate below a base URL that may or may not end in `/_wmcs`.
+pub(crate) fn below(base: &str, path: &str) -> String {
+    let base = base.trim_end_matches('/');
+    let root = base
+        .len()
+        .checked_sub(WMCS.len())
+        .and_then(|at| base.split_at_checked(at));
+    let base = match root {
+        Some((root, end)) if end.eq_ignore_ascii_case(WMCS) => root,
+        _ => base,
+    };
+    format!("{base}{path}")
 }
 
 const WMCS: &str = "/_wmcs";

@@ -261,7 +261,20 @@ pub struct Rejection {
 impl Rejection {
     /// The envelope that tells the client, to be sent with HTTP status 500.
     pub fn encode(&self) -> String {
-        encode_fault(&ResponseHead::fault(self.soap), &self.error.fault())
+        encode_fault(&ResponseHead::fault(self.soap), &self.fault())
+    }
+
+    /// The fault to answer with: that of the error, but where servers ask about groups, whose
+    /// faults are a list of their own ([MS-RMPRS] 2.2.9.1), what cannot be read is
+    /// `System.ArgumentException`.
+    pub fn fault(&self) -> Fault {
+        let mut fault = self.error.fault();
+        if self.contract == Some(Contract::GroupExpansion)
+            && fault.code == Some(FaultCode::InvalidOperation)
+        {
+            fault.code = Some(FaultCode::Argument);
+        }
+        fault
     }
 }
 
@@ -279,3 +292,20 @@ pub(crate) fn excerpt(text: &str) -> String {
 }
 
 const EXCERPT: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_servers_what_cannot_be_read_is_an_argument_exception() {
+        let rejection = |contract| Rejection {
+            soap: SoapVersion::V11,
+            contract: Some(contract),
+            error: ProtocolError::Doctype,
+        };
+        let code = |contract| rejection(contract).fault().code;
+        assert_eq!(code(Contract::GroupExpansion), Some(FaultCode::Argument));
+        assert_eq!(code(Contract::Licensing), Some(FaultCode::InvalidOperation));
+    }
+}

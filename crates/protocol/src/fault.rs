@@ -1,5 +1,6 @@
 //! Faults: the exceptions of the protocol by their exact names, and the SOAP fault that carries
-//! one ([MS-RMPR] 3.1.4.5 and the tables of each operation).
+//! one ([MS-RMPR] 3.1.4.5 and the tables of each operation; [MS-RMPRS] 2.2.9.1, whose table leaves
+//! out the namespaces: such short names are read as well).
 
 use std::fmt;
 
@@ -31,19 +32,24 @@ macro_rules! fault_codes {
 
 fault_codes! {
     /// The data version asked for is not supported (2.2.4.2, 3.1.4.6).
-    UnsupportedDataVersion = "Microsoft.DigitalRightsManagement.Core.UnsupportedDataVersionException";
+    UnsupportedDataVersion = "Microsoft.DigitalRightsManagement.Core.UnsupportedDataVersionException"
+        | "UnsupportedDataVersionException";
     /// A data version is not a version (3.1.4.6).
-    MalformedDataVersion = "Microsoft.DigitalRightsManagement.Core.MalformedDataVersionException";
+    MalformedDataVersion = "Microsoft.DigitalRightsManagement.Core.MalformedDataVersionException"
+        | "MalformedDataVersionException";
     /// A required argument is null (3.1.4.6).
-    ArgumentNull = "System.ArgumentNullException";
+    ArgumentNull = "System.ArgumentNullException"
+        | "ArgumentNullException";
     /// A `ServiceType` that is none (3.7.4.2), or a message that cannot be read.
     InvalidOperation = "System.InvalidOperationException";
     /// The caller may not do this (3.3.4.1).
-    UnauthorizedAccess = "System.UnauthorizedAccessException";
+    UnauthorizedAccess = "System.UnauthorizedAccessException"
+        | "UnauthorizedAccessException";
     /// The mail address is malformed (3.3.4.1).
     VerifyEmailAddressFailed = "Microsoft.DigitalRightsManagement.Core.VerifyEmailAddressFailedException";
     /// The directory has no such entry (3.3.4.1).
-    ADEntrySearchFailed = "Microsoft.DigitalRightsManagement.Utilities.ADEntrySearchFailedException";
+    ADEntrySearchFailed = "Microsoft.DigitalRightsManagement.Utilities.ADEntrySearchFailedException"
+        | "ADEntrySearchFailedException";
     /// The chain of the machine certificate does not hold (3.3.4.1).
     VerifyMachineCertificateChainFailed = "Microsoft.DigitalRightsManagement.Core.VerifyMachineCertificateChainFailedException";
     /// The security processor is too old or revoked (3.3.4.1, 3.4.4.1, 3.5.4.2).
@@ -84,8 +90,17 @@ fault_codes! {
     /// here, the prose below it another namespace, which is read as well.
     EnablingBitsHashDoesNotMatch = "Microsoft.RightsManagementServices.EnablingBitsHashDoesNotMatchException"
         | "Microsoft.DigitalRightsManagement.EnablingBitsHashDoesNotMatchException";
-    /// An argument is wrong (MS-RMSI 3.3.4.1).
-    DrmsArgument = "Microsoft.DigitalRightsManagement.Core.DRMSArgumentException";
+    /// An argument another server gave does not do ([MS-RMPRS] 2.2.9.1).
+    Argument = "System.ArgumentException" | "ArgumentException";
+    /// A number another server gave is out of its bounds ([MS-RMPRS] 2.2.9.1): the count of
+    /// calls across forests, for one.
+    ArgumentOutOfRange = "System.ArgumentOutOfRangeException" | "ArgumentOutOfRangeException";
+    /// A text another server gave has not the form it should ([MS-RMPRS] 2.2.9.1).
+    Format = "System.FormatException" | "FormatException";
+    /// An argument does not do, for a reason inside ([MS-RMPRS] 2.2.9.1; the full name is in
+    /// [MS-RMSI] 3.3.4.1).
+    DrmsArgument = "Microsoft.DigitalRightsManagement.Core.DRMSArgumentException"
+        | "DRMSArgumentException";
     /// A recipient whose public key cannot be found (MS-RMSI 3.5.4.1, which names it without a
     /// namespace; here it has that of its fellows, and the bare name is read as well).
     AcquirePreLicenseInvalidLicensee = "Microsoft.DigitalRightsManagement.Licensing.AcquirePreLicenseInvalidLicenseeException"

@@ -7,18 +7,25 @@
 //! Certificates are opaque here: they travel as the raw slice of the source they stood in
 //! ([`CertificateText`]), because their digests are taken over that very text.
 //!
+//! Servers ask one another about groups of other forests ([MS-RMPRS]): in SOAP like everything
+//! else ([`group_expansion`]), or in the binary form of earlier servers
+//! ([`binary_group_expansion`]), which has functions of its own.
+//!
 //! Nothing in this crate knows HTTP: paths are strings ([`endpoints`]), headers are strings
 //! ([`HttpHead`]).
 //!
 //! [MS-RMPR]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmpr
+//! [MS-RMPRS]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmprs
 //! [MS-RMSI]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmsi
 
+pub mod binary_group_expansion;
 pub mod certificate;
 pub mod certification;
 pub mod endpoints;
 pub mod enrollment;
 pub mod error;
 pub mod fault;
+pub mod group_expansion;
 pub mod licensing;
 pub mod limits;
 pub mod offline_enrollment;

@@ -4,6 +4,7 @@ use crate::certification::{Certify, CertifyResponse};
 use crate::endpoints::Contract;
 use crate::enrollment::{Enroll, EnrollResponse};
 use crate::error::ProtocolError;
+use crate::group_expansion::{IsPrincipalMemberOf, IsPrincipalMemberOfResponse};
 use crate::licensing::{AcquireLicense, AcquireLicenseResponse};
 use crate::limits::Limits;
 use crate::precertification::{Precertify, PrecertifyResponse};
@@ -14,8 +15,9 @@ use crate::publishing::{
 };
 use crate::republishing::{EditIssuanceLicense, EditIssuanceLicenseResponse};
 use crate::server::{
-    FindServiceLocationsForUser, FindServiceLocationsForUserResponse, GetLicensorCertificate,
-    GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse,
+    FindServiceLocations, FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
+    FindServiceLocationsResponse, GetLicensorCertificate, GetLicensorCertificateResponse,
+    GetServerInfo, GetServerInfoResponse,
 };
 use crate::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
@@ -163,6 +165,12 @@ operations! {
         FindServiceLocationsForUser, FindServiceLocationsForUserResponse;
     /// About the server (3.7.4.3).
     GetServerInfo, "GetServerInfoResponse", Server, GetServerInfo, GetServerInfoResponse<'a>;
+    /// Where services are, asked by another server ([MS-RMPRS] 3.2.4.1).
+    FindServiceLocations, "FindServiceLocationsResponse", Server,
+        FindServiceLocations, FindServiceLocationsResponse;
+    /// Whether somebody is in a group of this forest ([MS-RMPRS] 3.5.4.1).
+    IsPrincipalMemberOf, "IsPrincipalMemberOfResponse", GroupExpansion,
+        IsPrincipalMemberOf, IsPrincipalMemberOfResponse;
     /// A RAC on somebody's behalf (MS-RMSI 3.3.4.1).
     Precertify, "PrecertifyResponse", Precertification, Precertify, PrecertifyResponse<'a>;
     /// ULs on behalf of recipients (MS-RMSI 3.5.4.1).

@@ -1,5 +1,5 @@
 //! The server about itself: its SLC chain, where services are, version and features
-//! ([MS-RMPR] 3.7, example 4.6).
+//! ([MS-RMPR] 3.7, example 4.6; for other servers [MS-RMPRS] 3.2, 3.4).
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,6 +31,21 @@ pub struct FindServiceLocationsForUser {
 /// Where services are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FindServiceLocationsForUserResponse {
+    /// One entry for each service asked for, in the same order.
+    pub locations: Vec<ServiceLocation>,
+}
+
+/// Asks where services are, for another server and without regard to an account ([MS-RMPRS]
+/// 3.2.4.1). At least one; see [`ServiceType::is_for_servers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindServiceLocations {
+    /// The services.
+    pub services: Vec<ServiceType>,
+}
+
+/// Where services are, for another server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindServiceLocationsResponse {
     /// One entry for each service asked for, in the same order.
     pub locations: Vec<ServiceLocation>,
 }
@@ -154,9 +169,9 @@ schema_enum! {
         PrecertificationService,
         /// The server about itself.
         ServerService,
-        /// Not used in this protocol.
+        /// Membership across forests in the binary form, between servers ([MS-RMPRS] 2.3).
         DrmRemoteDirectoryServices,
-        /// Not used in this protocol.
+        /// Membership across forests in SOAP, between servers ([MS-RMPRS] 3.5).
         GroupExpansionService,
         /// ULs, from inside the organization.
         LicensingInternalService,
@@ -176,6 +191,22 @@ schema_enum! {
         ServerLicensorCertificate,
         /// Where services are.
         ServiceLocations,
+    }
+}
+
+impl ServiceType {
+    /// Whether another server may ask where it is ([MS-RMPRS] 3.2.4.1): the others exist for
+    /// clients only.
+    pub const fn is_for_servers(self) -> bool {
+        matches!(
+            self,
+            Self::LicensingService
+                | Self::CertificationService
+                | Self::DrmRemoteDirectoryServices
+                | Self::GroupExpansionService
+                | Self::LicensingInternalService
+                | Self::CertificationInternalService
+        )
     }
 }
 
@@ -221,38 +252,19 @@ impl<'a> Message<'a> for GetLicensorCertificateResponse<'a> {
 
 impl<'a> Message<'a> for FindServiceLocationsForUser {
     fn decode(element: &Element<'a>, limits: &Limits) -> Result<Self, ProtocolError> {
-        let names = element.required("ServiceNames")?;
-        let mut services = Vec::new();
-        for entry in names.items("ServiceLocationRequest", limits)? {
-            services.push(entry.required("Type")?.short_text(limits)?.trim().parse()?);
-        }
+        let services = decode_services(element, limits)?;
         Ok(Self { services })
     }
 
     fn encode(&self, out: &mut Writer) {
-        out.element("ServiceNames", |out| {
-            for service in &self.services {
-                out.element("ServiceLocationRequest", |out| {
-                    out.leaf("Type", service.as_str());
-                });
-            }
-        });
+        encode_services(&self.services, out);
     }
 }
 
 impl<'a> Message<'a> for FindServiceLocationsForUserResponse {
     fn decode(element: &Element<'a>, limits: &Limits) -> Result<Self, ProtocolError> {
         let result = element.required("FindServiceLocationsForUserResult")?;
-        let mut locations = Vec::new();
-        for entry in result.any_items("ServiceLocationResponse", limits)? {
-            if entry.nil {
-                continue;
-            }
-            locations.push(ServiceLocation {
-                service: entry.required("Type")?.short_text(limits)?.trim().parse()?,
-                url: entry.text_of("URL", limits)?.filter(|url| !url.is_empty()),
-            });
-        }
+        let locations = decode_locations(result, limits)?;
         Ok(Self { locations })
     }
 
@@ -261,6 +273,37 @@ impl<'a> Message<'a> for FindServiceLocationsForUserResponse {
             for location in &self.locations {
                 out.element("ServiceLocationResponse", |out| {
                     out.optional_leaf("URL", location.url.as_deref());
+                    out.leaf("Type", location.service.as_str());
+                });
+            }
+        });
+    }
+}
+
+impl<'a> Message<'a> for FindServiceLocations {
+    fn decode(element: &Element<'a>, limits: &Limits) -> Result<Self, ProtocolError> {
+        let services = decode_services(element, limits)?;
+        Ok(Self { services })
+    }
+
+    fn encode(&self, out: &mut Writer) {
+        encode_services(&self.services, out);
+    }
+}
+
+impl<'a> Message<'a> for FindServiceLocationsResponse {
+    fn decode(element: &Element<'a>, limits: &Limits) -> Result<Self, ProtocolError> {
+        let result = element.required("FindServiceLocationsResult")?;
+        let locations = decode_locations(result, limits)?;
+        Ok(Self { locations })
+    }
+
+    fn encode(&self, out: &mut Writer) {
+        out.element("FindServiceLocationsResult", |out| {
+            for location in &self.locations {
+                out.element("ServiceLocationResponse", |out| {
+                    // Towards servers, no URL is an empty one.
+                    out.leaf("URL", location.url.as_deref().unwrap_or_default());
                     out.leaf("Type", location.service.as_str());
                 });
             }
@@ -420,5 +463,67 @@ impl<'a> ServerInfoValue<'a> {
                 }
             }),
         }
+    }
+}
+
+fn decode_services(
+    element: &Element<'_>,
+    limits: &Limits,
+) -> Result<Vec<ServiceType>, ProtocolError> {
+    let names = element.required("ServiceNames")?;
+    let mut services = Vec::new();
+    for entry in names.items("ServiceLocationRequest", limits)? {
+        services.push(entry.required("Type")?.short_text(limits)?.trim().parse()?);
+    }
+    Ok(services)
+}
+
+fn encode_services(services: &[ServiceType], out: &mut Writer) {
+    out.element("ServiceNames", |out| {
+        for service in services {
+            out.element("ServiceLocationRequest", |out| {
+                out.leaf("Type", service.as_str());
+            });
+        }
+    });
+}
+
+fn decode_locations(
+    result: &Element<'_>,
+    limits: &Limits,
+) -> Result<Vec<ServiceLocation>, ProtocolError> {
+    let mut locations = Vec::new();
+    for entry in result.any_items("ServiceLocationResponse", limits)? {
+        if entry.nil {
+            continue;
+        }
+        locations.push(ServiceLocation {
+            service: entry.required("Type")?.short_text(limits)?.trim().parse()?,
+            url: entry.text_of("URL", limits)?.filter(|url| !url.is_empty()),
+        });
+    }
+    Ok(locations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_server_may_ask_for_six_of_the_services() {
+        let asked: Vec<_> = ServiceType::ALL
+            .iter()
+            .filter(|service| service.is_for_servers())
+            .map(|service| service.as_str())
+            .collect();
+        let wanted = [
+            "LicensingService",
+            "CertificationService",
+            "DrmRemoteDirectoryServices",
+            "GroupExpansionService",
+            "LicensingInternalService",
+            "CertificationInternalService",
+        ];
+        assert_eq!(asked, wanted);
     }
 }

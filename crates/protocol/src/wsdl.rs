@@ -1,5 +1,6 @@
 //! WSDL 1.1 of each endpoint, generated from a compact table of the messages ([MS-RMPR]
-//! appendix A, [MS-RMSI] appendix A): document/literal, one port for SOAP 1.1 and one for SOAP 1.2.
+//! appendix A, [MS-RMPRS] appendix A, [MS-RMSI] appendix A): document/literal, one port for SOAP
+//! 1.1 and one for SOAP 1.2.
 
 use std::fmt::Write as _;
 
@@ -35,6 +36,7 @@ const fn names(contract: Contract) -> (&'static str, &'static str) {
         Contract::Enrollment => ("EnrollService", "EnrollServiceSoap"),
         Contract::Server => ("Server", "ServerSoap"),
         Contract::ServiceLocator => ("ServiceLocator", "ServiceLocatorSoap"),
+        Contract::GroupExpansion => ("GroupExpansionWebService", "GroupExpansionWebServiceSoap"),
         Contract::Precertification => (
             "PrecertificationWebService",
             "PrecertificationWebServiceSoap",

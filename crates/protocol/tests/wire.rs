@@ -71,6 +71,12 @@ fn documents_for_enrollment_by_files_are_written_as_before() {
 }
 
 #[test]
+fn the_description_of_group_expansion_is_written_as_before() {
+    let text = wsdl(Service::GroupExpansion, "https://rms.example.com");
+    insta::assert_snapshot!("wsdl_group_expansion", folded(&text));
+}
+
+#[test]
 fn every_description_names_its_operations_and_its_address() {
     for &service in Service::ALL {
         let text = wsdl(service, "https://rms.example.com");

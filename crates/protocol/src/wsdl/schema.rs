@@ -52,6 +52,7 @@ pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
         Contract::Enrollment => ENROLLMENT,
         Contract::Server => SERVER,
         Contract::ServiceLocator => LOCATOR,
+        Contract::GroupExpansion => GROUP_EXPANSION,
         Contract::Precertification => PRECERTIFICATION,
         Contract::Republishing => REPUBLISHING,
     }
@@ -68,6 +69,7 @@ pub(super) const fn complex_types(contract: Contract) -> &'static [Shape] {
         Contract::Enrollment => ENROLLMENT_TYPES,
         Contract::Server => SERVER_TYPES,
         Contract::ServiceLocator => LOCATOR_TYPES,
+        Contract::GroupExpansion => &[STRINGS],
         Contract::Precertification => PRECERTIFICATION_TYPES,
         Contract::Republishing => REPUBLISHING_TYPES,
     }
@@ -393,6 +395,17 @@ const SERVER: &[Shape] = &[
         &[opt("requests", "tns:ArrayOfServerInfoRequest")],
     ),
     ("GetServerInfoResponse", &[opt("GetServerInfoResult", ANY)]),
+    (
+        "FindServiceLocations",
+        &[opt("ServiceNames", "tns:ArrayOfServiceLocationRequest")],
+    ),
+    (
+        "FindServiceLocationsResponse",
+        &[opt(
+            "FindServiceLocationsResult",
+            "tns:ArrayOfServiceLocationResponse",
+        )],
+    ),
 ];
 const SERVER_TYPES: &[Shape] = &[
     (
@@ -416,6 +429,23 @@ const SERVER_TYPES: &[Shape] = &[
     ),
     NODES,
 ];
+
+const GROUP_EXPANSION: &[Shape] = &[
+    (
+        "IsPrincipalMemberOf",
+        &[
+            opt("principalName", "s:string"),
+            opt("principalCrossForest", "s:string"),
+            opt("targetGroups", "tns:ArrayOfString"),
+            one("crossForestCallsSoFar", "s:int"),
+        ],
+    ),
+    (
+        "IsPrincipalMemberOfResponse",
+        &[one("IsPrincipalMemberOfResult", "s:boolean")],
+    ),
+];
+
 const LOCATOR: &[Shape] = &[FIND, FIND_RESPONSE];
 const LOCATOR_TYPES: &[Shape] = &[
     LOCATION_REQUESTS,

@@ -4,6 +4,7 @@
 
 use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, EnrolleeServerInformation, Revocation};
+use openrms_protocol::group_expansion::{IsPrincipalMemberOf, IsPrincipalMemberOfResponse};
 use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseException, AcquireLicenseParams, AcquireLicenseResponse,
     LicenseOutcome,
@@ -21,9 +22,10 @@ use openrms_protocol::publishing::{
 };
 use openrms_protocol::republishing::{EditIssuanceLicense, EditIssuanceLicenseResponse};
 use openrms_protocol::server::{
-    FindServiceLocationsForUser, FindServiceLocationsForUserResponse, GetLicensorCertificate,
-    GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse, ServerFeature,
-    ServerInfo, ServerInfoRequest, ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
+    FindServiceLocations, FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
+    FindServiceLocationsResponse, GetLicensorCertificate, GetLicensorCertificateResponse,
+    GetServerInfo, GetServerInfoResponse, ServerFeature, ServerInfo, ServerInfoRequest,
+    ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
 };
 use openrms_protocol::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
@@ -55,6 +57,12 @@ pub(crate) fn batch() -> AcquireLicense<'static> {
             },
         ],
     }
+}
+
+/// The question of example 4.3 of [MS-RMPRS].
+pub(crate) fn question() -> IsPrincipalMemberOf {
+    let groups = ["mail=group1_1@contoso.com", "mail=group2@contoso.com"];
+    IsPrincipalMemberOf::new("mail=user1@contoso.com", groups.map(str::to_owned).to_vec())
 }
 
 pub(crate) fn requests() -> Vec<Operation<'static>> {
@@ -113,13 +121,21 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
             ],
         }
         .into(),
+        FindServiceLocations {
+            services: vec![
+                ServiceType::GroupExpansionService,
+                ServiceType::DrmRemoteDirectoryServices,
+            ],
+        }
+        .into(),
+        question().into(),
     ]
     .into_iter()
-    .chain(extension_requests())
+    .chain(requests_of_servers())
     .collect()
 }
 
-fn extension_requests() -> Vec<Operation<'static>> {
+fn requests_of_servers() -> Vec<Operation<'static>> {
     vec![
         Precertify::single(PrecertifyParams {
             user_name: Some("o'brien@example.com".to_owned()),
@@ -251,13 +267,15 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
         .into(),
     ]
     .into_iter()
-    .chain(extension_responses())
+    .chain(responses_to_servers())
     .collect()
 }
 
-fn extension_responses() -> Vec<Response<'static>> {
+fn responses_to_servers() -> Vec<Response<'static>> {
     let unknown = Fault::from(FaultCode::AcquirePreLicenseInvalidLicensee);
     vec![
+        service_locations().into(),
+        IsPrincipalMemberOfResponse { is_member: true }.into(),
         PrecertifyResponse {
             certificate: certificate("RAC"),
         }
@@ -286,4 +304,21 @@ fn extension_responses() -> Vec<Response<'static>> {
         }
         .into(),
     ]
+}
+
+/// What another server is told: with no URL, the type stays.
+fn service_locations() -> FindServiceLocationsResponse {
+    let group_expansion = "https://rms/_wmcs/groupexpansion/GroupExpansion.asmx";
+    FindServiceLocationsResponse {
+        locations: vec![
+            ServiceLocation {
+                service: ServiceType::GroupExpansionService,
+                url: Some(group_expansion.to_owned()),
+            },
+            ServiceLocation {
+                service: ServiceType::DrmRemoteDirectoryServices,
+                url: None,
+            },
+        ],
+    }
 }
