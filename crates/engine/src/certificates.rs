@@ -42,6 +42,15 @@ pub struct TrustedRac<'c> {
     pub identity: Identity,
 }
 
+impl TrustedRac<'_> {
+    /// Whether rights given to SIDs are the holder's: where the issuer may name SIDs, and not for
+    /// a machine that is not the holder's own. The product's temporary RACs have no SID at all;
+    /// MS-RMPR 2.2.9.5.4 wants it written, so it is not counted.
+    pub(crate) fn sid_counts(&self) -> bool {
+        self.issuer.allow_sid && !self.rac.is_temporary()
+    }
+}
+
 impl CertificateCache {
     /// A cache of about that many bytes.
     pub fn new(bytes: u64) -> Self {
@@ -251,7 +260,8 @@ pub fn unanswered(error: DirectoryError) -> Refusal {
     Refusal::new(FaultCode::UnspecifiedError, format!("directory: {error}"))
 }
 
-fn check_lockbox(cluster: &Cluster, version: Option<[u32; 4]>) -> Result<(), Refusal> {
+/// Refuses security processors older than the policy allows.
+pub(crate) fn check_lockbox(cluster: &Cluster, version: Option<[u32; 4]>) -> Result<(), Refusal> {
     let Some(minimum) = &cluster.policies.spc_minimum_version else {
         return Ok(());
     };

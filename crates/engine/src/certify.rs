@@ -1,14 +1,14 @@
 //! Certify: a RAC for an authenticated account on an activated machine (MS-RMPR 3.3.4.1).
 
-use openrms_crypto::Digest;
 use openrms_crypto::sealed_key::{self, Payload};
-use openrms_directory::Account;
+use openrms_crypto::{Digest, PublicKey};
 use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
 use openrms_protocol::{CertificateChain, CertificateText, FaultCode};
 use openrms_store::{CertificateBody, CertificateKind, IssuedCertificate};
-use openrms_xrml::rac::{AccountIdentity, AccountType, RacRequest};
-use openrms_xrml::{EnablingBits, Guid, Interval};
+use openrms_xrml::rac::{AccountIdentity, RacRequest, SealedTo};
+use openrms_xrml::{EnablingBits, Guid, Interval, Time};
 
+use crate::accounts::{account_key, identity_of, signed_in};
 use crate::certificates::judge_spc;
 use crate::context::{Caller, Context, check_in_service, new_guid};
 use crate::refusal::Refusal;
@@ -22,72 +22,41 @@ pub struct Certified<'c> {
     pub certificate: Guid,
 }
 
-/// Decides on a Certify request.
+/// Decides on a Certify request. It is the same for people, server services and mobile devices
+/// (MS-RMPR 3.1.4.2): the account that signed in is certified, whoever that is.
 pub async fn certify<'c>(
     context: &Context<'c>,
     caller: &Caller,
     request: &Certify<'_>,
 ) -> Result<Certified<'c>, Refusal> {
     check_in_service(context)?;
-    let account = caller.account.as_ref().ok_or_else(|| {
-        Refusal::new(
-            FaultCode::UnauthorizedAccess,
-            "the caller is not authenticated",
-        )
-    })?;
-    if !account.enabled {
-        let reason = format!("{} is disabled", account.name);
-        return Err(Refusal::new(FaultCode::UnauthorizedAccess, reason));
-    }
+    let account = signed_in(caller)?;
     let cluster = context.cluster;
     let spc = judge_spc(
         cluster,
         &context.caches.certificates,
         &request.machine_certificate_chain,
     )?;
-    let identity = identity_of(account)?;
+    let identity = identity_of(account, FaultCode::ADEntrySearchFailed)?;
     let (key, blob) = account_key(context, &identity.id).await?;
 
     let server = cluster.server();
     let version = cluster.mode.sealed_key_version();
     let binding = RacRequest::binding_text(server.identity());
     let bound = Digest::of_utf16le(version.hash(), &binding);
-    let sealed = sealed_key::seal(spc.key(), version, Payload::PrivateKey(&blob), &bound)
+    let bytes = sealed_key::seal(spc.key(), version, Payload::PrivateKey(&blob), &bound)
         .map_err(|error| Refusal::new(FaultCode::UnspecifiedError, error))?;
-    let policies = &cluster.policies;
-    let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    let valid_for = if request.persistent {
-        policies.rac_validity
-    } else {
-        policies.temporary_rac_validity
+    let sealed = SealedTo {
+        machine: &spc,
+        key: &EnablingBits { version, bytes },
     };
-    let issued = context.now.floor_minute();
-    // A license tells minutes only: round the end up, or a RAC of minutes would be cut short.
-    let until = context.now.plus(seconds(valid_for)).plus(59).floor_minute();
-    let validity = Interval {
-        from: issued
-            .plus(-seconds(policies.certificate_validity_time_tolerance))
-            .floor_minute(),
-        until,
-    };
-    let id = new_guid()?;
-    let rac = RacRequest {
-        id,
-        issued,
-        validity,
-        issuer: server.identity(),
-        certification_url: &cluster.certification_url(),
-        external_certification_url: policies.external_certification_url.as_deref(),
+    let new = NewRac {
         account: &identity,
         key: &key,
         temporary: !request.persistent,
-        machine: &spc,
-        sealed_key: &EnablingBits {
-            version,
-            bytes: sealed,
-        },
-    }
-    .sign(server.key.as_ref(), cluster.mode.hash())?;
+        sealed: Some(sealed),
+    };
+    let rac = new.issue(context)?;
     let kind = if request.persistent {
         CertificateKind::Rac
     } else {
@@ -96,70 +65,87 @@ pub async fn certify<'c>(
     context
         .store
         .record_issued(&IssuedCertificate {
-            guid: id.0,
+            guid: rac.id.0,
             kind,
             account: Some(identity.id.clone()),
-            body: CertificateBody::Digest(openrms_crypto::sha256(rac.as_bytes())),
-            issued_at: issued.unix(),
-            expires_at: Some(until.unix()),
+            body: CertificateBody::Digest(openrms_crypto::sha256(rac.text.as_bytes())),
+            issued_at: rac.issued.unix(),
+            expires_at: Some(rac.until.unix()),
         })
         .await?;
     let response = CertifyResponse {
-        certificate_chain: issued_chain(rac, &server.chain)?,
+        certificate_chain: issued_chain(rac.text, &server.chain)?,
         quota: Some(QuotaResponse::PRODUCTION),
     };
     Ok(Certified {
         response,
-        certificate: id,
+        certificate: rac.id,
     })
 }
 
-/// The identity that a RAC of a directory account carries.
-fn identity_of(account: &Account) -> Result<AccountIdentity, Refusal> {
-    let mail = account.mail.as_ref().ok_or_else(|| {
-        let reason = format!("{} has no mail address", account.name);
-        Refusal::new(FaultCode::ADEntrySearchFailed, reason)
-    })?;
-    Ok(AccountIdentity {
-        account_type: AccountType::Windows,
-        id: account.sid.to_string(),
-        email: mail.to_string(),
-        aliases: Vec::new(),
-    })
+/// A RAC to be issued.
+pub(crate) struct NewRac<'a> {
+    /// The person.
+    pub(crate) account: &'a AccountIdentity,
+    /// Their key.
+    pub(crate) key: &'a PublicKey,
+    /// For a machine that is not theirs.
+    pub(crate) temporary: bool,
+    /// Their private key, when they asked themselves.
+    pub(crate) sealed: Option<SealedTo<'a>>,
 }
 
-/// The account's key pair: the stored one, else a new one that is stored before it is used.
-async fn account_key(
-    context: &Context<'_>,
-    account: &str,
-) -> Result<
-    (
-        openrms_crypto::PublicKey,
-        openrms_crypto::rsa::PrivateKeyBlob,
-    ),
-    Refusal,
-> {
-    let mode = context.cluster.mode;
-    let name = key_name(account, mode);
-    let vault = context.cluster.user_keys();
-    let stored = if let Some(stored) = context.store.user_key(&name).await? {
-        stored
-    } else {
-        let key = context.key_source.take(mode)?;
-        let fresh = vault.seal(&name, &key, context.now)?;
-        context.store.insert_user_key(&name, fresh).await?
-    };
-    vault
-        .open(&name, &stored)
-        .map_err(|error| Refusal::new(FaultCode::UnspecifiedError, format!("{name}: {error}")))
+/// A RAC that was issued.
+pub(crate) struct IssuedRac {
+    /// Its text.
+    pub(crate) text: String,
+    /// Its identifier.
+    pub(crate) id: Guid,
+    issued: Time,
+    until: Time,
 }
 
-/// Name under which an account's key pair is stored. A cluster that changes its mode gives
-/// accounts a second pair and keeps the first.
-pub(crate) fn key_name(account: &str, mode: openrms_crypto::Mode) -> String {
-    match mode {
-        openrms_crypto::Mode::Two => account.to_owned(),
-        openrms_crypto::Mode::One => format!("{account}#mode1"),
+impl NewRac<'_> {
+    /// Signs the RAC with the cluster's key.
+    pub(crate) fn issue(&self, context: &Context<'_>) -> Result<IssuedRac, Refusal> {
+        let cluster = context.cluster;
+        let server = cluster.server();
+        let policies = &cluster.policies;
+        let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        let valid_for = if self.temporary {
+            policies.temporary_rac_validity
+        } else {
+            policies.rac_validity
+        };
+        let issued = context.now.floor_minute();
+        // A license tells minutes only: round the end up, or a RAC of minutes would be cut short.
+        let until = context.now.plus(seconds(valid_for)).plus(59).floor_minute();
+        let validity = Interval {
+            from: issued
+                .plus(-seconds(policies.certificate_validity_time_tolerance))
+                .floor_minute(),
+            until,
+        };
+        let id = new_guid()?;
+        let text = RacRequest {
+            id,
+            issued,
+            validity,
+            issuer: server.identity(),
+            certification_url: &cluster.certification_url(),
+            external_certification_url: policies.external_certification_url.as_deref(),
+            account: self.account,
+            key: self.key,
+            temporary: self.temporary,
+            sealed: self.sealed,
+        }
+        .sign(server.key.as_ref(), cluster.mode.hash())?;
+        Ok(IssuedRac {
+            text,
+            id,
+            issued,
+            until,
+        })
     }
 }
 

@@ -5,7 +5,6 @@
 
 use openrms_crypto::PublicKey;
 use openrms_directory::Memberships;
-use openrms_xrml::rac::AccountIdentity;
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsData};
 use openrms_xrml::time::{Interval, Time};
@@ -52,9 +51,7 @@ pub enum Denial {
 /// The person asking, as far as the decision needs them.
 #[derive(Debug, Clone, Copy)]
 pub struct Requester<'a> {
-    /// Who the RAC says they are.
-    pub account: &'a AccountIdentity,
-    /// The RAC's key: what a grant is for.
+    /// The key a grant is for: the RAC's, when it is to open the content.
     pub key: &'a PublicKey,
     /// What the directory says they are, transitively.
     pub memberships: &'a Memberships,
@@ -80,6 +77,12 @@ impl Grant {
     /// The rights and when they hold.
     pub fn rights(&self) -> &[(Right, TimeCondition)] {
         &self.rights
+    }
+
+    /// Whether its holder may put other rights in the place of those that granted it.
+    pub fn may_edit_rights(&self) -> bool {
+        let edits = |right: &Right| right.is_owner() || right.name() == EDIT_RIGHTS_DATA;
+        self.rights.iter().any(|(right, _)| edits(right))
     }
 
     /// Why it was made.
@@ -191,3 +194,6 @@ fn add(granted: &mut Vec<(Right, TimeCondition)>, right: &Right, time: TimeCondi
         None => granted.push((right.clone(), time)),
     }
 }
+
+/// The right to change rights data, by the name applications give it.
+const EDIT_RIGHTS_DATA: &str = "EDITRIGHTSDATA";

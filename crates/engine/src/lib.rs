@@ -1,23 +1,29 @@
-//! The decisions of a rights-management server (MS-RMPR 3.3 to 3.7): certify, publish, license,
-//! hand out templates, enroll. Each is a function of its [`context::Context`], the caller and the
+//! The decisions of a rights-management server (MS-RMPR 3.3 to 3.7, MS-RMSI 3.3 to 3.5): certify,
+//! publish, license, hand out templates, enroll. Each is a function of its [`context::Context`], the caller and the
 //! request; nothing here opens a socket, reads a clock or knows SQL.
 //!
 //! The content key has one way out: [`vault::HeldContent::release`], which wants a
-//! [`evaluate::Grant`], which only [`evaluate::evaluate`] can make.
+//! [`evaluate::Grant`], which only [`evaluate::evaluate`] can make; and so does
+//! [`vault::HeldContent::republish`], which puts other rights before it.
 
+mod accounts;
 pub mod authority;
 pub mod certificates;
 pub mod certify;
 pub mod client_licensor;
 pub mod cluster;
 pub mod context;
+mod decision;
 pub mod evaluate;
 pub mod keys;
 pub mod license;
 pub mod licenses;
 pub mod locate;
+pub mod precertify;
+pub mod prelicense;
 pub mod publish;
 pub mod refusal;
+pub mod republish;
 pub mod templates;
 pub mod vault;
 

@@ -1,22 +1,20 @@
 //! AcquireLicense: use licenses (MS-RMPR 3.4.4.1). The hot path.
 
-use std::sync::Arc;
-
 use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseException, AcquireLicenseParams, AcquireLicenseResponse,
     LicenseOutcome,
 };
 use openrms_protocol::{CertificateChain, FaultCode};
-use openrms_xrml::chain::{ChainError, check_validity};
+use openrms_xrml::rac::AccountCertificate;
 use openrms_xrml::rights_data::RightsData;
 use openrms_xrml::ul::UlRequest;
 use openrms_xrml::{Guid, Hand};
 
-use crate::certificates::{TrustedRac, judge_rac, still_known, unanswered};
+use crate::certificates::{judge_rac, still_known};
 use crate::certify::issued_chain;
-use crate::cluster::{AuthorProof, LicensingServer};
 use crate::context::{Context, check_in_service, new_guid};
-use crate::evaluate::{Grant, Ground, Requester, evaluate};
+use crate::decision::{Person, check_license, decide, policy_now};
+use crate::evaluate::{Grant, Ground};
 use crate::licenses::{OpenedLicense, open_license};
 use crate::refusal::Refusal;
 
@@ -99,118 +97,47 @@ async fn issue<'c>(
     record.account = Some(rac.rac.account().email.clone());
     let (opened, server) = open_license(cluster, &caches.certificates, &caches.licenses, license)?;
     record.content = opened.license.content_id().map(str::to_owned);
-    check_license(context, &opened, &rac)?;
+    check_license(context, &opened)?;
+    check_credential(context, &opened, &rac.rac)?;
     let policy = policy_now(context, &opened, server)?;
-    let grant = decide(context, &opened, &policy, &rac).await?;
-    let (ul, id) = write(context, &opened, &policy, &rac, &grant)?;
+    let person = Person {
+        identity: &still_known(context.directory, &rac).await?,
+        key: rac.rac.key(),
+        sid_counts: rac.sid_counts(),
+    };
+    let grant = decide(context, &opened, &policy, person).await?;
+    let (ul, id) = write(context, &opened, &policy, rac.rac.principal_raw(), &grant)?;
     record.issued = Some((id, grant.ground()));
     issued_chain(ul, &cluster.server().chain)
 }
 
-/// What depends on the instant and on the configuration, judged on every request.
-fn check_license(
+/// A RAC may say when its account was made; one made long after the content gets nothing of it.
+fn check_credential(
     context: &Context<'_>,
     opened: &OpenedLicense,
-    rac: &TrustedRac<'_>,
+    rac: &AccountCertificate,
 ) -> Result<(), Refusal> {
-    match check_validity(opened.license.node(), context.now) {
-        Ok(()) => {}
-        Err(error @ (ChainError::Expired(..) | ChainError::NotYetValid(..))) => {
-            return Err(Refusal::new(
-                FaultCode::IssuanceLicenseIsNotWithinValidTimeRange,
-                error,
-            ));
-        }
-        Err(error) => return Err(Refusal::new(FaultCode::InvalidRightsLabelSignature, error)),
-    }
-    if context.cluster.author_proof == AuthorProof::Required && !opened.has_author_proof() {
-        let reason = "the license carries no proof of its author, which this cluster requires";
-        return Err(Refusal::new(FaultCode::InvalidRightsLabelSignature, reason));
-    }
-    if let Some(created) = rac.rac.credential_created() {
-        let created = created.map_err(|e| Refusal::new(FaultCode::UnexpectedPersonaCert, e))?;
-        let tolerance = context.cluster.policies.creation_time_tolerance.as_secs();
-        let latest = opened
-            .published
-            .plus(i64::try_from(tolerance).unwrap_or(i64::MAX));
-        if created > latest {
-            let reason = "the account is younger than the license";
-            return Err(Refusal::new(FaultCode::CredentialCreationTime, reason));
-        }
+    let Some(created) = rac.credential_created() else {
+        return Ok(());
+    };
+    let created = created.map_err(|e| Refusal::new(FaultCode::UnexpectedPersonaCert, e))?;
+    let tolerance = context.cluster.policies.creation_time_tolerance.as_secs();
+    let latest = opened
+        .published
+        .plus(i64::try_from(tolerance).unwrap_or(i64::MAX));
+    if created > latest {
+        let reason = "the account is younger than the license";
+        return Err(Refusal::new(FaultCode::CredentialCreationTime, reason));
     }
     Ok(())
 }
 
-/// Evaluates the policy that holds now for the person.
-async fn decide(
+/// Writes and signs the UL. `principal` is the PRINCIPAL element of the person's RAC.
+pub(crate) fn write(
     context: &Context<'_>,
     opened: &OpenedLicense,
     policy: &RightsData,
-    rac: &TrustedRac<'_>,
-) -> Result<Grant, Refusal> {
-    let cluster = context.cluster;
-    let identity = still_known(context.directory, rac).await?;
-    let memberships = context.directory.memberships(&identity).await;
-    let memberships = memberships.map_err(unanswered)?;
-    let is_super_user = cluster.policies.super_user_enabled
-        && cluster
-            .policies
-            .super_user_group
-            .as_deref()
-            .is_some_and(|group| memberships.is_in_group(group));
-    let is_author = opened
-        .believed_author(cluster.author_proof)
-        .is_some_and(|author| {
-            memberships
-                .own_addresses()
-                .iter()
-                .any(|own| own.key().eq_ignore_ascii_case(author.trim()))
-        });
-    let requester = Requester {
-        account: rac.rac.account(),
-        key: rac.rac.key(),
-        memberships: &memberships,
-        sid_counts: rac.issuer.allow_sid,
-        is_author,
-        is_super_user,
-    };
-    let content = opened.content.tag();
-    evaluate(policy, content, opened.published, &requester, context.now)
-        .map_err(|denial| Refusal::new(FaultCode::NoRightsForRequestedPrincipal, denial))
-}
-
-/// A template holds as it is now, not as it was when the content was published. Content whose
-/// template was deleted is not licensed any more.
-fn policy_now(
-    context: &Context<'_>,
-    opened: &OpenedLicense,
-    server: &LicensingServer,
-) -> Result<Arc<RightsData>, Refusal> {
-    let cluster = context.cluster;
-    let id = opened.rights.policy_id();
-    let current = id.and_then(|id| match &server.templates {
-        Some(templates) => templates.get(&id),
-        None => cluster.template(id),
-    });
-    match current {
-        Some(template) => Ok(template.rights.clone()),
-        None if opened.rights.is_official() => Err(Refusal::new(
-            FaultCode::NoRightsForRequestedPrincipal,
-            format!(
-                "template {} was deleted",
-                id.map(|id| id.to_string()).unwrap_or_default()
-            ),
-        )),
-        None => Ok(opened.rights.clone()),
-    }
-}
-
-/// Writes and signs the UL.
-fn write(
-    context: &Context<'_>,
-    opened: &OpenedLicense,
-    policy: &RightsData,
-    rac: &TrustedRac<'_>,
+    principal: &str,
     grant: &Grant,
 ) -> Result<(String, Guid), Refusal> {
     let cluster = context.cluster;
@@ -253,7 +180,7 @@ fn write(
         issued: context.now.floor_minute(),
         validity: None,
         issuer: issuer.identity(),
-        principal_raw: rac.rac.principal_raw(),
+        principal_raw: principal,
         referral_raw: slice(content.referral_raw.as_ref()),
         work_raw: slice(work.and_then(|work| work.object_raw.as_ref())).unwrap_or_default(),
         owner_raw: slice(work.and_then(|work| work.owner_raw.as_ref())),

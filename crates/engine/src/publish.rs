@@ -42,12 +42,21 @@ pub fn acquire_issuance_license(
     Ok(Published { response, contents })
 }
 
-fn sign(
-    context: &Context<'_>,
+/// A PL that a client composed and wants signed.
+pub(crate) struct Unsigned {
+    /// The license.
+    pub(crate) license: PublishingLicense<Box<Node>>,
+    /// Its rights data.
+    pub(crate) rights: RightsData,
+    held: HeldContent,
+}
+
+/// Opens a PL that is to be signed, and checks what its composer vouches for.
+pub(crate) fn open_unsigned(
+    cluster: &Cluster,
     unsigned: &CertificateText<'_>,
-) -> Result<(CertificateChain<'static>, String), Refusal> {
+) -> Result<Unsigned, Refusal> {
     let unspecified = |reason: String| Refusal::new(FaultCode::UnspecifiedError, reason);
-    let cluster = context.cluster;
     let node = Node::parse(unsigned.as_str()).map_err(|error| unspecified(error.to_string()))?;
     let license =
         PublishingLicense::new(Box::new(node)).map_err(|error| unspecified(error.to_string()))?;
@@ -69,6 +78,20 @@ fn sign(
         .rights_data(license.encrypted_rights())
         .map_err(|error| unspecified(error.to_string()))?;
     check_template(cluster, &rights)?;
+    Ok(Unsigned {
+        license,
+        rights,
+        held,
+    })
+}
+
+fn sign(
+    context: &Context<'_>,
+    unsigned: &CertificateText<'_>,
+) -> Result<(CertificateChain<'static>, String), Refusal> {
+    let unspecified = |reason: String| Refusal::new(FaultCode::UnspecifiedError, reason);
+    let cluster = context.cluster;
+    let Unsigned { license, held, .. } = open_unsigned(cluster, unsigned)?;
     // Whatever key the content key was sealed to, what is signed now names the key in use.
     let current = cluster.server();
     let version = cluster.mode.sealed_key_version();
@@ -113,7 +136,7 @@ fn binding_holds(held: &HeldContent, license: &PublishingLicense<Box<Node>>) -> 
 
 /// Rights data that call themselves an official template must be signed by this cluster, or by
 /// one on whose behalf it licenses.
-fn check_template(cluster: &Cluster, rights: &RightsData) -> Result<(), Refusal> {
+pub(crate) fn check_template(cluster: &Cluster, rights: &RightsData) -> Result<(), Refusal> {
     if !rights.is_official() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use openrms_crypto::sealed_key::{self, OpenedPayload, Payload};
 use openrms_crypto::{ContentKey, Digest, PrivateKey, SealedKeyVersion, erd};
 use openrms_xrml::author_proof;
-use openrms_xrml::pl::AsNode;
+use openrms_xrml::pl::{AsNode, NewRights};
 use openrms_xrml::rights_data::RightsData;
 use openrms_xrml::values::EnablingBits;
 use openrms_xrml::{Time, XrmlError, pl::PublishingLicense};
@@ -38,6 +38,9 @@ pub enum VaultError {
     /// The grant was made for another content.
     #[error("the grant is for another content")]
     ForeignGrant,
+    /// The grant does not let rights be changed.
+    #[error("the grant does not let rights be changed")]
+    MayNotEdit,
     /// Sealing failed.
     #[error("sealing to the account's key failed")]
     CannotSeal,
@@ -106,6 +109,36 @@ impl HeldContent {
         )
         .map(|bytes| EnablingBits { version, bytes })
         .map_err(|_| VaultError::CannotSeal)
+    }
+
+    /// Encrypts other rights data under the content key (MS-RMSI 3.4.4.1), for a grant that lets
+    /// them be changed, and proves the author over them: who they were and when they published,
+    /// as the license that was there before proved.
+    pub fn republish(
+        &self,
+        grant: &Grant,
+        rights: &RightsData,
+        author: Option<(&str, Time)>,
+    ) -> Result<NewRights, VaultError> {
+        if *grant.content() != self.tag {
+            return Err(VaultError::ForeignGrant);
+        }
+        if !grant.may_edit_rights() {
+            return Err(VaultError::MayNotEdit);
+        }
+        let text = rights.node().text().encode_utf16();
+        let plain: Vec<u8> = text.flat_map(u16::to_le_bytes).collect();
+        let encrypted = erd::encrypt(&self.key, &plain);
+        let author_proof = author
+            .map(|(owner, published)| {
+                author_proof::author_proof(&self.key, owner, published, &encrypted)
+            })
+            .transpose()
+            .map_err(|_| VaultError::CannotSeal)?;
+        Ok(NewRights {
+            encrypted,
+            author_proof,
+        })
     }
 
     /// Seals the content key anew to the server it is already sealed to, with a fresh binding

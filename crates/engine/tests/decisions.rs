@@ -15,35 +15,17 @@ use openrms_store::EmailDomains::{All, Only};
 use openrms_store::{
     ApplicationExclusion, Change, ProductVersion, RacExclusion, TemplateState, TrustedUserDomain,
 };
-use openrms_xrml::names::LocalizedName;
-use openrms_xrml::rac::{AccountIdentity, RacRequest};
+use openrms_xrml::rac::{AccountIdentity, RacRequest, SealedTo};
 use openrms_xrml::rights::TimeCondition;
-use openrms_xrml::rights_data::{Grantee, RightGrant, TemplateRequest};
+use openrms_xrml::rights_data::{Grantee, RightGrant};
 use openrms_xrml::spc::SecurityProcessorCertificate;
-use openrms_xrml::{Guid, Interval, chain};
+use openrms_xrml::{Interval, chain};
 use support::*;
 
 async fn code<T>(result: impl Future<Output = Result<T, openrms_engine::Refusal>>) -> FaultCode {
     match result.await {
         Ok(_) => panic!("this must be refused"),
         Err(refusal) => refusal.code,
-    }
-}
-
-fn template(id: Guid, grants: Vec<RightGrant>) -> TemplateRequest {
-    TemplateRequest {
-        id,
-        issued: NOW,
-        names: vec![LocalizedName {
-            lcid: 1033,
-            name: "Confidential".into(),
-            description: "for staff".into(),
-        }],
-        publishing_url: "http://rms.example/_wmcs/licensing".into(),
-        referral: None,
-        precondition: TimeCondition::default(),
-        grants,
-        app_data: vec![("NOLICCACHE".into(), "1".into())],
     }
 }
 
@@ -963,8 +945,10 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
         },
         key: eve.rac.key(),
         temporary: false,
-        machine: &SecurityProcessorCertificate::new(verified(&spc, 0)).unwrap(),
-        sealed_key: eve.rac.sealed_key().unwrap(),
+        sealed: Some(SealedTo {
+            machine: &SecurityProcessorCertificate::new(verified(&spc, 0)).unwrap(),
+            key: eve.rac.sealed_key().unwrap(),
+        }),
     }
     .sign(server.key.as_ref(), other.mode.hash())
     .unwrap();

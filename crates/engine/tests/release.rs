@@ -1,5 +1,6 @@
 //! No input to the licensing engine yields a content key unless the rights data grant it to that
-//! person at that time, or they are the author, or a super user.
+//! person at that time, or they are the author, or a super user. That somebody else asks for them
+//! changes nothing, and nobody changes rights who does not hold the right to.
 //!
 //! The oracle below is written apart from the engine, from the sentence above.
 
@@ -9,11 +10,21 @@ mod support;
 
 use std::sync::LazyLock;
 
+use openrms_engine::Refusal;
 use openrms_engine::license::acquire_license;
-use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams};
-use openrms_protocol::{CertificateChain, CertificateText};
+use openrms_engine::prelicense::acquire_prelicense;
+use openrms_engine::republish::edit_issuance_license;
+use openrms_protocol::licensing::{
+    AcquireLicense, AcquireLicenseParams, AcquireLicenseResponse, LicenseOutcome,
+};
+use openrms_protocol::prelicensing::{
+    AcquirePreLicense, AcquirePreLicenseParams, PreLicenseOutcome,
+};
+use openrms_protocol::republishing::EditIssuanceLicense;
+use openrms_protocol::{CertificateChain, CertificateText, Fault};
 use openrms_xrml::rights::TimeCondition;
 use openrms_xrml::rights_data::{Grantee, RightGrant};
+use openrms_xrml::ul::UseLicense;
 use openrms_xrml::{Interval, Node};
 use proptest::prelude::*;
 use support::*;
@@ -77,11 +88,21 @@ struct Case {
     signer: usize,
     requester: usize,
     later: i64,
+    editable: bool,
 }
 
 impl Case {
     /// Whether anything may be released, said without looking at the engine.
     fn allows(&self) -> bool {
+        self.allows_right(|_| true)
+    }
+
+    /// Whether the requester may put other rights in the place of these.
+    fn allows_edit(&self) -> bool {
+        self.editable && self.allows_right(|right| matches!(right, "OWNER" | "EDITRIGHTSDATA"))
+    }
+
+    fn allows_right(&self, wanted: impl Fn(&str) -> bool) -> bool {
         // Only rights data that nobody but the author could encrypt name the owner.
         let author = self.owner == self.requester;
         if self.proof && self.clear_owner != self.owner {
@@ -114,7 +135,11 @@ impl Case {
                 Named::Person(index) | Named::Sid(index) => index == self.requester,
                 Named::Owner | Named::Unknown => false,
             };
-            meant && !line.unknown_condition && in_range(line.range) && line.days != Some(0)
+            meant
+                && wanted(line.right)
+                && !line.unknown_condition
+                && in_range(line.range)
+                && line.days != Some(0)
         })
     }
 
@@ -146,7 +171,13 @@ fn line() -> impl Strategy<Value = Line> {
         Just(Named::Owner),
         Just(Named::Unknown),
     ];
-    let right = prop_oneof![Just("VIEW"), Just("EDIT"), Just("OWNER"), Just("X-RAY")];
+    let right = prop_oneof![
+        Just("VIEW"),
+        Just("EDIT"),
+        Just("OWNER"),
+        Just("EDITRIGHTSDATA"),
+        Just("X-RAY")
+    ];
     (
         right,
         named,
@@ -177,9 +208,18 @@ fn case() -> impl Strategy<Value = Case> {
             0..PEOPLE.len(),
         ),
         (0_i64..2000).prop_map(|minutes| minutes * 60),
+        proptest::bool::weighted(0.8),
     )
         .prop_map(
-            |(lines, precondition, precondition_days, unknown_precondition, who, later)| {
+            |(
+                lines,
+                precondition,
+                precondition_days,
+                unknown_precondition,
+                who,
+                later,
+                editable,
+            )| {
                 let (owner, clear_owner, proof, signer, requester) = who;
                 Case {
                     lines,
@@ -192,6 +232,7 @@ fn case() -> impl Strategy<Value = Case> {
                     signer,
                     requester,
                     later,
+                    editable,
                 }
             },
         )
@@ -204,13 +245,8 @@ fn interval((from, until): (i64, i64)) -> Interval {
     }
 }
 
-/// Builds the license of a case and asks for it.
-fn run(
-    case: &Case,
-) -> (
-    Draft,
-    Result<openrms_xrml::ul::UseLicense, openrms_engine::Refusal>,
-) {
+/// Builds the license of a case.
+fn publish(case: &Case) -> (Draft, CertificateChain<'static>) {
     let stage = &*STAGE;
     let members = &stage.members;
     let author = &members[case.owner];
@@ -230,6 +266,9 @@ fn run(
                 ..grant(line.right, Case::grantee(&line.named, members))
             })
             .collect();
+        if case.editable {
+            request.app_data = vec![("Allow_Server_Editing".into(), "True".into())];
+        }
         edit_conditions(&request.text(), case)
     });
     let mut draft = if case.proof {
@@ -239,21 +278,70 @@ fn run(
     };
     draft.content.owner = to(&members[case.clear_owner].email).object();
     let license = draft.sign(&stage.world, &members[case.signer]);
+    (draft, license)
+}
+
+/// Asks for a license with the RAC of a person.
+fn ask(license: &CertificateChain<'static>, who: usize, later: i64) -> Result<UseLicense, Refusal> {
+    let stage = &*STAGE;
     let mut context = stage.world.context();
-    context.now = NOW.plus(case.later);
-    let requester = &members[case.requester];
+    context.now = NOW.plus(later);
     let request = AcquireLicense::single(AcquireLicenseParams {
-        licensee_certs: requester.rac_chain.clone(),
-        issuance_license: Some(license),
+        licensee_certs: stage.members[who].rac_chain.clone(),
+        issuance_license: Some(license.clone()),
         application_data: None,
     });
     let result = stage.runtime.block_on(acquire_license(&context, &request));
-    (
-        draft,
-        result
-            .map(|answered| first_license(&answered.response))
-            .map_err(|error| error.0),
-    )
+    result
+        .map(|answered| first_license(&answered.response))
+        .map_err(|error| error.0)
+}
+
+/// Somebody else asks for a license for a person.
+fn ask_for(
+    license: &CertificateChain<'static>,
+    who: usize,
+    later: i64,
+) -> Result<UseLicense, Fault> {
+    let stage = &*STAGE;
+    let mut context = stage.world.context();
+    context.now = NOW.plus(later);
+    let request = AcquirePreLicense::single(AcquirePreLicenseParams {
+        licensee_identities: vec![stage.members[who].email.clone()],
+        issuance_license: license.clone(),
+    });
+    stage.runtime.block_on(async {
+        let caller = stage.world.caller("carol").await;
+        let done = acquire_prelicense(&context, &caller, &request)
+            .await
+            .map_err(|refusal| refusal.fault())?;
+        match done.response.items[0].licenses[0].clone() {
+            PreLicenseOutcome::License(text) => {
+                Ok(UseLicense::new(verified(&CertificateChain(vec![text]), 0)).unwrap())
+            }
+            PreLicenseOutcome::Exception(exception) => Err(exception.fault),
+        }
+    })
+}
+
+/// The requester of a case asks for other rights.
+fn edit(
+    case: &Case,
+    license: &CertificateChain<'static>,
+    unsigned: &Draft,
+) -> Result<CertificateChain<'static>, Refusal> {
+    let stage = &*STAGE;
+    let mut context = stage.world.context();
+    context.now = NOW.plus(case.later);
+    let request = EditIssuanceLicense {
+        signed_issuance_license: license.clone(),
+        unsigned_issuance_license: CertificateText::new(unsigned.content.unsigned()).unwrap(),
+    };
+    stage.runtime.block_on(async {
+        let caller = stage.world.caller(PEOPLE[case.requester]).await;
+        let done = edit_issuance_license(&context, &caller, &request).await?;
+        Ok(done.response.certificate_chain)
+    })
 }
 
 /// Puts conditions nobody knows into rights data.
@@ -285,9 +373,12 @@ proptest! {
 
     #[test]
     fn a_key_is_released_exactly_when_the_rights_say_so(case in case()) {
-        let (draft, result) = run(&case);
+        let (draft, license) = publish(&case);
+        let result = ask(&license, case.requester, case.later);
         prop_assert_eq!(result.is_ok(), case.allows(), "{:?}", result.err());
-        if let Ok(ul) = result {
+        let ahead = ask_for(&license, case.requester, case.later);
+        prop_assert_eq!(result.is_ok(), ahead.is_ok(), "{:?}", ahead.err());
+        for ul in result.into_iter().chain(ahead) {
             let requester = &STAGE.members[case.requester];
             prop_assert_eq!(ul.key(), requester.rac.key());
             let key = content_key(requester, &ul);
@@ -299,6 +390,42 @@ proptest! {
                     let granted = case.lines.iter().any(|line| line.right == right.name());
                     prop_assert!(granted, "{} was never granted", right);
                 }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rights_are_changed_exactly_by_whom_the_rights_let_change_them(
+        case in case(),
+        named in proptest::option::of(0..PEOPLE.len()),
+        author in 0..PEOPLE.len(),
+        same_author in proptest::bool::weighted(0.8),
+    ) {
+        let stage = &*STAGE;
+        let (draft, license) = publish(&case);
+        // Only who names the same author, in the license and in its rights, may be answered.
+        let author = if same_author { case.owner } else { author };
+        let unsigned = Draft::rewrite(&stage.world, &draft, &stage.members[author].email, |new| {
+            let grants = named.map(|who| grant("VIEW", to(&stage.members[who].email)));
+            new.grants = grants.into_iter().collect();
+        });
+        let result = edit(&case, &license, &unsigned);
+        let wanted = case.allows_edit() && author == case.owner;
+        prop_assert_eq!(result.is_ok(), wanted, "{:?}", result.err());
+        let Ok(after) = result else { return Ok(()) };
+        for (who, member) in stage.members.iter().enumerate() {
+            let ul = ask(&after, who, case.later);
+            let ahead = ask_for(&after, who, case.later);
+            let allowed = named == Some(who) || who == case.owner;
+            prop_assert_eq!(ul.is_ok(), allowed, "{:?}", ul.err());
+            prop_assert_eq!(ahead.is_ok(), allowed, "{:?}", ahead.err());
+            for ul in ul.into_iter().chain(ahead) {
+                let key = content_key(member, &ul);
+                prop_assert_eq!(key.expose(), draft.key.expose());
             }
         }
     }
@@ -355,17 +482,69 @@ fn no_change_of_a_request_releases_a_key_to_someone_without_rights() {
     assert!(survived > 0, "some changes are outside of what is signed");
 }
 
-fn first_license(
-    response: &openrms_protocol::licensing::AcquireLicenseResponse<'static>,
-) -> openrms_xrml::ul::UseLicense {
-    let openrms_protocol::licensing::LicenseOutcome::License {
+/// What a stranger can do to the bytes of a request to change rights.
+#[test]
+fn no_change_of_a_request_changes_rights_for_someone_who_may_not() {
+    let stage = &*STAGE;
+    let (alice, bob, carol) = (&stage.members[0], &stage.members[1], &stage.members[2]);
+    let build = |right: &str| {
+        Draft::build(&stage.world, &alice.email, |request| {
+            request.grants = vec![grant(right, to(&bob.email))];
+            request.app_data = vec![("Allow_Server_Editing".into(), "True".into())];
+        })
+    };
+    // Of bob's own making, with everything for bob; to be mixed with what is not his.
+    let mine = Draft::build(&stage.world, &bob.email, |request| {
+        request.grants = vec![grant("OWNER", to(&bob.email))];
+        request.app_data = vec![("Allow_Server_Editing".into(), "True".into())];
+    });
+    let mine = mine.sign(&stage.world, bob);
+    let draft = build("VIEW");
+    let license = draft.sign(&stage.world, alice);
+    let unsigned = Draft::rewrite(&stage.world, &draft, &alice.email, |request| {
+        request.grants = vec![grant("OWNER", to(&carol.email))];
+    });
+    let unsigned = CertificateChain(vec![
+        CertificateText::new(unsigned.content.unsigned()).unwrap(),
+    ]);
+    let mut random = Random(0x0DD5);
+    for _ in 0..1000 {
+        let (mut signed, mut wanted) = (license.clone(), unsigned.clone());
+        let sources = [&mine, &license, &unsigned, &bob.clc_chain];
+        for chain in [&mut signed, &mut wanted] {
+            let text = chain.0[0].as_str().to_owned();
+            if let Ok(changed) = CertificateText::new(change(&text, &mut random, &sources)) {
+                chain.0[0] = changed;
+            }
+        }
+        let request = EditIssuanceLicense {
+            signed_issuance_license: signed,
+            unsigned_issuance_license: wanted.0.remove(0),
+        };
+        let result = stage.runtime.block_on(async {
+            let caller = stage.world.caller("bob").await;
+            edit_issuance_license(&stage.world.context(), &caller, &request).await
+        });
+        let Ok(done) = result else { continue };
+        // What bob may republish is what he wrote himself: none of it opens alice's content.
+        let after = done.response.certificate_chain;
+        for (who, member) in stage.members.iter().enumerate() {
+            if let Ok(ul) = ask(&after, who, 0) {
+                assert_ne!(content_key(member, &ul).expose(), draft.key.expose());
+            }
+        }
+    }
+}
+
+fn first_license(response: &AcquireLicenseResponse<'static>) -> UseLicense {
+    let LicenseOutcome::License {
         certificate_chain, ..
     } = &response.items[0]
     else {
         panic!("a single item is answered with a license or a fault");
     };
     let chain: &CertificateChain<'_> = certificate_chain;
-    openrms_xrml::ul::UseLicense::new(verified(chain, 0)).unwrap()
+    UseLicense::new(verified(chain, 0)).unwrap()
 }
 
 /// Flips a character, repeats or drops a piece, or puts in a piece of another certificate.

@@ -26,6 +26,10 @@ pub enum Contract {
     ServiceLocator,
     /// Membership across forests, asked by other servers ([MS-RMPRS] 3.5).
     GroupExpansion,
+    /// RACs on somebody's behalf (MS-RMSI 3.3), in the namespace of [`Contract::Certification`].
+    Precertification,
+    /// PLs with other rights (MS-RMSI 3.4).
+    Republishing,
 }
 
 impl Contract {
@@ -40,13 +44,17 @@ impl Contract {
         Self::Server,
         Self::ServiceLocator,
         Self::GroupExpansion,
+        Self::Precertification,
+        Self::Republishing,
     ];
 
     /// The XML namespace of its elements, also of its `VersionData`.
     pub const fn namespace(self) -> &'static str {
         match self {
             Self::Activation => "http://microsoft.com/DRM/ActivationService",
-            Self::Certification => "http://microsoft.com/DRM/CertificationService",
+            Self::Certification | Self::Precertification => {
+                "http://microsoft.com/DRM/CertificationService"
+            }
             Self::Licensing => "http://microsoft.com/DRM/LicensingService",
             Self::TemplateDistribution => "http://microsoft.com/DRM/TemplateDistributionService",
             Self::Publishing => "http://microsoft.com/DRM/PublishingService",
@@ -54,15 +62,32 @@ impl Contract {
             Self::Server => "http://microsoft.com/DRM/ServerService",
             Self::ServiceLocator => "http://microsoft.com/DRM/ServiceLocatorService",
             Self::GroupExpansion => "http://microsoft.com/DRM/GroupExpansionWebService",
+            Self::Republishing => "http://microsoft.com/DRM/EditIssuanceLicenseService",
         }
     }
 
-    /// The interface of this namespace.
+    /// The interface of this namespace; of two that share it, the older one.
     pub fn from_namespace(namespace: &str) -> Option<Self> {
         Self::ALL
             .iter()
             .copied()
             .find(|contract| contract.namespace() == namespace)
+    }
+
+    /// The interface of this namespace that has an operation with this element for a request, and
+    /// the operation.
+    pub(crate) fn operation_of(namespace: &str, element: &str) -> Option<(Self, OperationName)> {
+        let sharing = Self::ALL
+            .iter()
+            .filter(|contract| contract.namespace() == namespace);
+        sharing
+            .flat_map(|&contract| {
+                contract
+                    .operations()
+                    .iter()
+                    .map(move |&name| (contract, name))
+            })
+            .find(|(_, name)| name.as_str() == element)
     }
 
     /// Its operations, in the order of the WSDL.
@@ -71,7 +96,7 @@ impl Contract {
         match self {
             Self::Activation => &[],
             Self::Certification => &[Op::Certify],
-            Self::Licensing => &[Op::AcquireLicense],
+            Self::Licensing => &[Op::AcquireLicense, Op::AcquirePreLicense],
             Self::TemplateDistribution => &[Op::AcquireTemplateInformation, Op::AcquireTemplates],
             Self::Publishing => &[Op::AcquireIssuanceLicense, Op::GetClientLicensorCert],
             Self::Enrollment => &[Op::Enroll],
@@ -83,6 +108,8 @@ impl Contract {
             ],
             Self::ServiceLocator => &[Op::FindServiceLocationsForUser],
             Self::GroupExpansion => &[Op::IsPrincipalMemberOf],
+            Self::Precertification => &[Op::Precertify],
+            Self::Republishing => &[Op::EditIssuanceLicense],
         }
     }
 
@@ -162,6 +189,10 @@ services! {
     /// Service locations, for federated people.
     LicensingExternalServiceLocator =
         "/_wmcs/licensingexternal/ServiceLocator.asmx" : ServiceLocator;
+    /// RACs without private keys, for those who act on people's behalf (MS-RMSI 2.1).
+    Precertification = "/_wmcs/certification/Precertification.asmx" : Precertification;
+    /// PLs with other rights (MS-RMSI 2.1).
+    EditIssuanceLicense = "/_wmcs/licensing/editissuancelicense.asmx" : Republishing;
     /// SLCs for servers: the trust anchor's service, outside `/_wmcs` (6.6).
     Enrollment = "/enrollment/enrollservice.asmx" : Enrollment;
     /// Membership across forests, for servers only ([MS-RMPRS] 2.1). The same question in the

@@ -101,6 +101,16 @@ fault_codes! {
     /// [MS-RMSI] 3.3.4.1).
     DrmsArgument = "Microsoft.DigitalRightsManagement.Core.DRMSArgumentException"
         | "DRMSArgumentException";
+    /// A recipient whose public key cannot be found (MS-RMSI 3.5.4.1, which names it without a
+    /// namespace; here it has that of its fellows, and the bare name is read as well).
+    AcquirePreLicenseInvalidLicensee = "Microsoft.DigitalRightsManagement.Licensing.AcquirePreLicenseInvalidLicenseeException"
+        | "AcquirePreLicenseInvalidLicenseeException";
+    /// The PL may not be republished (MS-RMSI 3.4.4.1).
+    ServerRepublishIllegal = "Microsoft.DigitalRightsManagement.ServerRepublishIllegalException";
+    /// The PL to be republished is not valid here (MS-RMSI 3.4.4.1). The table has the name
+    /// written here, the prose above it another namespace, which is read as well.
+    InvalidSignedIssuanceLicense = "Microsoft.DigitalRightsManagement.InvalidSignedIssuanceLicenseException"
+        | "Microsoft.DigitalRightsManagement.Licensing.InvalidSignedIssuanceLicenseException";
     /// Anything else the server cannot do.
     UnspecifiedError = "Microsoft.DigitalRightsManagement.Utilities.UnspecifiedErrorException";
 }

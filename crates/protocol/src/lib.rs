@@ -1,5 +1,6 @@
-//! Messages of the rights-management client-to-server protocol ([MS-RMPR]) as types, with one
-//! codec that server and client share: bytes in, values out, and back.
+//! Messages of the rights-management client-to-server protocol ([MS-RMPR]) and of its extension
+//! for other servers ([MS-RMSI]) as types, with one codec that server and client share: bytes in,
+//! values out, and back.
 //!
 //! A server reads with [`parse_request`] and answers with [`encode_response`] or
 //! [`encode_fault`]; a client asks with [`encode_request`] and reads with [`parse_response`].
@@ -15,6 +16,7 @@
 //!
 //! [MS-RMPR]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmpr
 //! [MS-RMPRS]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmprs
+//! [MS-RMSI]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmsi
 
 pub mod binary_group_expansion;
 pub mod certificate;
@@ -28,7 +30,10 @@ pub mod licensing;
 pub mod limits;
 pub mod offline_enrollment;
 pub mod operation;
+pub mod precertification;
+pub mod prelicensing;
 pub mod publishing;
+pub mod republishing;
 pub mod server;
 pub mod soap;
 pub mod templates;

@@ -182,7 +182,10 @@ impl<'a> Message<'a> for AcquireLicenseResponse<'a> {
                     }
                     LicenseOutcome::Exception(exception) => {
                         out.element("CertificateChain", |out| {
-                            out.element("Certificate", |out| exception.encode(out));
+                            out.element("Certificate", |out| {
+                                let AcquireLicenseException { fault, batch_index } = exception;
+                                write_exception(EXCEPTION, fault, *batch_index, out);
+                            });
                         });
                         out.element("ReferenceCertificates", |_| {});
                     }
@@ -192,40 +195,57 @@ impl<'a> Message<'a> for AcquireLicenseResponse<'a> {
     }
 }
 
-impl AcquireLicenseException {
-    fn encode(&self, out: &mut Writer) {
-        out.start_in("AcquireLicenseException", "");
-        out.leaf("ExceptionString", &self.fault.fault_string());
-        out.leaf("batchindex", &self.batch_index.to_string());
-        out.end("AcquireLicenseException");
-    }
+/// The exception that stands in place of a certificate, if one does.
+pub(crate) fn find_exception<'e, 'a>(
+    name: &str,
+    children: impl IntoIterator<Item = &'e Element<'a>>,
+) -> Option<&'e Element<'a>>
+where
+    'a: 'e,
+{
+    children.into_iter().find(|child| child.name == name)
+}
 
-    fn decode(element: &Element<'_>, limits: &Limits) -> Result<Self, ProtocolError> {
-        let text = element
-            .text_of("ExceptionString", limits)?
-            .unwrap_or_default();
-        let index = integer(element, "batchindex", limits)?;
-        Ok(Self {
-            fault: Fault::from_fault_string(FaultClass::Server, &text),
-            batch_index: u32::try_from(index).map_err(|_| ProtocolError::BadValue {
-                element: "batchindex",
-                value: index.to_string(),
-                expected: "an index from 0",
-            })?,
-        })
-    }
+/// Writes the exception of one item of a batch.
+pub(crate) fn write_exception(name: &str, fault: &Fault, batch_index: u32, out: &mut Writer) {
+    out.start_in(name, "");
+    out.leaf("ExceptionString", &fault.fault_string());
+    out.leaf("batchindex", &batch_index.to_string());
+    out.end(name);
+}
+
+/// Reads the exception of one item of a batch: the fault and the item's index.
+pub(crate) fn read_exception(
+    element: &Element<'_>,
+    limits: &Limits,
+) -> Result<(Fault, u32), ProtocolError> {
+    let text = element
+        .text_of("ExceptionString", limits)?
+        .unwrap_or_default();
+    let index = integer(element, "batchindex", limits)?;
+    let batch_index = u32::try_from(index).map_err(|_| ProtocolError::BadValue {
+        element: "batchindex",
+        value: index.to_string(),
+        expected: "an index from 0",
+    })?;
+    Ok((
+        Fault::from_fault_string(FaultClass::Server, &text),
+        batch_index,
+    ))
 }
 
 fn outcome<'a>(item: &Element<'a>, limits: &Limits) -> Result<LicenseOutcome<'a>, ProtocolError> {
     let chain = item.required("CertificateChain")?;
     // The exception stands for the certificate: inside `Certificate`, as the type of the chain
     // wants it, or bare, as the prose reads.
-    let exception = std::iter::once(chain)
-        .chain(chain.children_named("Certificate"))
-        .flat_map(|place| &place.children)
-        .find(|child| child.name == "AcquireLicenseException");
-    if let Some(exception) = exception {
-        return AcquireLicenseException::decode(exception, limits).map(LicenseOutcome::Exception);
+    let places = std::iter::once(chain).chain(chain.children_named("Certificate"));
+    let children = places.flat_map(|place| &place.children);
+    if let Some(exception) = find_exception(EXCEPTION, children) {
+        let (fault, batch_index) = read_exception(exception, limits)?;
+        return Ok(LicenseOutcome::Exception(AcquireLicenseException {
+            fault,
+            batch_index,
+        }));
     }
     let bounds = (limits.issuance_license_bytes, limits.body_bytes);
     let mut reference_certificates = CertificateChain::default();
@@ -256,3 +276,5 @@ fn write_application_data(data: &str, out: &mut Writer) {
         out.text(data);
     }
 }
+
+const EXCEPTION: &str = "AcquireLicenseException";

@@ -7,10 +7,13 @@ use crate::error::ProtocolError;
 use crate::group_expansion::{IsPrincipalMemberOf, IsPrincipalMemberOfResponse};
 use crate::licensing::{AcquireLicense, AcquireLicenseResponse};
 use crate::limits::Limits;
+use crate::precertification::{Precertify, PrecertifyResponse};
+use crate::prelicensing::{AcquirePreLicense, AcquirePreLicenseResponse};
 use crate::publishing::{
     AcquireIssuanceLicense, AcquireIssuanceLicenseResponse, GetClientLicensorCert,
     GetClientLicensorCertResponse,
 };
+use crate::republishing::{EditIssuanceLicense, EditIssuanceLicenseResponse};
 use crate::server::{
     FindServiceLocations, FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
     FindServiceLocationsResponse, GetLicensorCertificate, GetLicensorCertificateResponse,
@@ -168,4 +171,12 @@ operations! {
     /// Whether somebody is in a group of this forest ([MS-RMPRS] 3.5.4.1).
     IsPrincipalMemberOf, "IsPrincipalMemberOfResponse", GroupExpansion,
         IsPrincipalMemberOf, IsPrincipalMemberOfResponse;
+    /// A RAC on somebody's behalf (MS-RMSI 3.3.4.1).
+    Precertify, "PrecertifyResponse", Precertification, Precertify, PrecertifyResponse<'a>;
+    /// ULs on behalf of recipients (MS-RMSI 3.5.4.1).
+    AcquirePreLicense, "AcquirePreLicenseResponse", Licensing,
+        AcquirePreLicense<'a>, AcquirePreLicenseResponse<'a>;
+    /// A PL with other rights (MS-RMSI 3.4.4.1).
+    EditIssuanceLicense, "EditIssuanceLicenseResponse", Republishing,
+        EditIssuanceLicense<'a>, EditIssuanceLicenseResponse<'a>;
 }

@@ -218,12 +218,10 @@ fn read_request<'a>(
         namespace: excerpt(&element.namespace),
         name: excerpt(element.name),
     };
-    let found = Contract::from_namespace(&element.namespace).ok_or_else(unknown)?;
+    *contract = Contract::from_namespace(&element.namespace);
+    let (found, name) =
+        Contract::operation_of(&element.namespace, element.name).ok_or_else(unknown)?;
     *contract = Some(found);
-    let mut operations = found.operations().iter().copied();
-    let name = operations
-        .find(|name| name.as_str() == element.name)
-        .ok_or_else(unknown)?;
     if let Some(action) = head.action() {
         let last = action.rsplit(['/', '#']).next().unwrap_or_default();
         if last != name.as_str() {
@@ -269,8 +267,7 @@ pub fn parse_response<'a>(
             outcome,
         });
     }
-    let contract = Contract::from_namespace(&element.namespace);
-    let right = contract.is_some_and(|contract| contract.operations().contains(&expected));
+    let right = Contract::operation_of(&element.namespace, expected.as_str()).is_some();
     if !right || element.name != expected.response_element() {
         return Err(ProtocolError::UnexpectedResponse {
             expected: expected.response_element(),

@@ -78,8 +78,17 @@ impl VersionData {
     /// Whether a server whose highest version is `highest` may answer (2.2.4.2).
     ///
     /// Fails with [`ProtocolError::UnsupportedVersion`] when the sender's highest version, or its
-    /// lowest, lies above `highest`.
+    /// lowest, lies above `highest`, and with [`ProtocolError::MalformedVersion`] when its lowest
+    /// lies above its highest (MS-RMSI 3.1.4.1).
     pub fn check(&self, highest: DataVersion) -> Result<(), ProtocolError> {
+        if let (Some(minimum), Some(maximum)) = (self.minimum, self.maximum)
+            && minimum > maximum
+        {
+            return Err(ProtocolError::MalformedVersion {
+                field: "MinimumVersion",
+                value: minimum.to_string(),
+            });
+        }
         match self.maximum.max(self.minimum) {
             Some(asked) if asked > highest => {
                 Err(ProtocolError::UnsupportedVersion { asked, highest })
@@ -161,6 +170,11 @@ mod tests {
         assert!(matches!(
             asks.check(DataVersion::V1_1),
             Err(ProtocolError::UnsupportedVersion { .. })
+        ));
+        let upside_down = VersionData::range(DataVersion::V1_1, DataVersion::V1_0);
+        assert!(matches!(
+            upside_down.check(DataVersion::V1_1),
+            Err(ProtocolError::MalformedVersion { .. })
         ));
         assert!(VersionData::CLIENT_BATCH.check(DataVersion::V1_1).is_ok());
         assert!(VersionData::default().check(DataVersion::V1_1).is_ok());

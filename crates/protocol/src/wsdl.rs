@@ -1,5 +1,6 @@
 //! WSDL 1.1 of each endpoint, generated from a compact table of the messages ([MS-RMPR]
-//! appendix A, [MS-RMPRS] appendix A): document/literal, one port for SOAP 1.1 and one for SOAP 1.2.
+//! appendix A, [MS-RMPRS] appendix A, [MS-RMSI] appendix A): document/literal, one port for SOAP
+//! 1.1 and one for SOAP 1.2.
 
 use std::fmt::Write as _;
 
@@ -36,6 +37,11 @@ const fn names(contract: Contract) -> (&'static str, &'static str) {
         Contract::Server => ("Server", "ServerSoap"),
         Contract::ServiceLocator => ("ServiceLocator", "ServiceLocatorSoap"),
         Contract::GroupExpansion => ("GroupExpansionWebService", "GroupExpansionWebServiceSoap"),
+        Contract::Precertification => (
+            "PrecertificationWebService",
+            "PrecertificationWebServiceSoap",
+        ),
+        Contract::Republishing => ("Republish", "RepublishSoap"),
     }
 }
 
@@ -170,6 +176,7 @@ fn types(out: &mut String, contract: Contract) -> std::fmt::Result {
             let values = ["NonRevocable", "StandardRevocation", "CustomRevocation"];
             enumeration(out, "RevocationTypeEnum", &values)?;
         }
+        Contract::Precertification => enumeration(out, "AuthenticationMode", &["Windows"])?,
         _ => {}
     }
     out.push_str("</s:schema>\n");

@@ -7,7 +7,8 @@ use axum::http::HeaderValue;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
-    Caller, Context, Refusal, certify, client_licensor, license, locate, publish, templates,
+    Caller, Context, Refusal, certify, client_licensor, license, locate, precertify, prelicense,
+    publish, republish, templates,
 };
 use openrms_protocol::certification::Certify;
 use openrms_protocol::enrollment::Enroll;
@@ -263,6 +264,41 @@ async fn decide<'c>(
             Decision::plain(locate::get_server_info(context, request))
         }
         Operation::Enroll(request) => enroll(context, snapshot, request),
+        Operation::Precertify(request) => {
+            match precertify::precertify(context, caller, request).await {
+                Ok(done) => {
+                    let item = Item {
+                        account: Some(done.account),
+                        issued: Some(done.certificate.to_string()),
+                        ..Item::default()
+                    };
+                    Decision::yes(done.response, vec![item])
+                }
+                Err(refusal) => Decision::no(refusal, Item::default()),
+            }
+        }
+        Operation::AcquirePreLicense(request) => {
+            match prelicense::acquire_prelicense(context, caller, request).await {
+                Ok(done) => Decision::yes(
+                    done.response,
+                    done.items.into_iter().map(Item::from).collect(),
+                ),
+                Err(refusal) => Decision::no(refusal, Item::default()),
+            }
+        }
+        Operation::EditIssuanceLicense(request) => {
+            match republish::edit_issuance_license(context, caller, request).await {
+                Ok(done) => {
+                    let item = Item {
+                        content: Some(done.content),
+                        ground: Some(named_ground(done.ground)),
+                        ..Item::default()
+                    };
+                    Decision::yes(done.response, vec![item])
+                }
+                Err(refusal) => Decision::no(refusal, Item::default()),
+            }
+        }
         _ => {
             let refusal = Refusal::new(FaultCode::InvalidOperation, "unknown operation");
             Decision::no(refusal, Item::default())
@@ -368,13 +404,17 @@ impl From<ItemRecord> for Item {
             account: record.account,
             content: record.content,
             issued: issued.map(|id| id.to_string()),
-            ground: ground.map(|ground| match ground {
-                Ground::RightsData => "rights",
-                Ground::Author => "author",
-                Ground::SuperUser => "super-user",
-            }),
+            ground: ground.map(named_ground),
             refusal: record.refusal.as_ref().map(named),
         }
+    }
+}
+
+fn named_ground(ground: Ground) -> &'static str {
+    match ground {
+        Ground::RightsData => "rights",
+        Ground::Author => "author",
+        Ground::SuperUser => "super-user",
     }
 }
 

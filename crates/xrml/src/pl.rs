@@ -4,10 +4,12 @@
 use openrms_crypto::rsa::KeyError;
 use openrms_crypto::{HashAlgorithm, PrivateKey, PublicKey};
 
+use crate::author_proof::AUTHOR_PROOF_NAME;
 use crate::chain::SharedNode;
 use crate::clc::licensing_points;
 use crate::error::XrmlError;
 use crate::node::{AuthenticatedData, Kind, Node, Principal};
+use crate::rights_data::APP_SPECIFIC;
 use crate::time::{Interval, Time};
 use crate::values::{EnablingBits, Guid, Object, decode_base64, encode_base64};
 use crate::writer::{Hand, Identity, Xml, sign};
@@ -66,6 +68,15 @@ pub struct ServerPart<'a> {
     pub external_licensing_url: Option<&'a str>,
     /// The content key, its binding renewed.
     pub sealed_key: &'a EnablingBits,
+}
+
+/// What takes the place of a PL's rights when it is republished (MS-RMSI 3.4.4.1).
+#[derive(Debug, Clone)]
+pub struct NewRights {
+    /// Rights data, encrypted under the content key of the license that was there before.
+    pub encrypted: Vec<u8>,
+    /// The author's proof over them, where the author is proven.
+    pub author_proof: Option<Vec<u8>>,
 }
 
 impl<N: std::ops::Deref<Target: AsNode>> PublishingLicense<N> {
@@ -212,6 +223,28 @@ impl PublishingLicense<Box<Node>> {
         key: &dyn PrivateKey,
         hash: HashAlgorithm,
     ) -> Result<String, KeyError> {
+        self.sign_with(part, None, key, hash)
+    }
+
+    /// Signs a PL that republishes another's content: as [`Self::sign_as_server`], with the rights
+    /// data and the author's proof given here and none of its own.
+    pub fn republish_as_server(
+        &self,
+        part: &ServerPart<'_>,
+        rights: &NewRights,
+        key: &dyn PrivateKey,
+        hash: HashAlgorithm,
+    ) -> Result<String, KeyError> {
+        self.sign_with(part, Some(rights), key, hash)
+    }
+
+    fn sign_with(
+        &self,
+        part: &ServerPart<'_>,
+        rights: Option<&NewRights>,
+        key: &dyn PrivateKey,
+        hash: HashAlgorithm,
+    ) -> Result<String, KeyError> {
         let node = &*self.node;
         let content = node.content();
         let copy = |xml: &mut Xml, range: &Option<std::ops::Range<usize>>| {
@@ -245,8 +278,19 @@ impl PublishingLicense<Box<Node>> {
             copy(&mut xml, &work.revocation_raw);
             xml.raw("</WORK>");
         }
+        if let Some(rights) = rights {
+            write_rights(&mut xml, &rights.encrypted);
+            if let Some(proof) = &rights.author_proof {
+                xml.authenticated(APP_SPECIFIC, AUTHOR_PROOF_NAME, &encode_base64(proof));
+            }
+        }
+        let replaced = |data: &AuthenticatedData| {
+            data.id == ENCRYPTED_RIGHTS_DATA || data.name.as_deref() == Some(AUTHOR_PROOF_NAME)
+        };
         for data in &content.authenticated_data {
-            xml.raw(node.slice(&data.raw));
+            if rights.is_none() || !replaced(data) {
+                xml.raw(node.slice(&data.raw));
+            }
         }
         for list in &content.policy_lists {
             xml.policy_list(list);
@@ -329,11 +373,8 @@ impl PlContent {
             .object(&content)
             .raw("<METADATA><OWNER>")
             .object(&self.owner)
-            .raw("</OWNER></METADATA></WORK><AUTHENTICATEDDATA id=\"")
-            .raw(ENCRYPTED_RIGHTS_DATA)
-            .raw("\">")
-            .raw(&encode_base64(&self.encrypted_rights))
-            .raw("</AUTHENTICATEDDATA>");
+            .raw("</OWNER></METADATA></WORK>");
+        write_rights(&mut xml, &self.encrypted_rights);
         for (id, name, value) in &self.extra {
             xml.authenticated(id, name, value);
         }
@@ -377,6 +418,14 @@ fn issued_principals(server: &Identity, bits: Option<&EnablingBits>, hand: Hand)
     }
     xml.raw(after).raw("</PRINCIPAL></ISSUEDPRINCIPALS>");
     xml.finish()
+}
+
+fn write_rights(xml: &mut Xml, encrypted: &[u8]) {
+    xml.raw("<AUTHENTICATEDDATA id=\"")
+        .raw(ENCRYPTED_RIGHTS_DATA)
+        .raw("\">")
+        .raw(&encode_base64(encrypted))
+        .raw("</AUTHENTICATEDDATA>");
 }
 
 /// `id` of the AUTHENTICATEDDATA that holds the encrypted rights data.

@@ -1,4 +1,5 @@
-//! RMS account certificate: a person's key, sealed to their machine (MS-RMPR 2.2.9.5).
+//! RMS account certificate: a person's key, sealed to their machine (MS-RMPR 2.2.9.5), or their
+//! public key alone for those who act on their behalf (MS-RMSI 3.3.4.1.3.5).
 
 use openrms_crypto::rsa::KeyError;
 use openrms_crypto::{HashAlgorithm, PrivateKey, PublicKey};
@@ -56,10 +57,17 @@ pub struct RacRequest<'a> {
     pub key: &'a PublicKey,
     /// Temporary (a kiosk) instead of persistent.
     pub temporary: bool,
+    /// The private key for the person's machine; `None` in a RAC issued on their behalf.
+    pub sealed: Option<SealedTo<'a>>,
+}
+
+/// A person's private key on its way to their machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedTo<'a> {
     /// The machine.
     pub machine: &'a SecurityProcessorCertificate,
-    /// The person's private key sealed to the machine.
-    pub sealed_key: &'a EnablingBits,
+    /// The private key, sealed to the machine.
+    pub key: &'a EnablingBits,
 }
 
 /// A verified RAC.
@@ -107,6 +115,23 @@ impl AccountIdentity {
                 })
                 .collect(),
         }
+    }
+
+    /// The PRINCIPAL element that a RAC has for the person and their key, which ULs repeat.
+    #[must_use]
+    pub fn principal(&self, key: &PublicKey, temporary: bool) -> String {
+        let lifetime = if temporary { "Temporary" } else { "Persistent" };
+        let mut xml = Xml::default();
+        xml.raw(r#"<PRINCIPAL internal-id="1">"#)
+            .object(&self.object())
+            .public_key(key)
+            .security_levels(&[
+                SecurityLevel::new("Group-Identity-Credential-Type", lifetime),
+                SecurityLevel::new("Group-Identity-Type", "Group"),
+                SecurityLevel::new("Group-Identity-Policy", "Group-Identity-Credential"),
+            ])
+            .raw("</PRINCIPAL>");
+        xml.finish()
     }
 
     /// Reads the person back from the principal of a RAC, CLC or UL.
@@ -168,26 +193,17 @@ impl RacRequest<'_> {
         if let Some(url) = self.external_certification_url {
             xml.distribution_point(&point("Extranet-Activation", CERTIFICATION_GUID, url));
         }
-        xml.raw(r#"<ISSUEDPRINCIPALS><PRINCIPAL internal-id="1">"#)
-            .object(&self.account.object())
-            .public_key(self.key)
-            .security_levels(&[
-                SecurityLevel::new(
-                    "Group-Identity-Credential-Type",
-                    if self.temporary {
-                        "Temporary"
-                    } else {
-                        "Persistent"
-                    },
-                ),
-                SecurityLevel::new("Group-Identity-Type", "Group"),
-                SecurityLevel::new("Group-Identity-Policy", "Group-Identity-Credential"),
-            ])
-            .raw("</PRINCIPAL></ISSUEDPRINCIPALS><FEDERATIONPRINCIPALS><PRINCIPAL>")
-            .raw(self.machine.machine_raw())
-            .enabling_bits(self.sealed_key)
-            .security_levels(self.machine.security_levels())
-            .raw("</PRINCIPAL></FEDERATIONPRINCIPALS></BODY>");
+        xml.raw("<ISSUEDPRINCIPALS>")
+            .raw(&self.account.principal(self.key, self.temporary))
+            .raw("</ISSUEDPRINCIPALS>");
+        if let Some(SealedTo { machine, key }) = &self.sealed {
+            xml.raw("<FEDERATIONPRINCIPALS><PRINCIPAL>")
+                .raw(machine.machine_raw())
+                .enabling_bits(key)
+                .security_levels(machine.security_levels())
+                .raw("</PRINCIPAL></FEDERATIONPRINCIPALS>");
+        }
+        xml.raw("</BODY>");
         sign(Hand::Server, false, &xml.finish(), key, hash)
     }
 }

@@ -32,7 +32,7 @@ use openrms_xrml::issuing::{IssuingCertificate, IssuingRole};
 use openrms_xrml::names::LocalizedName;
 use openrms_xrml::node::Node;
 use openrms_xrml::pl::{PlContent, PublishingLicense, ServerPart};
-use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacRequest};
+use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacRequest, SealedTo};
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsData, TemplateRequest};
 use openrms_xrml::spc::SecurityProcessorCertificate;
@@ -577,8 +577,10 @@ impl World {
             account: &account,
             key: key.public(),
             temporary: false,
-            machine,
-            sealed_key: &seal(machine.key(), Payload::PrivateKey(&blob), &binding),
+            sealed: Some(SealedTo {
+                machine,
+                key: &seal(machine.key(), Payload::PrivateKey(&blob), &binding),
+            }),
         }
         .sign(&keys.server_key, keys.mode.hash())
         .unwrap()

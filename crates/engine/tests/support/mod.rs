@@ -18,17 +18,20 @@ use openrms_directory::{AccountRef, BuiltIn, Directory, Member, NewPerson, Peopl
 use openrms_engine::authority::{self, EnrollmentService};
 use openrms_engine::keys::{FreshKeys, KeyVault};
 use openrms_engine::license::acquire_license;
+use openrms_engine::republish::edit_issuance_license;
 use openrms_engine::{Caches, Caller, Cluster, Context, Refusal};
 use openrms_protocol::certification::Certify;
 use openrms_protocol::enrollment::{Enroll, EnrolleeServerInformation, Revocation};
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams, LicenseOutcome};
 use openrms_protocol::publishing::{AcquireIssuanceLicense, GetClientLicensorCert};
+use openrms_protocol::republishing::EditIssuanceLicense;
 use openrms_protocol::{CertificateChain, CertificateText};
 use openrms_store::{
     Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite, Store, Template,
     TemplateState, TrustedSpcCaKey,
 };
 use openrms_xrml::clc::ClientLicensorCertificate;
+use openrms_xrml::names::LocalizedName;
 use openrms_xrml::pl::{Descriptor, PlContent};
 use openrms_xrml::rac::AccountCertificate;
 use openrms_xrml::rights::{Right, TimeCondition};
@@ -253,8 +256,16 @@ impl World {
         who: &Member_,
         license: &CertificateChain<'static>,
     ) -> Result<UseLicense, Refusal> {
+        self.license_with(&who.rac_chain, license).await
+    }
+
+    pub async fn license_with(
+        &self,
+        rac: &CertificateChain<'static>,
+        license: &CertificateChain<'static>,
+    ) -> Result<UseLicense, Refusal> {
         let request = AcquireLicense::single(AcquireLicenseParams {
-            licensee_certs: who.rac_chain.clone(),
+            licensee_certs: rac.clone(),
             issuance_license: Some(license.clone()),
             application_data: None,
         });
@@ -268,6 +279,30 @@ impl World {
             panic!("a single item never answers with an exception in place");
         };
         Ok(UseLicense::new(verified(&certificate_chain, 0)).unwrap())
+    }
+
+    pub async fn edit(
+        &self,
+        who: &str,
+        signed: &CertificateChain<'static>,
+        unsigned: String,
+    ) -> Result<CertificateChain<'static>, Refusal> {
+        self.edit_as(&self.caller(who).await, signed, unsigned)
+            .await
+    }
+
+    pub async fn edit_as(
+        &self,
+        caller: &Caller,
+        signed: &CertificateChain<'static>,
+        unsigned: String,
+    ) -> Result<CertificateChain<'static>, Refusal> {
+        let request = EditIssuanceLicense {
+            signed_issuance_license: signed.clone(),
+            unsigned_issuance_license: CertificateText::new(unsigned).unwrap(),
+        };
+        let done = edit_issuance_license(&self.context(), caller, &request).await?;
+        Ok(done.response.certificate_chain)
     }
 
     pub fn sign_online(&self, unsigned: String) -> Result<CertificateChain<'static>, Refusal> {
@@ -310,7 +345,28 @@ impl Draft {
         author: &str,
         write: impl FnOnce(&mut RightsDataRequest) -> String,
     ) -> Self {
-        let content_id = guid();
+        Self::with_id(world, author, guid(), write)
+    }
+
+    /// Other rights for the same content, under a content key of their own.
+    pub fn rewrite(
+        world: &World,
+        of: &Self,
+        author: &str,
+        edit: impl FnOnce(&mut RightsDataRequest),
+    ) -> Self {
+        Self::with_id(world, author, of.content.content_id, |request| {
+            edit(request);
+            request.text()
+        })
+    }
+
+    fn with_id(
+        world: &World,
+        author: &str,
+        content_id: Guid,
+        write: impl FnOnce(&mut RightsDataRequest) -> String,
+    ) -> Self {
         let owner = Grantee::Address(author.into()).object();
         let mut request = RightsDataRequest {
             issued: world.now,
@@ -443,6 +499,23 @@ pub fn names(ul: &UseLicense) -> Vec<String> {
         .collect()
 }
 
+pub fn template(id: Guid, grants: Vec<RightGrant>) -> TemplateRequest {
+    TemplateRequest {
+        id,
+        issued: NOW,
+        names: vec![LocalizedName {
+            lcid: 1033,
+            name: "Confidential".into(),
+            description: "for staff".into(),
+        }],
+        publishing_url: "http://rms.example/_wmcs/licensing".into(),
+        referral: None,
+        precondition: TimeCondition::default(),
+        grants,
+        app_data: vec![("NOLICCACHE".into(), "1".into())],
+    }
+}
+
 pub fn guid() -> Guid {
     Guid::from_random(openrms_crypto::random::guid_bytes().unwrap())
 }
@@ -480,7 +553,7 @@ pub fn enroll_request(key: &openrms_crypto::PublicKey, guid: Guid) -> Enroll {
 }
 
 /// alice, bob, carol and dave; staff = {bob, nested}, nested = {dave}, super = {carol}.
-fn people() -> People {
+pub fn people() -> People {
     let mut people = People::new("example.test".parse().unwrap(), None, [1, 2, 3]).unwrap();
     for name in PEOPLE {
         people

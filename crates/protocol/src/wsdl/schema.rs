@@ -53,6 +53,8 @@ pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
         Contract::Server => SERVER,
         Contract::ServiceLocator => LOCATOR,
         Contract::GroupExpansion => GROUP_EXPANSION,
+        Contract::Precertification => PRECERTIFICATION,
+        Contract::Republishing => REPUBLISHING,
     }
 }
 
@@ -68,6 +70,8 @@ pub(super) const fn complex_types(contract: Contract) -> &'static [Shape] {
         Contract::Server => SERVER_TYPES,
         Contract::ServiceLocator => LOCATOR_TYPES,
         Contract::GroupExpansion => &[STRINGS],
+        Contract::Precertification => PRECERTIFICATION_TYPES,
+        Contract::Republishing => REPUBLISHING_TYPES,
     }
 }
 
@@ -122,6 +126,17 @@ const LICENSING: &[Shape] = &[
             "tns:ArrayOfAcquireLicenseResponse",
         )],
     ),
+    (
+        "AcquirePreLicense",
+        &[opt("RequestParams", "tns:ArrayOfAcquirePreLicenseParams")],
+    ),
+    (
+        "AcquirePreLicenseResponse",
+        &[opt(
+            "AcquirePreLicenseResult",
+            "tns:ArrayOfAcquirePreLicenseResponse",
+        )],
+    ),
 ];
 const LICENSING_TYPES: &[Shape] = &[
     (
@@ -147,6 +162,37 @@ const LICENSING_TYPES: &[Shape] = &[
             opt("ReferenceCertificates", "tns:ArrayOfXmlNode"),
         ],
     ),
+    (
+        "ArrayOfAcquirePreLicenseParams",
+        &[many(
+            "AcquirePreLicenseParams",
+            "tns:AcquirePreLicenseParams",
+        )],
+    ),
+    (
+        "AcquirePreLicenseParams",
+        &[
+            opt("LicenseeIdentities", "tns:ArrayOfString"),
+            opt("IssuanceLicense", "tns:ArrayOfXmlNode"),
+            opt("ApplicationData", ANY),
+        ],
+    ),
+    (
+        "ArrayOfAcquirePreLicenseResponse",
+        &[many(
+            "AcquirePreLicenseResponse",
+            "tns:AcquirePreLicenseResponse",
+        )],
+    ),
+    (
+        "AcquirePreLicenseResponse",
+        &[
+            opt("Licenses", "tns:ArrayOfXmlNode"),
+            opt("CertificateChain", "tns:ArrayOfXmlNode"),
+            opt("ReferenceCertificates", "tns:ArrayOfXmlNode"),
+        ],
+    ),
+    STRINGS,
     NODES,
 ];
 
@@ -406,6 +452,87 @@ const LOCATOR_TYPES: &[Shape] = &[
     LOCATION_REQUEST,
     LOCATION_RESPONSES,
     LOCATION_RESPONSE,
+];
+
+const PRECERTIFICATION: &[Shape] = &[
+    (
+        "Precertify",
+        &[opt("requestParams", "tns:ArrayOfPrecertifyParams")],
+    ),
+    (
+        "PrecertifyResponse",
+        &[opt("PrecertifyResult", "tns:ArrayOfPrecertifyResponse")],
+    ),
+];
+const PRECERTIFICATION_TYPES: &[Shape] = &[
+    (
+        "ArrayOfPrecertifyParams",
+        &[many("PrecertifyParams", "tns:PrecertifyParams")],
+    ),
+    (
+        "PrecertifyParams",
+        &[
+            opt("UserName", "s:string"),
+            opt("Identification", "tns:Identification"),
+        ],
+    ),
+    (
+        "Identification",
+        &[
+            one("AuthenticationMode", "tns:AuthenticationMode"),
+            opt("Id", "s:string"),
+            opt("Email", "s:string"),
+            opt("ProxyAddresses", "tns:ArrayOfString"),
+        ],
+    ),
+    (
+        "ArrayOfPrecertifyResponse",
+        &[many("PrecertifyResponse", "tns:PrecertifyResponse")],
+    ),
+    ("PrecertifyResponse", &[opt("Certificate", ANY)]),
+    STRINGS,
+];
+
+const REPUBLISHING: &[Shape] = &[
+    (
+        "EditIssuanceLicense",
+        &[opt("RequestParams", "tns:ArrayOfEditIssuanceLicenseParams")],
+    ),
+    (
+        "EditIssuanceLicenseResponse",
+        &[opt(
+            "EditIssuanceLicenseResult",
+            "tns:ArrayOfEditIssuanceLicenseResponse",
+        )],
+    ),
+];
+const REPUBLISHING_TYPES: &[Shape] = &[
+    (
+        "ArrayOfEditIssuanceLicenseParams",
+        &[many(
+            "EditIssuanceLicenseParams",
+            "tns:EditIssuanceLicenseParams",
+        )],
+    ),
+    (
+        "EditIssuanceLicenseParams",
+        &[
+            opt("SignedIssuanceLicense", ANY),
+            opt("UnsignedIssuanceLicense", ANY),
+        ],
+    ),
+    (
+        "ArrayOfEditIssuanceLicenseResponse",
+        &[many(
+            "EditIssuanceLicenseResponse",
+            "tns:EditIssuanceLicenseResponse",
+        )],
+    ),
+    (
+        "EditIssuanceLicenseResponse",
+        &[opt("CertificateChain", "tns:ArrayOfXmlNode")],
+    ),
+    NODES,
 ];
 
 const FIND: Shape = (

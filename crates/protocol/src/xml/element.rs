@@ -83,6 +83,21 @@ impl<'a> Element<'a> {
         Ok(items)
     }
 
+    /// The one non-null child of an array that must hold no more.
+    pub(crate) fn only_item(
+        &self,
+        name: &'static str,
+        limits: &Limits,
+    ) -> Result<&Element<'a>, ProtocolError> {
+        match self.items(name, limits)?.as_slice() {
+            [only] => Ok(only),
+            _ => Err(ProtocolError::TooMany {
+                what: name,
+                limit: 1,
+            }),
+        }
+    }
+
     /// Children of an array, at most `limits.batch_items`.
     pub(crate) fn any_items(
         &self,

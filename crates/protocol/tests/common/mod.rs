@@ -9,10 +9,18 @@ use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseException, AcquireLicenseParams, AcquireLicenseResponse,
     LicenseOutcome,
 };
+use openrms_protocol::precertification::{
+    AuthenticationMode, Identification, Precertify, PrecertifyParams, PrecertifyResponse,
+};
+use openrms_protocol::prelicensing::{
+    AcquirePreLicense, AcquirePreLicenseException, AcquirePreLicenseParams,
+    AcquirePreLicenseResponse, PreLicenseOutcome, PreLicenses,
+};
 use openrms_protocol::publishing::{
     AcquireIssuanceLicense, AcquireIssuanceLicenseResponse, GetClientLicensorCert,
     GetClientLicensorCertResponse,
 };
+use openrms_protocol::republishing::{EditIssuanceLicense, EditIssuanceLicenseResponse};
 use openrms_protocol::server::{
     FindServiceLocations, FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
     FindServiceLocationsResponse, GetLicensorCertificate, GetLicensorCertificateResponse,
@@ -122,6 +130,43 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
         .into(),
         question().into(),
     ]
+    .into_iter()
+    .chain(requests_of_servers())
+    .collect()
+}
+
+fn requests_of_servers() -> Vec<Operation<'static>> {
+    vec![
+        Precertify::single(PrecertifyParams {
+            user_name: Some("o'brien@example.com".to_owned()),
+            identification: Some(Identification {
+                authentication_mode: AuthenticationMode::Windows,
+                id: "S-1-5-21-1-2-3-1118".to_owned(),
+            }),
+        })
+        .into(),
+        AcquirePreLicense {
+            items: vec![
+                AcquirePreLicenseParams {
+                    licensee_identities: vec![
+                        "bob@example.com".to_owned(),
+                        "<&>@example.com".to_owned(),
+                    ],
+                    issuance_license: chain(&["PL"]),
+                },
+                AcquirePreLicenseParams {
+                    licensee_identities: vec!["carol@example.com".to_owned()],
+                    issuance_license: chain(&["PL2", "CLC"]),
+                },
+            ],
+        }
+        .into(),
+        EditIssuanceLicense {
+            signed_issuance_license: chain(&["PL"]),
+            unsigned_issuance_license: certificate("new PL"),
+        }
+        .into(),
+    ]
 }
 
 pub(crate) fn responses() -> Vec<Response<'static>> {
@@ -220,8 +265,44 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
             ],
         }
         .into(),
+    ]
+    .into_iter()
+    .chain(responses_to_servers())
+    .collect()
+}
+
+fn responses_to_servers() -> Vec<Response<'static>> {
+    let unknown = Fault::from(FaultCode::AcquirePreLicenseInvalidLicensee);
+    vec![
         service_locations().into(),
         IsPrincipalMemberOfResponse { is_member: true }.into(),
+        PrecertifyResponse {
+            certificate: certificate("RAC"),
+        }
+        .into(),
+        AcquirePreLicenseResponse {
+            items: vec![
+                PreLicenses {
+                    licenses: vec![
+                        PreLicenseOutcome::License(certificate("UL")),
+                        PreLicenseOutcome::Exception(AcquirePreLicenseException {
+                            fault: unknown,
+                            batch_index: 1,
+                        }),
+                    ],
+                    certificate_chain: chain(&["SLC", "CA"]),
+                },
+                PreLicenses {
+                    licenses: vec![PreLicenseOutcome::License(certificate("UL2"))],
+                    certificate_chain: chain(&["SLC", "CA"]),
+                },
+            ],
+        }
+        .into(),
+        EditIssuanceLicenseResponse {
+            certificate_chain: chain(&["PL"]),
+        }
+        .into(),
     ]
 }
 

@@ -3,8 +3,8 @@
 use openrms_crypto::{Digest, Mode, PrivateKey as _};
 use openrms_xrml::issuing::{IssuingCertificate, IssuingRole, issue_range};
 use openrms_xrml::names::{format_names, parse_names};
-use openrms_xrml::pl::{Descriptor, PlContent, PublishingLicense, ServerPart};
-use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacRequest};
+use openrms_xrml::pl::{Descriptor, NewRights, PlContent, PublishingLicense, ServerPart};
+use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacRequest, SealedTo};
 use openrms_xrml::revocation_list::{RevocationList, Revoked};
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsData};
@@ -240,13 +240,48 @@ fn temporary_account_certificates_say_so() {
         account: &person.account,
         key: person.rac.key.public(),
         temporary: true,
-        machine: &machine,
-        sealed_key: &bits(h.mode, 768),
+        sealed: Some(SealedTo {
+            machine: &machine,
+            key: &bits(h.mode, 768),
+        }),
     };
     let text = request.sign(&h.slc.key, h.hash()).unwrap();
     let view = AccountCertificate::new(node(&text)).unwrap();
     assert!(view.is_temporary());
     assert_eq!(view.node().content().distribution_points.len(), 1);
+}
+
+#[test]
+fn an_account_certificate_issued_on_behalf_has_the_public_key_and_no_machine() {
+    let h = Hierarchy::new(Mode::Two);
+    let person = h.person(account("absent"));
+    let request = RacRequest {
+        id: guid(30),
+        issued: issued(),
+        validity: range(),
+        issuer: &h.slc.identity,
+        certification_url: "https://rms/_wmcs/certification",
+        external_certification_url: None,
+        account: &person.account,
+        key: person.rac.key.public(),
+        temporary: false,
+        sealed: None,
+    };
+    let text = request.sign(&h.slc.key, h.hash()).unwrap();
+    assert!(!text.contains("FEDERATIONPRINCIPALS") && !text.contains("ENABLINGBITS"));
+    let view = AccountCertificate::new(node(&text)).unwrap();
+    assert_eq!(
+        (view.account(), view.key()),
+        (&person.account, person.rac.key.public())
+    );
+    assert_eq!((view.sealed_key(), view.machine()), (None, None));
+    // What the person's own certificate says of them is said here to the letter.
+    let own = AccountCertificate::new(node(&person.rac.text)).unwrap();
+    assert_eq!(view.principal_raw(), own.principal_raw());
+    assert_eq!(
+        view.principal_raw(),
+        person.account.principal(view.key(), false)
+    );
 }
 
 #[test]
@@ -361,6 +396,51 @@ fn publishing_licenses_signed_by_the_server() {
         if mode == Mode::Two {
             insta::assert_snapshot!("publishing_license_of_a_server", redacted(&text));
         }
+    }
+}
+
+#[test]
+fn a_republished_license_has_the_rights_and_the_proof_it_is_given_and_none_of_its_own() {
+    let h = Hierarchy::new(Mode::Two);
+    let proof = |value: &str| {
+        let name = openrms_xrml::author_proof::AUTHOR_PROOF_NAME;
+        ("APPSPECIFIC".to_owned(), name.to_owned(), value.to_owned())
+    };
+    let content = PlContent {
+        extra: vec![
+            proof("b2xk"),
+            ("APPSPECIFIC".into(), "KEPT".into(), "1".into()),
+        ],
+        ..h.pl_content()
+    };
+    let unsigned = PublishingLicense::new(Box::new(Node::parse(content.unsigned()).unwrap()));
+    let unsigned = unsigned.unwrap();
+    let part = ServerPart {
+        issued: issued(),
+        issuer: &h.slc.identity,
+        licensing_url: "https://rms/_wmcs/licensing",
+        external_licensing_url: None,
+        sealed_key: &content.sealed_key,
+    };
+    for author_proof in [Some(b"new".to_vec()), None] {
+        let rights = NewRights {
+            encrypted: vec![9; 32],
+            author_proof,
+        };
+        let text = unsigned
+            .republish_as_server(&part, &rights, &h.slc.key, h.hash())
+            .unwrap();
+        let license = PublishingLicense::new(node(&text)).unwrap();
+        assert_eq!(license.encrypted_rights(), rights.encrypted);
+        let name = openrms_xrml::author_proof::AUTHOR_PROOF_NAME;
+        let carried = license.authenticated("APPSPECIFIC", name);
+        let wanted = rights.author_proof.as_ref().map(|_| "bmV3");
+        assert_eq!(carried.map(|data| data.value.as_str()), wanted);
+        assert_eq!(
+            text.matches(name).count(),
+            usize::from(rights.author_proof.is_some())
+        );
+        assert!(license.authenticated("APPSPECIFIC", "KEPT").is_some());
     }
 }
 

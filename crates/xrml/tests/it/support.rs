@@ -9,7 +9,7 @@ use openrms_xrml::issuing::{IssuingCertificate, IssuingRole, ServerLicensorCerti
 use openrms_xrml::names::LocalizedName;
 use openrms_xrml::node::{ApplicationPolicy, PolicyList};
 use openrms_xrml::pl::{PlContent, PublishingLicense};
-use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacRequest};
+use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacRequest, SealedTo};
 use openrms_xrml::revocation_list::{RevocationListRequest, Revoked};
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest, TemplateRequest};
@@ -282,8 +282,10 @@ impl Hierarchy {
             account,
             key: key.public(),
             temporary: false,
-            machine: &SecurityProcessorCertificate::new(node(&spc.text)).unwrap(),
-            sealed_key: &bits(self.mode, 768),
+            sealed: Some(SealedTo {
+                machine: &SecurityProcessorCertificate::new(node(&spc.text)).unwrap(),
+                key: &bits(self.mode, 768),
+            }),
         };
         let text = request.sign(issuer.1, self.hash()).unwrap();
         certified(key, text)
