@@ -20,6 +20,8 @@ pub enum Part {
     ServerCertification,
     /// RACs for mobile devices.
     MobileCertification,
+    /// RACs of others without their private keys, for servers that hold mail for them.
+    Precertification,
     /// The SLC and what the server is.
     Server,
     /// Where services are.
@@ -28,6 +30,8 @@ pub enum Part {
     Licensing,
     /// PLs on line, and CLCs.
     Publishing,
+    /// Changes of the rights in what is published already.
+    Republishing,
     /// Rights policy templates.
     Templates,
     /// Whether somebody is in a group of this forest, for servers of other forests.
@@ -55,7 +59,7 @@ pub enum Scheme {
 pub enum Access {
     /// Nobody.
     Closed,
-    /// Whoever reaches it; nobody is asked who they are.
+    /// Whoever reaches it; who they are is looked at only if they say so themselves.
     Anyone,
     /// Whoever signs in.
     SignedIn,
@@ -120,6 +124,7 @@ impl Part {
             Service::Certification | Service::CertificationExternal => Self::Certification,
             Service::ServerCertification => Self::ServerCertification,
             Service::MobileCertification => Self::MobileCertification,
+            Service::Precertification => Self::Precertification,
             Service::CertificationServer
             | Service::LicensingServer
             | Service::CertificationExternalServer
@@ -130,6 +135,7 @@ impl Part {
             | Service::LicensingExternalServiceLocator => Self::ServiceLocator,
             Service::License | Service::LicenseExternal => Self::Licensing,
             Service::Publish | Service::PublishExternal => Self::Publishing,
+            Service::EditIssuanceLicense => Self::Republishing,
             Service::TemplateDistribution => Self::Templates,
             Service::GroupExpansion => Self::GroupExpansion,
             Service::Enrollment => Self::Enrollment,
@@ -144,6 +150,8 @@ impl Part {
             Self::Certification
                 | Self::ServerCertification
                 | Self::MobileCertification
+                | Self::Precertification
+                | Self::Republishing
                 | Self::GroupExpansion
         )
     }

@@ -72,7 +72,7 @@ pub struct Config {
     /// Kerberos, when switched on.
     pub negotiate: Option<Negotiate>,
     /// Issuers of tokens, when there are any.
-    pub(crate) issuers: Option<BearerSettings>,
+    pub(crate) tokens: Option<BearerSettings>,
     /// TLS client certificates and smart cards, when switched on.
     pub certificates: Option<Certificates>,
     /// Who may use which service.
@@ -230,7 +230,7 @@ impl Config {
             limits: ServerLimits::default(),
             basic: true,
             negotiate: None,
-            issuers: None,
+            tokens: None,
             certificates: None,
             access: AccessRules::default(),
             proxies: Proxies::default(),
@@ -298,7 +298,7 @@ struct File {
 struct SignIn {
     basic: bool,
     negotiate: Option<Negotiate>,
-    issuers: Option<BearerSettings>,
+    tokens: Option<BearerSettings>,
     certificates: Option<Certificates>,
 }
 
@@ -307,7 +307,7 @@ impl Default for SignIn {
         Self {
             basic: true,
             negotiate: None,
-            issuers: None,
+            tokens: None,
             certificates: None,
         }
     }
@@ -372,7 +372,7 @@ impl File {
             limits: self.limits,
             basic: self.sign_in.basic,
             negotiate,
-            issuers: self.sign_in.issuers,
+            tokens: self.sign_in.tokens,
             certificates,
             access: AccessRules::new(self.services)?,
             proxies: self.proxies,

@@ -46,8 +46,8 @@ pub enum SchemeError {
     #[error("[sign_in.negotiate]: {0}")]
     Negotiate(#[from] NegotiateError),
     /// Issuers of tokens cannot be asked for their keys.
-    #[error("[[sign_in.issuers]]: {0}")]
-    Issuers(String),
+    #[error("[sign_in.tokens]: {0}")]
+    Tokens(String),
 }
 
 /// What a request carries to say whose it is.
@@ -56,6 +56,13 @@ pub(crate) struct Credentials<'r> {
     pub(crate) headers: &'r HeaderMap,
     /// The certificate of the connection, when the caller showed one of their own.
     pub(crate) certificate: Option<&'r ClientCertificate>,
+}
+
+impl Credentials<'_> {
+    /// Whether the request says whose it is, rightly or not.
+    pub(crate) fn are_given(&self) -> bool {
+        self.headers.contains_key(AUTHORIZATION)
+    }
 }
 
 /// The client certificate of a connection, which all requests on it share.
@@ -124,13 +131,13 @@ impl Schemes {
         let negotiate = config.negotiate.as_ref().map(acceptor).transpose()?;
         let bearer = |settings: &BearerSettings| {
             let http = HttpFetch::new(None, None)
-                .map_err(|error| SchemeError::Issuers(error.to_string()))?;
+                .map_err(|error| SchemeError::Tokens(error.to_string()))?;
             let http: Arc<dyn Fetch> = Arc::new(http);
             Ok::<_, SchemeError>(Bearer::new(settings.clone(), &http))
         };
         Ok(Self {
             negotiate: negotiate.map(Arc::new),
-            bearer: config.issuers.as_ref().map(bearer).transpose()?,
+            bearer: config.tokens.as_ref().map(bearer).transpose()?,
         })
     }
 }

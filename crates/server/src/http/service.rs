@@ -180,8 +180,8 @@ async fn answer(
             let reason = "the service is closed here";
             return refuse(Refusal::new(FaultCode::UnauthorizedAccess, reason));
         }
-        Access::Anyone => Caller::default(),
-        Access::SignedIn | Access::Members(_) => {
+        Access::Anyone if !credentials.are_given() => Caller::default(),
+        Access::Anyone | Access::SignedIn | Access::Members(_) => {
             let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
                 Ok(signed_in) => signed_in,
                 Err(NotSignedIn::Directory { error, reply }) => {
