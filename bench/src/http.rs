@@ -26,18 +26,34 @@ pub(crate) enum Waiting {
     Awake,
 }
 
+/// How a request says whose it is.
+pub(crate) enum SignIn<'a> {
+    /// Account name and password.
+    Password(&'a str, &'a str),
+    /// The first token of a Negotiate exchange, good for one request.
+    Negotiate(Vec<u8>),
+}
+
 /// A request as it goes out.
-pub(crate) fn post(path: &str, body: &str, user: Option<(&str, &str)>) -> Vec<u8> {
-    let authorization = user.map_or(String::new(), |(name, password)| {
-        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
-        format!("Authorization: Basic {pair}\r\n")
-    });
+pub(crate) fn post(path: &str, body: &str, sign_in: Option<&SignIn<'_>>) -> Vec<u8> {
+    let authorization = sign_in.map_or(String::new(), SignIn::field);
     format!(
         "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/xml; charset=utf-8\r\n\
          {authorization}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
+}
+
+impl SignIn<'_> {
+    fn field(&self) -> String {
+        let (scheme, said) = match self {
+            Self::Password(name, password) => ("Basic", format!("{name}:{password}").into_bytes()),
+            Self::Negotiate(token) => ("Negotiate", token.clone()),
+        };
+        let said = base64::engine::general_purpose::STANDARD.encode(said);
+        format!("Authorization: {scheme} {said}\r\n")
+    }
 }
 
 impl Connection {

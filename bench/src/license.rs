@@ -1,24 +1,17 @@
-//! Use licenses over HTTP from a server in a process of its own, in ratio to P: the best scalar
-//! rate of RSA private-key operations of the same library, measured between the rounds.
+//! Use licenses over HTTP at several numbers of connections, known and never seen, in ratio to P.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use openrms_crypto::{Digest, Mode, PrivateKey, SoftwareKey};
+use openrms_crypto::Mode;
 use openrms_directory::{Member, NewPerson, People};
-use openrms_protocol::FaultCode;
 use openrms_protocol::licensing::LicenseOutcome;
-use openrms_server::provision::{RootOptions, provision_root};
-use openrms_server::{Config, Server};
 
-use crate::http::{Connection, Waiting};
-use crate::people::{Author, Content, Machine, Person, acquire, acquire_batch, check, read};
-use crate::report::{Row, print_rows};
-use crate::{Failure, clock};
+use crate::Failure;
+use crate::ceiling::Ceiling;
+use crate::http::{SignIn, Waiting};
+use crate::people::{
+    Author, Content, Person, acquire, acquire_batch, check, check_license, check_refusal, read,
+};
+use crate::report::{Row, print_ceiling, print_rows};
+use crate::server::{Load, Round, ServerProcess, Setup};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -45,31 +38,11 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// What a case asks for.
-enum Load {
-    /// The same requests again and again.
-    Repeat(Vec<Vec<u8>>),
-    /// Each request once.
-    Once(Vec<Vec<u8>>),
-}
-
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mode = Mode::from_number(u32::from(options.mode)).ok_or("mode 1 or 2")?;
     let stage = Stage::new(mode, options.threads)?;
     stage.verify_every_answer()?;
-    let private = SoftwareKey::generate(mode)?;
-    let digest = Digest::of(mode.hash(), b"benchmark");
-    let ceiling = || {
-        1.0 / clock::each(Duration::from_millis(250), || {
-            std::hint::black_box(private.sign(&digest).is_ok());
-        })
-    };
-    // The machine is shared: a round is held against P as it was just before and just after it.
-    let mut last = ceiling();
-    let mut beside = |round: Result<Round, Failure>| -> Result<_, Failure> {
-        let before = std::mem::replace(&mut last, ceiling());
-        Ok((round?, f64::midpoint(before, last)))
-    };
+    let mut ceiling = Ceiling::new(mode)?;
 
     let hot: Vec<Vec<u8>> = stage.hot();
     let repeated = stage.repeated();
@@ -83,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             let mut rounds = Vec::new();
             for _ in 0..options.rounds {
                 let load = Load::Repeat(many.clone());
-                rounds.push(beside(stage.round(&load, connections, options.seconds))?);
+                rounds.push(ceiling.beside(stage.round(&load, connections, options.seconds)?));
             }
             rows.push(Row::new(name, connections, rounds));
         }
@@ -93,30 +66,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         for _ in 0..options.rounds {
             let count = (options.seconds * 2500.0) as usize;
             let load = Load::Once(stage.never_seen(count)?);
-            rounds.push(beside(stage.round(
-                &load,
-                connections,
-                options.seconds * 3.0,
-            ))?);
+            let round = stage.round(&load, connections, options.seconds * 3.0)?;
+            rounds.push(ceiling.beside(round));
         }
         rows.push(Row::new(NEVER_SEEN, connections, rounds));
     }
-    let mut ceilings: Vec<f64> = rows.iter().flat_map(Row::ceilings).collect();
-    let p = clock::median(&mut ceilings);
-    let (low, high) = (ceilings.first(), ceilings.last());
     if let Some(content) = stage.contents.first() {
         let license = content.license.leaf().map_or(0, |leaf| leaf.as_str().len());
         let request = hot.first().map_or(0, Vec::len);
         println!("publishing licenses of {license} bytes, requests of {request} bytes");
     }
-    println!(
-        "mode {}, server threads {}; P = {p:.0} private-key operations per CPU second \
-         ({:.0} to {:.0})",
-        mode.number(),
-        options.threads,
-        low.unwrap_or(&p),
-        high.unwrap_or(&p)
-    );
+    print_ceiling(mode, options.threads, &rows);
     print_rows(&rows);
     if options.check {
         let worst = |name: &str| {
@@ -137,36 +97,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Serves a provisioned data directory until the process is ended.
-pub(crate) fn serve(data: &Path) -> Result<(), Failure> {
-    let running = Server::start(Config::for_data_dir(data)?)?;
-    println!("ready");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    running.stop();
-    Ok(())
-}
-
 /// A server with people and content.
 struct Stage {
-    server: Child,
+    server: ServerProcess,
     threads: usize,
-    address: SocketAddr,
     people: Vec<Person>,
     outsider: Person,
     author: Author,
     contents: Vec<Content>,
-    _folder: tempfile::TempDir,
 }
 
 impl Stage {
     fn new(mode: Mode, threads: usize) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()?;
-        let data = folder.path().join("data");
-        let address = {
-            let probe = std::net::TcpListener::bind("127.0.0.1:0")?;
-            probe.local_addr()?
-        };
         let mut list = People::new("bench.example".parse()?, None, [1, 2, 3])?;
         let names: Vec<String> = (0..PEOPLE).map(|n| format!("person{n}")).collect();
         for name in names
@@ -183,40 +125,21 @@ impl Stage {
             })?;
             list.set_password(&Member::parse(name).ok_or("name")?, PASSWORD)?;
         }
-        let mut root = RootOptions::new(&data, format!("http://{address}"));
-        root.mode = mode;
-        root.people = Some(list);
-        root.listen = vec![address];
-        provision_root(&root)?;
-        let config = data.join("rmsd.toml");
-        let text = std::fs::read_to_string(&config)?;
-        std::fs::write(&config, format!("threads = {threads}\n{text}"))?;
-
-        let mut server = Command::new(std::env::current_exe()?)
-            .arg("serve")
-            .arg(&data)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut ready = String::new();
-        let out = server.stdout.take().ok_or("no output")?;
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut ready)?;
-        if ready.trim() != "ready" {
-            return Err("the server did not start".into());
-        }
-        let bundle = openrms_server::client_bundle(&data)?;
-        let machine = Machine::activate(
-            &bundle.trust.spc_issuer_key_pem,
-            &bundle.trust.spc_issuer_chain,
+        let server = ServerProcess::start(Setup {
             mode,
-        )?;
-        let mut connection = Connection::open(address, Waiting::Asleep)?;
+            threads,
+            people: Some(list),
+            tables: "",
+        })?;
+        let machine = server.machine(mode)?;
+        let mut connection = server.connect()?;
+        let sign_in = |name| SignIn::Password(name, PASSWORD);
         let mut people = Vec::new();
         for name in &names {
-            people.push(machine.certify(&mut connection, name, PASSWORD)?);
+            people.push(machine.certify(&mut connection, &sign_in(name))?);
         }
-        let outsider = machine.certify(&mut connection, "outsider", PASSWORD)?;
-        let author = machine.certify(&mut connection, "author", PASSWORD)?;
+        let outsider = machine.certify(&mut connection, &sign_in("outsider"))?;
+        let author = machine.certify(&mut connection, &sign_in("author"))?;
         let author = machine.author(&mut connection, author)?;
         let readers: Vec<&str> = people.iter().map(|p| p.email.as_str()).collect();
         let contents = (0..CONTENTS)
@@ -225,12 +148,10 @@ impl Stage {
         Ok(Self {
             server,
             threads,
-            address,
             people,
             outsider,
             author,
             contents,
-            _folder: folder,
         })
     }
 
@@ -264,30 +185,12 @@ impl Stage {
 
     /// Every kind of answer, looked at as a client would before anything is timed.
     fn verify_every_answer(&self) -> Result<(), Failure> {
-        let mut connection = Connection::open(self.address, Waiting::Asleep)?;
+        let mut connection = self.server.connect()?;
         let (person, content) = (&self.people[0], &self.contents[0]);
         for _ in 0..2 {
-            let (status, body) = connection.send(&acquire(person, &content.license))?;
-            let answer = read(body)?;
-            let Some(LicenseOutcome::License {
-                certificate_chain, ..
-            }) = answer.items.first()
-            else {
-                return Err(format!("no license, HTTP {status}").into());
-            };
-            check(person, certificate_chain, content)?;
+            check_license(&mut connection, person, content)?;
         }
-        let (status, body) = connection.send(&acquire(&self.outsider, &content.license))?;
-        let fault = openrms_protocol::parse_response(
-            openrms_protocol::OperationName::AcquireLicense,
-            body,
-            &openrms_protocol::Limits::client(),
-        )?
-        .outcome;
-        match fault {
-            Err(fault) if fault.code == Some(FaultCode::NoRightsForRequestedPrincipal) => {}
-            other => return Err(format!("outsider: HTTP {status}, {other:?}").into()),
-        }
+        check_refusal(&mut connection, &self.outsider, content)?;
         let batch = acquire_batch(person, &[&self.contents[0], &self.contents[1]]);
         let (_, body) = connection.send(&batch)?;
         let answer = read(body)?;
@@ -304,129 +207,18 @@ impl Stage {
     }
 
     fn round(&self, load: &Load, connections: usize, seconds: f64) -> Result<Round, Failure> {
-        let (requests, once) = match load {
-            Load::Repeat(requests) => (requests, false),
-            Load::Once(requests) => (requests, true),
-        };
         // The server has a core of its own then.
         let waiting = if connections == 1 && self.threads < cores() {
             Waiting::Awake
         } else {
             Waiting::Asleep
         };
-        let next = AtomicUsize::new(0);
-        let barrier = Barrier::new(connections + 1);
-        let before = self.metrics()?;
-        let mut latencies = Vec::new();
-        let (mut spent, mut elapsed) = (Duration::ZERO, Duration::ZERO);
-        std::thread::scope(|scope| -> Result<(), Failure> {
-            let workers: Vec<_> = (0..connections)
-                .map(|_| {
-                    scope.spawn(|| -> Result<Vec<f64>, Failure> {
-                        let mut connection = Connection::open(self.address, waiting)?;
-                        let mut latencies = Vec::new();
-                        barrier.wait();
-                        let end = Instant::now() + Duration::from_secs_f64(seconds);
-                        while Instant::now() < end {
-                            let index = next.fetch_add(1, Ordering::Relaxed);
-                            if once && index >= requests.len() {
-                                break;
-                            }
-                            let start = Instant::now();
-                            let (status, body) =
-                                connection.send(&requests[index % requests.len()])?;
-                            latencies.push(start.elapsed().as_secs_f64());
-                            if status != 200 {
-                                return Err(String::from_utf8_lossy(body).into_owned().into());
-                            }
-                        }
-                        Ok(latencies)
-                    })
-                })
-                .collect();
-            let cpu = clock::process(self.server.id());
-            let start = Instant::now();
-            barrier.wait();
-            for worker in workers {
-                latencies.extend(worker.join().map_err(|_| "a connection failed")??);
-            }
-            elapsed = start.elapsed();
-            spent = clock::process(self.server.id()).saturating_sub(cpu);
-            Ok(())
-        })?;
-        let after = self.metrics()?;
-        Ok(Round::new(latencies, spent, elapsed, &before, &after))
-    }
-
-    /// Hits and misses of the caches, as the server tells them.
-    fn metrics(&self) -> Result<Vec<(String, f64)>, Failure> {
-        let mut connection = Connection::open(self.address, Waiting::Asleep)?;
-        let request = b"GET /metrics HTTP/1.1\r\nHost: bench\r\n\r\n";
-        let (_, body) = connection.send(request)?;
-        let lines = std::str::from_utf8(body)?
-            .lines()
-            .filter(|line| line.contains("cache"));
-        Ok(lines
-            .filter(|line| !line.starts_with('#'))
-            .filter_map(|line| line.rsplit_once(' '))
-            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
-            .collect())
+        self.server.round(load, connections, waiting, seconds)
     }
 }
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-/// One round of one case.
-pub(crate) struct Round {
-    pub(crate) licenses: usize,
-    pub(crate) cpu: f64,
-    pub(crate) elapsed: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) caches: Vec<(String, f64)>,
-}
-
-impl Round {
-    fn new(
-        mut latencies: Vec<f64>,
-        cpu: Duration,
-        elapsed: Duration,
-        before: &[(String, f64)],
-        after: &[(String, f64)],
-    ) -> Self {
-        latencies.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let index = (latencies.len() as f64 * share) as usize;
-            latencies
-                .get(index.min(latencies.len().saturating_sub(1)))
-                .copied()
-                .unwrap_or(0.0)
-        };
-        let caches = after.iter().map(|(name, value)| {
-            let earlier = before
-                .iter()
-                .find(|(n, _)| n == name)
-                .map_or(0.0, |(_, v)| *v);
-            (name.clone(), value - earlier)
-        });
-        Self {
-            licenses: latencies.len(),
-            cpu: cpu.as_secs_f64(),
-            elapsed: elapsed.as_secs_f64(),
-            p50: at(0.5),
-            p99: at(0.99),
-            caches: caches.filter(|(_, change)| *change > 0.0).collect(),
-        }
-    }
 }
 
 const NEVER_SEEN: &str = "license never seen";

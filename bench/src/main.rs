@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p openrms-bench -- license            over HTTP, a server of its own
+//! cargo run --release -p openrms-bench -- directory          Active Directory beside the list
 //! cargo run --release -p openrms-bench -- primitives         ciphers, digests, parsing
 //! cargo run --release -p openrms-bench -- license --check    fails below the goals
 //! ```
@@ -14,12 +15,15 @@
     reason = "counts and seconds of a benchmark"
 )]
 
+mod ceiling;
 mod clock;
+mod directory;
 mod http;
 mod license;
 mod people;
 mod primitives;
 mod report;
+mod server;
 
 use clap::{Parser, Subcommand};
 
@@ -34,9 +38,12 @@ struct Arguments {
 enum What {
     /// Use licenses per CPU second over HTTP, against RSA itself.
     License(license::Options),
+    /// Use licenses for somebody in 15 groups: built-in list, Active Directory remembered, Active
+    /// Directory asked each time. Needs the test bed.
+    Directory(directory::Options),
     /// Ciphers, digests and parsing, in process.
     Primitives(primitives::Options),
-    /// The server that `license` measures, in a process of its own.
+    /// The server that is measured, in a process of its own.
     #[command(hide = true)]
     Serve {
         /// Its data directory.
@@ -47,8 +54,9 @@ enum What {
 fn main() {
     let result = match Arguments::parse().what {
         What::License(options) => license::run(&options),
+        What::Directory(options) => directory::run(&options),
         What::Primitives(options) => primitives::run(&options),
-        What::Serve { data } => license::serve(&data),
+        What::Serve { data } => server::serve(&data),
     };
     if let Err(error) = result {
         eprintln!("{error}");

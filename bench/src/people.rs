@@ -6,11 +6,13 @@ use openrms_crypto::content::KeyBits;
 use openrms_crypto::sealed_key::{self, OpenedPayload, Payload};
 use openrms_crypto::{Cipher, ContentKey, Digest, Mode, PrivateKey, SoftwareKey, erd};
 use openrms_protocol::certification::Certify;
-use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams, AcquireLicenseResponse};
+use openrms_protocol::licensing::{
+    AcquireLicense, AcquireLicenseParams, AcquireLicenseResponse, LicenseOutcome,
+};
 use openrms_protocol::publishing::GetClientLicensorCert;
 use openrms_protocol::{
-    CertificateChain, CertificateText, Limits, Operation, OperationName, Response, Service,
-    SoapVersion, VersionData, encode_request, parse_response,
+    CertificateChain, CertificateText, FaultCode, Limits, Operation, OperationName, Response,
+    Service, SoapVersion, VersionData, encode_request, parse_response,
 };
 use openrms_xrml::author_proof::{AUTHOR_PROOF_NAME, author_proof};
 use openrms_xrml::clc::ClientLicensorCertificate;
@@ -22,7 +24,7 @@ use openrms_xrml::spc::SpcRequest;
 use openrms_xrml::{EnablingBits, Guid, Identity, Node, Time, chain};
 
 use crate::Failure;
-use crate::http::{Connection, post};
+use crate::http::{Connection, SignIn, post};
 
 /// Someone with a RAC.
 pub(crate) struct Person {
@@ -92,8 +94,7 @@ impl Machine {
     pub(crate) fn certify(
         &self,
         server: &mut Connection,
-        name: &str,
-        password: &str,
+        sign_in: &SignIn<'_>,
     ) -> Result<Person, Failure> {
         let certify = Certify {
             machine_certificate_chain: CertificateChain::split(&self.chain)?,
@@ -103,7 +104,7 @@ impl Machine {
             server,
             Service::Certification,
             &certify.into(),
-            Some((name, password)),
+            Some(sign_in),
         )?
         else {
             return Err("not an answer to Certify".into());
@@ -278,6 +279,36 @@ pub(crate) fn read(body: &[u8]) -> Result<AcquireLicenseResponse<'static>, Failu
     }
 }
 
+/// Asks for a license, which must be given, and checks it.
+pub(crate) fn check_license(
+    server: &mut Connection,
+    person: &Person,
+    content: &Content,
+) -> Result<(), Failure> {
+    let (status, body) = server.send(&acquire(person, &content.license))?;
+    let answer = read(body).map_err(|error| format!("HTTP {status}: {error}"))?;
+    match answer.items.first() {
+        Some(LicenseOutcome::License {
+            certificate_chain, ..
+        }) => check(person, certificate_chain, content),
+        _ => Err(format!("no license, HTTP {status}").into()),
+    }
+}
+
+/// Asks for a license, which must be refused to a person without rights.
+pub(crate) fn check_refusal(
+    server: &mut Connection,
+    person: &Person,
+    content: &Content,
+) -> Result<(), Failure> {
+    let (status, body) = server.send(&acquire(person, &content.license))?;
+    let limits = Limits::client();
+    match parse_response(OperationName::AcquireLicense, body, &limits)?.outcome {
+        Err(fault) if fault.code == Some(FaultCode::NoRightsForRequestedPrincipal) => Ok(()),
+        other => Err(format!("{}: HTTP {status}, {other:?}", person.email).into()),
+    }
+}
+
 /// Checks a use license as a client would: every signature, and that the key opens.
 pub(crate) fn check(
     person: &Person,
@@ -305,9 +336,9 @@ fn call(
     server: &mut Connection,
     service: Service,
     operation: &Operation<'_>,
-    user: Option<(&str, &str)>,
+    sign_in: Option<&SignIn<'_>>,
 ) -> Result<Response<'static>, Failure> {
-    let request = prepare(service, operation, VersionData::CLIENT, user);
+    let request = prepare(service, operation, VersionData::CLIENT, sign_in);
     let (status, body) = server.send(&request)?;
     let body = body.to_vec();
     let limits = Limits::client();
@@ -338,7 +369,7 @@ fn prepare(
     service: Service,
     operation: &Operation<'_>,
     version: VersionData,
-    user: Option<(&str, &str)>,
+    sign_in: Option<&SignIn<'_>>,
 ) -> Vec<u8> {
     let body = encode_request(
         SoapVersion::V11,
@@ -346,7 +377,7 @@ fn prepare(
         Some(version),
         operation,
     );
-    post(service.path(), &body, user)
+    post(service.path(), &body, sign_in)
 }
 
 fn own(

@@ -1,7 +1,9 @@
 //! Tables of results.
 
+use openrms_crypto::Mode;
+
 use crate::clock::median;
-use crate::license::Round;
+use crate::server::Round;
 
 /// One case, over its rounds.
 pub(crate) struct Row {
@@ -31,8 +33,15 @@ impl Row {
         median(&mut self.rounds.iter().map(ratio).collect::<Vec<_>>())
     }
 
-    pub(crate) fn ceilings(&self) -> impl Iterator<Item = f64> {
-        self.rounds.iter().map(|(_, p)| *p)
+    /// Licenses per CPU second of each round for those of the same round of another case: the
+    /// lowest, the middle and the highest of them.
+    pub(crate) fn compared_with(&self, other: &Self) -> [f64; 3] {
+        let rate = |(round, _): &(Round, f64)| round.licenses as f64 / round.cpu;
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        let mut ratios: Vec<f64> = pairs.map(|(a, b)| rate(a) / rate(b)).collect();
+        let middle = median(&mut ratios);
+        let end = |ratio: Option<&f64>| ratio.copied().unwrap_or(middle);
+        [end(ratios.first()), middle, end(ratios.last())]
     }
 
     fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
@@ -44,6 +53,22 @@ impl Row {
                 .collect::<Vec<_>>(),
         )
     }
+}
+
+/// Prints what the cases are held against.
+pub(crate) fn print_ceiling(mode: Mode, threads: usize, rows: &[Row]) {
+    let mut ceilings: Vec<f64> = rows
+        .iter()
+        .flat_map(|row| row.rounds.iter().map(|(_, p)| *p))
+        .collect();
+    let p = median(&mut ceilings);
+    println!(
+        "mode {}, server threads {threads}; P = {p:.0} private-key operations per CPU second \
+         ({:.0} to {:.0})",
+        mode.number(),
+        ceilings.first().unwrap_or(&p),
+        ceilings.last().unwrap_or(&p)
+    );
 }
 
 /// Prints cases against P.

@@ -46,6 +46,15 @@ pub(crate) struct Connection {
 impl Connection {
     /// A client as it is, for what is already there.
     pub(crate) fn client(&self, shell: Shell) -> Result<Client, Failure> {
+        self.client_as(shell, None)
+    }
+
+    /// A client of somebody whose credentials may be known already.
+    pub(crate) fn client_as(
+        &self,
+        shell: Shell,
+        known: Option<Credentials>,
+    ) -> Result<Client, Failure> {
         // A wrong name is told at once, not when a server wants the password.
         if let Some(path) = &self.password_file {
             fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
@@ -53,7 +62,7 @@ impl Connection {
         let source = Prompt {
             shell,
             options: self.clone(),
-            known: Mutex::default(),
+            known: Mutex::new(known),
         };
         let discovery = Discovery {
             explicit: self.server.clone(),
@@ -365,7 +374,7 @@ fn server_variable() -> Result<Option<ServerUrl>, Failure> {
 }
 
 /// A variable of the environment; an empty one is none.
-fn text_variable(name: &str) -> Option<String> {
+pub(crate) fn text_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

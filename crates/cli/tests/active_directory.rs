@@ -8,10 +8,11 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::corp::{Corp, CorpServer};
+use common::corp::{Corp, CorpServer, Place, kinit};
 use openrms_protocol::certification::Certify;
 use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, VersionData};
 use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
+use openrms_server::forests::{ForestsConfig, OtherForest};
 
 #[test]
 fn whoever_has_a_ticket_signs_in_without_a_password() {
@@ -211,6 +212,85 @@ fn while_the_directory_is_down_known_people_are_licensed_and_others_told_in_time
     let end = Instant::now() + Duration::from_mins(1);
     while server.opens("carol", &files[1]).code != 0 {
         assert!(Instant::now() < end, "no recovery");
+    }
+}
+
+#[test]
+fn a_group_of_the_other_forest_counts_and_circles_over_both_end() {
+    let (Some(corp), Some(partner)) = (Corp::from_env(), Corp::partner_from_env()) else {
+        return;
+    };
+    for binary in [false, true] {
+        let (here, there) = (corp.place(), partner.place());
+        let both = fs::read_to_string(here.at("server.pem")).unwrap()
+            + &fs::read_to_string(there.at("server.pem")).unwrap();
+        let service = |server: &str| match binary {
+            false => Service::GroupExpansion.url(server),
+            true => openrms_protocol::binary_group_expansion::http::url(server),
+        };
+        let forests = |at: &Place, forest: &str, other: &Place| {
+            let authorities = at.at("both.pem");
+            fs::write(&authorities, &both).unwrap();
+            let tickets = at.at("tickets-of-the-server");
+            ForestsConfig {
+                tickets: Some(tickets),
+                authorities: Some(authorities),
+                other: vec![OtherForest {
+                    forest: forest.parse().unwrap(),
+                    group_expansion: service(&other.url),
+                    binary,
+                }],
+                ..ForestsConfig::default()
+            }
+        };
+        // Each service is open to the people of the other domain, of whom the other server's
+        // account is one.
+        let open_to = |variable: &str| {
+            let domain_users = format!("{}-513", std::env::var(variable).unwrap());
+            let rule = PartRule {
+                groups: vec![GroupRef::try_from(domain_users).unwrap()],
+                ..PartRule::default()
+            };
+            AccessRules::new([(Part::GroupExpansion, rule)].into()).unwrap()
+        };
+        let ours = forests(&here, "partner.example", &there);
+        let theirs = forests(&there, "corp.example", &here);
+        for (config, account, variable) in [
+            (&ours, "svc-rms@CORP.EXAMPLE", "CORP_SVC_PASSWORD"),
+            (&theirs, "svc-rms@PARTNER.EXAMPLE", "PARTNER_SVC_PASSWORD"),
+        ] {
+            let tickets = config.tickets.as_ref().unwrap();
+            let password = std::env::var(variable).unwrap();
+            kinit(account, &password, &format!("FILE:{}", tickets.display()));
+        }
+        let _there = partner.serve_at(there, |config| {
+            config.access = open_to("CORP_SID");
+            config.forests = Some(theirs);
+        });
+        let server = corp.serve_at(here, |config| {
+            config.access = open_to("PARTNER_SID");
+            config.forests = Some(ours);
+        });
+        for (who, password) in [
+            ("alice", "Alice-Passw0rd"),
+            ("bob", "Bob-Passw0rd"),
+            ("zoe", "Zoe-Passw0rd.1"),
+        ] {
+            server.log_on(who, password);
+            let run = server.run_as(who, ["sign-in", "--yes"]);
+            assert_eq!(run.code, 0, "{}", run.err);
+        }
+        // engineers@partner.example holds kernel@corp.example, and that alice.
+        let file = server.protect("zoe", "abroad", "engineers@partner.example:view,export");
+        let run = server.opens("alice", &file);
+        assert_eq!(run.code, 0, "binary {binary}: {}{}", run.out, run.err);
+        let run = server.opens("bob", &file);
+        assert_eq!(
+            (run.code, run.error_code().as_str()),
+            (3, "no-rights"),
+            "binary {binary}: {}",
+            run.out
+        );
     }
 }
 

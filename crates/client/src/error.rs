@@ -6,6 +6,7 @@ use crate::discovery::DiscoveryError;
 use crate::hierarchy::HierarchyError;
 use crate::license_store::LicenseError;
 use crate::lockbox::LockboxError;
+use crate::oidc::OidcError;
 use crate::open::OpenError;
 use crate::output::OutputError;
 use crate::policy::PolicyError;
@@ -95,8 +96,10 @@ errors! {
     Service(ServiceError),
     /// A certificate or license that cannot be trusted.
     Trust(TrustError),
-    /// Signing in.
+    /// The account of whoever signed in.
     Account(AccountError),
+    /// Signing in at an OIDC issuer.
+    Oidc(OidcError),
     /// What an author asks for.
     Policy(PolicyError),
     /// Protecting.

@@ -89,6 +89,16 @@ impl HttpTransport {
         })
     }
 
+    /// Posts a form (`application/x-www-form-urlencoded`), without credentials of its own.
+    pub(crate) fn post_form(&self, url: &str, form: &[u8]) -> Result<Response, TransportError> {
+        let request = self
+            .agent
+            .post(url)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .header("Accept", "application/json");
+        self.read(url, request.send(form))
+    }
+
     fn read(
         &self,
         url: &str,

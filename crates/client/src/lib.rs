@@ -28,6 +28,7 @@
 //! | [`machine`], [`lockbox`], [`lockbox_secret`], [`keyring`], [`activation`] | the security processor's key and certificate |
 //! | [`hierarchy`] | whom this client trusts |
 //! | [`account`] | RAC and CLC |
+//! | [`oidc`] | a token of an OIDC issuer |
 //! | [`discovery`], [`url`], [`service`], [`credentials`] | which server is asked, and with what |
 //! | [`transport`], [`http`] | how |
 //! | [`policy`], [`publish`], [`templates`] | protecting |
@@ -51,6 +52,7 @@ pub mod license_store;
 pub mod lockbox;
 pub mod lockbox_secret;
 pub mod machine;
+pub mod oidc;
 pub mod open;
 pub mod output;
 pub mod policy;

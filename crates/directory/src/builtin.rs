@@ -10,7 +10,7 @@ use crate::memberships::Groups;
 use crate::people::{Entry, Index};
 use crate::sign_in::{Credential, PasswordCheck};
 use crate::{
-    Account, AccountRef, Directory, DirectoryError, ForeignGroup, ForestName, Identity,
+    Account, AccountRef, Address, Directory, DirectoryError, ForeignGroup, ForestName, Identity,
     Memberships, People, PeopleError, Person, SignInError,
 };
 
@@ -207,6 +207,41 @@ impl Directory for BuiltIn {
                 .map(|contact| contact.forest.clone()),
             None => None,
         })
+    }
+
+    async fn foreign_groups_in(
+        &self,
+        group: &Address,
+    ) -> Result<Arc<[ForeignGroup]>, DirectoryError> {
+        if self.foreign.is_empty() {
+            return Ok(Arc::clone(&self.foreign));
+        }
+        let mut found = Vec::new();
+        let mut known = HashSet::new();
+        let mut waiting = Vec::from_iter(self.index.addresses.get(group.key()).copied());
+        while let Some(entry) = waiting.pop() {
+            if !known.insert(entry) {
+                continue;
+            }
+            match entry {
+                Entry::Group(position) => {
+                    let group = self.list.groups.get(position);
+                    let members = group.iter().flat_map(|group| &group.members);
+                    waiting.extend(members.filter_map(|member| self.index.find(member)));
+                }
+                Entry::Contact(position) => {
+                    let contact = self.list.contacts.get(position);
+                    found.extend(contact.filter(|contact| contact.group).map(|contact| {
+                        ForeignGroup {
+                            address: contact.address.clone(),
+                            forest: contact.forest.clone(),
+                        }
+                    }));
+                }
+                Entry::Person(_) => {}
+            }
+        }
+        Ok(found.into())
     }
 }
 

@@ -10,7 +10,10 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use self::table::Table;
-use crate::{Account, AccountRef, Directory, DirectoryError, ForestName, Identity, Memberships};
+use crate::{
+    Account, AccountRef, Address, Directory, DirectoryError, ForeignForests, ForeignGroup,
+    ForeignQuestion, ForestName, Identity, Memberships,
+};
 
 pub use self::settings::CacheSettings;
 pub use self::table::TableCounters;
@@ -25,6 +28,14 @@ pub struct CachedDirectory<D> {
     accounts: Table<AccountRef, Option<Account>>,
     forests: Table<AccountRef, Option<ForestName>>,
     memberships: Table<Identity, Arc<Memberships>>,
+    foreign_groups: Table<Address, Arc<[ForeignGroup]>>,
+    now: Clock,
+}
+
+/// Other forests with a memory in front of them, as long as that of group memberships.
+pub struct CachedForests<F> {
+    forests: F,
+    answers: Table<(ForestName, Address, Vec<Address>), bool>,
     now: Clock,
 }
 
@@ -55,6 +66,7 @@ impl<D: Directory> CachedDirectory<D> {
             accounts: Table::new(settings.principals()),
             forests: Table::new(settings.groups()),
             memberships: Table::new(settings.group_memberships()),
+            foreign_groups: Table::new(settings.group_memberships()),
             now,
         }
     }
@@ -65,6 +77,7 @@ impl<D: Directory> CachedDirectory<D> {
         self.accounts.flush();
         self.forests.flush();
         self.memberships.flush();
+        self.foreign_groups.flush();
     }
 
     /// Counted since the start; a flush does not reset them.
@@ -107,5 +120,55 @@ impl<D: Directory> Directory for CachedDirectory<D> {
         self.forests
             .get(who, &*self.now, Option::is_some, ask)
             .await
+    }
+
+    async fn foreign_groups_in(
+        &self,
+        group: &Address,
+    ) -> Result<Arc<[ForeignGroup]>, DirectoryError> {
+        let ask = || self.directory.foreign_groups_in(group);
+        self.foreign_groups
+            .get(group, &*self.now, |_| true, ask)
+            .await
+    }
+}
+
+impl<F: ForeignForests> CachedForests<F> {
+    /// Puts memory in front of `forests`.
+    pub fn new(forests: F, settings: &CacheSettings) -> Self {
+        Self {
+            forests,
+            answers: Table::new(settings.group_memberships()),
+            now: Arc::new(Instant::now),
+        }
+    }
+
+    /// Forgets everything.
+    pub fn flush(&self) {
+        self.answers.flush();
+    }
+}
+
+#[async_trait]
+impl<F: ForeignForests> ForeignForests for CachedForests<F> {
+    async fn is_member(&self, question: ForeignQuestion<'_>) -> Result<bool, DirectoryError> {
+        // Whoever is asked in a circle must not wait for the answer to the same question: only
+        // what is asked first is kept.
+        if question.calls > 1 {
+            return self.forests.is_member(question).await;
+        }
+        let key = (
+            question.forest.clone(),
+            question.who.clone(),
+            question.groups.to_vec(),
+        );
+        let ask = || self.forests.is_member(question);
+        self.answers
+            .get(&key, &*self.now, |is_member| *is_member, ask)
+            .await
+    }
+
+    fn max_calls(&self) -> u32 {
+        self.forests.max_calls()
     }
 }

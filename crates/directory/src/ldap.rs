@@ -3,12 +3,14 @@
 //! [`crate::CachedDirectory`] in front.
 
 mod connection;
+mod descent;
 mod entry;
 mod finder;
 mod health;
 mod layout;
 mod object;
 mod pool;
+pub mod scp;
 mod settings;
 mod task;
 mod walk;
@@ -25,7 +27,10 @@ use self::finder::Finder;
 use self::layout::Layout;
 use self::pool::Pool;
 use self::task::Task;
-use crate::{Account, AccountRef, Directory, DirectoryError, ForestName, Identity, Memberships};
+use crate::{
+    Account, AccountRef, Address, Directory, DirectoryError, ForeignGroup, ForestName, Identity,
+    Memberships,
+};
 
 pub use self::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
 
@@ -134,6 +139,21 @@ impl Directory for LdapDirectory {
             let object = finder.find(&who).await?;
             Ok(object.and_then(|object| object.forest(finder.pool().forest())))
         })
+        .await
+    }
+
+    async fn foreign_groups_in(
+        &self,
+        group: &Address,
+    ) -> Result<Arc<[ForeignGroup]>, DirectoryError> {
+        let group = group.clone();
+        self.ask(
+            self.pool.settings().expansion_limit(),
+            |finder| async move {
+                let found = descent::foreign_groups(&finder, &group).await?;
+                Ok(found.into())
+            },
+        )
         .await
     }
 }

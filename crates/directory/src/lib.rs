@@ -6,6 +6,7 @@ mod account;
 mod address;
 mod builtin;
 mod cache;
+mod forests;
 mod ldap;
 mod memberships;
 mod names;
@@ -21,9 +22,12 @@ use async_trait::async_trait;
 pub use account::{Account, AccountRef, Identity};
 pub use address::{Address, AddressError};
 pub use builtin::BuiltIn;
-pub use cache::{CacheCounters, CacheSettings, CachedDirectory, Clock, TableCounters};
+pub use cache::{
+    CacheCounters, CacheSettings, CachedDirectory, CachedForests, Clock, TableCounters,
+};
+pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
 pub use ldap::{
-    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError,
+    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError, scp,
 };
 pub use memberships::{ForeignGroup, Memberships, MembershipsBuilder};
 pub use names::{AccountName, AccountNameError, ForestName, ForestNameError};
@@ -57,6 +61,14 @@ pub trait Directory: Send + Sync {
     /// The forest an account, group or contact belongs to (MS-RMPR 3.1.1.3.1); for a contact
     /// object the forest it stands for. `None` when the directory knows nothing by that name.
     async fn forest_of(&self, who: &AccountRef) -> Result<Option<ForestName>, DirectoryError>;
+
+    /// The groups of other forests that are in the group with this address, directly or through
+    /// nested groups; the group itself where this directory knows it as a contact. A contact does
+    /// not tell whether it stands for a group: one that stands for a person is told as well.
+    async fn foreign_groups_in(
+        &self,
+        group: &Address,
+    ) -> Result<Arc<[ForeignGroup]>, DirectoryError>;
 }
 
 /// Whether `who` is in the group with this address, directly or through nested groups.

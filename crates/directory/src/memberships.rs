@@ -90,6 +90,17 @@ impl Memberships {
         }
     }
 
+    /// The same identity in one more group, which another forest knows it to be in.
+    pub fn with_group(&self, address: &Address) -> Result<Self, DirectoryError> {
+        let mut groups = Groups::default();
+        groups.extend(&self.groups)?;
+        groups.add(None, Some(address))?;
+        Ok(Self {
+            groups: Arc::new(groups),
+            ..self.clone()
+        })
+    }
+
     /// The same groups with one more own SID, unless it is there.
     #[must_use]
     pub(crate) fn with_own_sid(&self, sid: &Sid) -> Self {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use openrms_directory::{
-    Account, AccountRef, BuiltIn, CacheSettings, CachedDirectory, Directory, DirectoryError,
-    ForestName, Identity, Memberships,
+    Account, AccountRef, Address, BuiltIn, CacheSettings, CachedDirectory, Directory,
+    DirectoryError, ForeignGroup, ForestName, Identity, Memberships,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -90,6 +90,14 @@ impl Directory for Shared {
 
     async fn forest_of(&self, who: &AccountRef) -> Result<Option<ForestName>, DirectoryError> {
         let answer = now(self.0.people.lock().unwrap().forest_of(who))?;
+        self.0.answer(async { answer }).await
+    }
+
+    async fn foreign_groups_in(
+        &self,
+        group: &Address,
+    ) -> Result<Arc<[ForeignGroup]>, DirectoryError> {
+        let answer = now(self.0.people.lock().unwrap().foreign_groups_in(group))?;
         self.0.answer(async { answer }).await
     }
 }

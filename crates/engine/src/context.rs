@@ -1,6 +1,6 @@
 //! What a decision may look at besides its request: handed in, never fetched.
 
-use openrms_directory::{Account, Directory};
+use openrms_directory::{Account, Directory, ForeignForests};
 use openrms_store::Store;
 use openrms_xrml::{Guid, Time};
 
@@ -17,6 +17,8 @@ pub struct Context<'c> {
     pub cluster: &'c Cluster,
     /// Who people are.
     pub directory: &'c dyn Directory,
+    /// Groups of other forests.
+    pub forests: &'c dyn ForeignForests,
     /// Accounts' key pairs and the record of what was issued.
     pub store: &'c dyn Store,
     /// New key pairs.

@@ -14,6 +14,7 @@ use crate::certificates::unanswered;
 use crate::cluster::{AuthorProof, LicensingServer};
 use crate::context::Context;
 use crate::evaluate::{Grant, Requester, evaluate};
+use crate::expansion::{Expanded, expand};
 use crate::licenses::OpenedLicense;
 use crate::refusal::Refusal;
 
@@ -82,7 +83,16 @@ pub(crate) async fn decide(
 ) -> Result<Grant, Refusal> {
     let cluster = context.cluster;
     let memberships = context.directory.memberships(person.identity).await;
-    let memberships = memberships.map_err(unanswered)?;
+    let Expanded {
+        memberships,
+        unanswered: silent,
+    } = expand(
+        context,
+        person.identity,
+        memberships.map_err(unanswered)?,
+        policy,
+    )
+    .await;
     let is_super_user = cluster.policies.super_user_enabled
         && cluster
             .policies
@@ -105,6 +115,11 @@ pub(crate) async fn decide(
         is_super_user,
     };
     let content = opened.content.tag();
-    evaluate(policy, content, opened.published, &requester, context.now)
-        .map_err(|denial| Refusal::new(FaultCode::NoRightsForRequestedPrincipal, denial))
+    evaluate(policy, content, opened.published, &requester, context.now).map_err(|denial| {
+        match silent {
+            // A forest that did not answer might have said otherwise.
+            Some(error) => unanswered(error),
+            None => Refusal::new(FaultCode::NoRightsForRequestedPrincipal, denial),
+        }
+    })
 }

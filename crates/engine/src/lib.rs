@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod context;
 mod decision;
 pub mod evaluate;
+pub mod expansion;
 pub mod keys;
 pub mod license;
 pub mod licenses;

@@ -1,12 +1,13 @@
 //! The server about itself and about where services are (MS-RMPR 3.7).
 
 use openrms_directory::AccountRef;
-use openrms_protocol::FaultCode;
 use openrms_protocol::server::{
-    FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
-    GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse, ServerFeature,
-    ServerInfo, ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
+    FindServiceLocations, FindServiceLocationsForUser, FindServiceLocationsForUserResponse,
+    FindServiceLocationsResponse, GetLicensorCertificateResponse, GetServerInfo,
+    GetServerInfoResponse, ServerFeature, ServerInfo, ServerInfoType, ServerInfoValue,
+    ServiceLocation, ServiceType,
 };
+use openrms_protocol::{FaultCode, Service, binary_group_expansion};
 
 use crate::cluster::Cluster;
 use crate::context::{Caller, Context, check_in_service};
@@ -51,6 +52,52 @@ pub async fn find_service_locations(
     })
 }
 
+/// Where services are, for another server (MS-RMPRS 3.2.4.1): the files themselves.
+pub fn find_locations_for_server(
+    context: &Context<'_>,
+    request: &FindServiceLocations,
+) -> Result<FindServiceLocationsResponse, Refusal> {
+    if let Some(service) = request
+        .services
+        .iter()
+        .find(|service| !service.is_for_servers())
+    {
+        let reason = format!("{service:?} is not for servers to ask about");
+        return Err(Refusal::new(FaultCode::Argument, reason));
+    }
+    let base = context.cluster.base_url();
+    let policies = &context.cluster.policies;
+    let expands = context.forests.max_calls() > 0;
+    let file = |cluster: Option<&str>, service: Service| {
+        let name = service.path().rsplit('/').next().unwrap_or_default();
+        cluster.map(|url| format!("{}/{name}", url.trim_end_matches('/')))
+    };
+    let locations = request.services.iter().map(|&service| ServiceLocation {
+        service,
+        url: match service {
+            ServiceType::LicensingService => {
+                file(policies.external_licensing_url.as_deref(), Service::License)
+            }
+            ServiceType::CertificationService => file(
+                policies.external_certification_url.as_deref(),
+                Service::Certification,
+            ),
+            ServiceType::LicensingInternalService => Some(Service::License.url(base)),
+            ServiceType::CertificationInternalService => Some(Service::Certification.url(base)),
+            ServiceType::GroupExpansionService => {
+                expands.then(|| Service::GroupExpansion.url(base))
+            }
+            ServiceType::DrmRemoteDirectoryServices => {
+                expands.then(|| binary_group_expansion::http::url(base))
+            }
+            _ => None,
+        },
+    });
+    Ok(FindServiceLocationsResponse {
+        locations: locations.collect(),
+    })
+}
+
 /// Version, features, SLC and locations (MS-RMPR 3.7.4.3). Anyone may ask.
 pub fn get_server_info(
     context: &Context<'_>,
@@ -64,7 +111,7 @@ pub fn get_server_info(
                 ServerInfoValue::VersionInfo(cluster.policies.server_version.clone())
             }
             ServerInfoType::ServerFeatureInfo => {
-                ServerInfoValue::ServerFeatureInfo(features(cluster))
+                ServerInfoValue::ServerFeatureInfo(features(context))
             }
             ServerInfoType::ServerLicensorCertificate => {
                 ServerInfoValue::ServerLicensorCertificate(cluster.server().chain.clone())
@@ -105,17 +152,18 @@ fn location(cluster: &Cluster, service: ServiceType) -> Option<String> {
     }
 }
 
-fn features(cluster: &Cluster) -> Vec<ServerFeature> {
+fn features(context: &Context<'_>) -> Vec<ServerFeature> {
+    let expands = (context.forests.max_calls() > 0).to_string();
     let feature = |name: &str, value: &str| ServerFeature {
         name: name.into(),
         value: value.into(),
     };
     vec![
-        feature("GroupExpansionWebService", "false"),
-        feature("ActiveDirectoryServicesRemoting", "false"),
+        feature("GroupExpansionWebService", &expands),
+        feature("ActiveDirectoryServicesRemoting", &expands),
         feature(
             "FederatedServicesEnabled",
-            if cluster.policies.federation_enabled {
+            if context.cluster.policies.federation_enabled {
                 "1"
             } else {
                 "0"

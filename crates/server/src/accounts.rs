@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openrms_crypto::sha256;
-use openrms_directory::{Account, BuiltIn, Directory, PeopleError};
+use openrms_directory::{Account, BuiltIn, CacheCounters, Directory, PeopleError};
 use zeroize::Zeroizing;
 
 /// Who people are.
@@ -22,6 +22,9 @@ pub(crate) enum Accounts {
 pub(crate) trait RemoteDirectory: Directory {
     /// Forgets what it knows: the next answers come from the directory itself.
     fn flush(&self);
+
+    /// How often memory had the answer.
+    fn counters(&self) -> CacheCounters;
 }
 
 /// The people list with the sign-ins that lately succeeded.

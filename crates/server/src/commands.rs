@@ -4,6 +4,7 @@ mod authority;
 mod failure;
 mod person;
 mod provision;
+mod scp;
 mod secrets;
 mod serve;
 mod template;
@@ -56,6 +57,9 @@ enum Command {
     /// Rights policy templates.
     #[command(subcommand)]
     Template(template::Template),
+    /// The entry in Active Directory by which clients find the cluster.
+    #[command(subcommand)]
+    Scp(scp::ServiceConnectionPoint),
     /// Write what a client package carries so that clients can join.
     ClientBundle(authority::Bundle),
     /// Print the address of the administration site, token included.
@@ -136,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Authority(command) => authority::run(command, &output),
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
+        Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),
     };

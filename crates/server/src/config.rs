@@ -37,6 +37,7 @@ use serde::Deserialize;
 use crate::access::{AccessError, AccessRules, Part, PartRule};
 use crate::data_dir::DataDir;
 use crate::directory::DirectoryConfig;
+use crate::forests::ForestsConfig;
 use crate::master_key::MasterKeySource;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
@@ -77,6 +78,8 @@ pub struct Config {
     pub certificates: Option<Certificates>,
     /// Who may use which service.
     pub access: AccessRules,
+    /// The other forests, when there are any.
+    pub forests: Option<ForestsConfig>,
     /// The proxies whose word on who is calling counts.
     pub proxies: Proxies,
 }
@@ -233,6 +236,7 @@ impl Config {
             tokens: None,
             certificates: None,
             access: AccessRules::default(),
+            forests: None,
             proxies: Proxies::default(),
         }
     }
@@ -288,6 +292,7 @@ struct File {
     sign_in: SignIn,
     #[serde(default)]
     services: BTreeMap<Part, PartRule>,
+    forests: Option<ForestsConfig>,
     /// Addresses and networks of proxies.
     #[serde(default)]
     proxies: Proxies,
@@ -375,6 +380,7 @@ impl File {
             tokens: self.sign_in.tokens,
             certificates,
             access: AccessRules::new(self.services)?,
+            forests: self.forests.map(|forests| forests.below(base)),
             proxies: self.proxies,
         })
     }

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openrms_directory::{
-    CacheSettings, CachedDirectory, LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError,
+    CacheCounters, CacheSettings, CachedDirectory, LdapDirectory, LdapSecrets, LdapSettings,
+    LdapSettingsError,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -78,21 +79,35 @@ impl DirectoryConfig {
 
     /// Prepares the directory; nothing is asked yet. Its connections live on `runtime`.
     pub(crate) fn open(&self, runtime: Handle) -> Result<Accounts, DirectoryStartError> {
-        crate::http::use_aws_lc();
-        let password = std::fs::read_to_string(&self.password_file)
-            .map(Zeroizing::new)
-            .map_err(|error| DirectoryStartError::Password(self.password_file.clone(), error))?;
-        let first_line = password.lines().next().unwrap_or_default();
-        let secrets = LdapSecrets {
-            bind_name: self.bind_name.clone(),
-            password: Zeroizing::new(first_line.to_owned()),
-            roots: self.roots()?,
-        };
+        let secrets = self.service_account()?;
         let ldap = LdapDirectory::new(self.ldap.clone(), secrets, runtime)?;
         Ok(Accounts::Remote(Arc::new(CachedDirectory::new(
             ldap,
             &self.cache,
         ))))
+    }
+
+    /// The account that the server itself uses.
+    pub(crate) fn service_account(&self) -> Result<LdapSecrets, DirectoryStartError> {
+        let password = std::fs::read_to_string(&self.password_file)
+            .map(Zeroizing::new)
+            .map_err(|error| DirectoryStartError::Password(self.password_file.clone(), error))?;
+        let first_line = password.lines().next().unwrap_or_default();
+        self.secrets_of(&self.bind_name, Zeroizing::new(first_line.to_owned()))
+    }
+
+    /// Somebody else who signs in to the same servers.
+    pub(crate) fn secrets_of(
+        &self,
+        bind_name: &str,
+        password: Zeroizing<String>,
+    ) -> Result<LdapSecrets, DirectoryStartError> {
+        crate::http::use_aws_lc();
+        Ok(LdapSecrets {
+            bind_name: bind_name.to_owned(),
+            password,
+            roots: self.roots()?,
+        })
     }
 
     fn roots(&self) -> Result<Vec<CertificateDer<'static>>, DirectoryStartError> {
@@ -114,6 +129,10 @@ impl DirectoryConfig {
 impl RemoteDirectory for CachedDirectory<LdapDirectory> {
     fn flush(&self) {
         CachedDirectory::flush(self);
+    }
+
+    fn counters(&self) -> CacheCounters {
+        CachedDirectory::counters(self)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use openrms_protocol::OperationName;
 
+use crate::accounts::Accounts;
 use crate::state::State;
 
 /// Counters of one thread, apart from those of others by at least a cache line.
@@ -89,25 +90,32 @@ fn write_all(out: &mut String, state: &State) -> std::fmt::Result {
     let total = |field: fn(&Counters) -> &AtomicU64| -> u64 {
         cores.iter().map(|core| field(core).load(Relaxed)).sum()
     };
-    let (certificates, licenses) = (
-        state.caches.certificates.counts(),
-        state.caches.licenses.counts(),
-    );
-    for (name, help, values) in [
-        (
-            "cache_hits_total",
-            "Found in a cache.",
-            (certificates.0, licenses.0),
-        ),
-        (
-            "cache_misses_total",
-            "Not found in a cache.",
-            (certificates.1, licenses.1),
-        ),
-    ] {
-        head(out, name, "counter", help)?;
-        writeln!(out, "rmsd_{name}{{cache=\"certificates\"}} {}", values.0)?;
-        writeln!(out, "rmsd_{name}{{cache=\"licenses\"}} {}", values.1)?;
+    let mut caches = vec![
+        ("certificates", state.caches.certificates.counts()),
+        ("licenses", state.caches.licenses.counts()),
+    ];
+    if let Accounts::Remote(directory) = &state.snapshot().accounts {
+        let counters = directory.counters();
+        for (name, table) in [
+            ("accounts", counters.accounts),
+            ("forests", counters.forests),
+            ("memberships", counters.memberships),
+        ] {
+            caches.push((name, (table.hits, table.misses)));
+        }
+    }
+    head(out, "cache_hits_total", "counter", "Found in a cache.")?;
+    for (cache, (hits, _)) in &caches {
+        writeln!(out, "rmsd_cache_hits_total{{cache=\"{cache}\"}} {hits}")?;
+    }
+    head(
+        out,
+        "cache_misses_total",
+        "counter",
+        "Not found in a cache.",
+    )?;
+    for (cache, (_, misses)) in &caches {
+        writeln!(out, "rmsd_cache_misses_total{{cache=\"{cache}\"}} {misses}")?;
     }
     let single: [(&str, &str, &str, u64); 6] = [
         (

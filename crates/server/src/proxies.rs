@@ -42,6 +42,10 @@ impl Proxies {
             let Ok(ip) = hop.trim().parse::<IpAddr>() else {
                 break;
             };
+            // Nobody comes through a proxy from this very machine, unless the proxy is on it.
+            if ip.to_canonical().is_loopback() {
+                break;
+            }
             address = Some(ip);
             if !self.contains(ip) {
                 break;
@@ -163,7 +167,13 @@ mod tests {
     #[test]
     fn what_cannot_be_read_makes_nobody_somebody_else() {
         let listed = proxies(&["10.0.0.1"]);
-        for forwarded in [&["unknown"][..], &["127.0.0.1, _hidden"], &[]] {
+        for forwarded in [
+            &["unknown"][..],
+            &["127.0.0.1, _hidden"],
+            &["127.0.0.1"],
+            &["::1"],
+            &[],
+        ] {
             let caller = listed.caller(peer("10.0.0.1"), &headers(forwarded, "http"));
             assert_eq!(caller.address.ip(), "10.0.0.1".parse::<IpAddr>().unwrap());
             assert!(!caller.tls);

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
+use crate::forests::ForestsError;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
 use crate::open::{OpenError, Opened, blocking};
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The organisation's directory cannot be asked.
     #[error(transparent)]
     Directory(#[from] DirectoryStartError),
+    /// Other forests cannot be asked.
+    #[error(transparent)]
+    Forests(#[from] ForestsError),
     /// A way to sign in cannot be offered.
     #[error(transparent)]
     SignIn(#[from] SchemeError),
@@ -287,6 +291,16 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let (keys, thread) =
         KeyPool::start(mode, config.limits.spare_keys).map_err(StartError::Thread)?;
     let schemes = Schemes::start(&config)?;
+    let cache = config
+        .directory
+        .as_ref()
+        .map(|directory| directory.cache.clone())
+        .unwrap_or_default();
+    let forests = config
+        .forests
+        .as_ref()
+        .map(|forests| forests.open(&cache))
+        .transpose()?;
     let parts = Parts {
         config,
         opened,
@@ -294,6 +308,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         keys,
         audit,
         schemes,
+        forests,
         admin_token,
         threads,
     };

@@ -20,7 +20,8 @@ use openrms_protocol::Service;
 
 use crate::access::{GroupRef, Scheme};
 use crate::config::{self, Config};
-use crate::http::Peer;
+use crate::http::{self, Peer};
+use crate::outbound::OutboundError;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -35,6 +36,8 @@ pub(crate) use failures::FailedSignIns;
 pub(crate) struct Schemes {
     /// Kerberos.
     pub(crate) negotiate: Option<Arc<Acceptor>>,
+    /// What a ticket that is bound to this server's TLS is bound to.
+    pub(crate) end_point: Option<Vec<u8>>,
     /// Tokens of `OpenID` Connect issuers.
     pub(crate) bearer: Option<Bearer>,
 }
@@ -47,15 +50,15 @@ pub enum SchemeError {
     Negotiate(#[from] NegotiateError),
     /// Issuers of tokens cannot be asked for their keys.
     #[error("[sign_in.tokens]: {0}")]
-    Tokens(String),
+    Tokens(OutboundError),
 }
 
 /// What a request carries to say whose it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Credentials<'r> {
     pub(crate) headers: &'r HeaderMap,
-    /// The certificate of the connection, when the caller showed one of their own.
-    pub(crate) certificate: Option<&'r ClientCertificate>,
+    /// The TLS of the connection.
+    pub(crate) tls: &'r TlsFacts,
 }
 
 impl Credentials<'_> {
@@ -65,9 +68,14 @@ impl Credentials<'_> {
     }
 }
 
-/// The client certificate of a connection, which all requests on it share.
+/// The TLS between the caller and this server, as far as no proxy is between.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ShownCertificate(pub(crate) Option<Arc<ClientCertificate>>);
+pub(crate) struct TlsFacts {
+    /// The certificate that the caller showed.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    /// Whether the caller's TLS ends here, with this server's own certificate.
+    pub(crate) ends_here: bool,
+}
 
 /// Somebody who signed in.
 pub(crate) struct SignedIn {
@@ -130,13 +138,13 @@ impl Schemes {
         };
         let negotiate = config.negotiate.as_ref().map(acceptor).transpose()?;
         let bearer = |settings: &BearerSettings| {
-            let http = HttpFetch::new(None, None)
-                .map_err(|error| SchemeError::Tokens(error.to_string()))?;
+            let http = HttpFetch::new(None, None).map_err(SchemeError::Tokens)?;
             let http: Arc<dyn Fetch> = Arc::new(http);
             Ok::<_, SchemeError>(Bearer::new(settings.clone(), &http))
         };
         Ok(Self {
             negotiate: negotiate.map(Arc::new),
+            end_point: config.tls.as_ref().and_then(http::end_point),
             bearer: config.tokens.as_ref().map(bearer).transpose()?,
         })
     }
@@ -178,13 +186,16 @@ pub(crate) async fn sign_in(
         .as_ref()
         .filter(|_| is(Scheme::Negotiate))
     {
-        return negotiate::check(acceptor, snapshot.accounts.directory(), peer, credentials).await;
+        let bindings = state.schemes.end_point.clone();
+        let bindings = bindings.filter(|_| carried.tls.ends_here);
+        let directory = snapshot.accounts.directory();
+        return negotiate::check(acceptor, directory, peer, credentials, bindings).await;
     }
     if let Some(bearer) = state.schemes.bearer.as_ref().filter(|_| is(Scheme::Bearer)) {
         return token::check(bearer, snapshot.accounts.directory(), peer, credentials).await;
     }
     if let (Some(settings), Some(shown), None) =
-        (&state.config.certificates, carried.certificate, given)
+        (&state.config.certificates, &carried.tls.certificate, given)
         && offered.contains(&Scheme::Certificate)
     {
         return certificate::check(settings, snapshot.accounts.directory(), shown).await;

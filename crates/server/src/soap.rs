@@ -7,11 +7,12 @@ use axum::http::HeaderValue;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
-    Caller, Context, Refusal, certify, client_licensor, license, locate, precertify, prelicense,
-    publish, republish, templates,
+    Caller, Context, Refusal, certify, client_licensor, expansion, license, locate, precertify,
+    prelicense, publish, republish, templates,
 };
 use openrms_protocol::certification::Certify;
 use openrms_protocol::enrollment::Enroll;
+use openrms_protocol::publishing::AcquireIssuanceLicense;
 use openrms_protocol::{
     DataVersion, FaultCode, HttpHead, Operation, OperationName, Response, ResponseHead, Service,
     SoapVersion, VersionData, encode_fault, encode_response, parse_request,
@@ -222,18 +223,7 @@ async fn decide<'c>(
                 Err((refusal, record)) => Decision::no(refusal, record.into()),
             }
         }
-        Operation::AcquireIssuanceLicense(request) => {
-            let item = |content| Item {
-                content: Some(content),
-                ..Item::default()
-            };
-            match publish::acquire_issuance_license(context, request) {
-                Ok(done) => {
-                    Decision::yes(done.response, done.contents.into_iter().map(item).collect())
-                }
-                Err(refusal) => Decision::no(refusal, Item::default()),
-            }
-        }
+        Operation::AcquireIssuanceLicense(request) => publish(context, request),
         Operation::GetClientLicensorCert(request) => {
             let item = |(account, id): (String, Guid)| Item {
                 account: Some(account),
@@ -260,8 +250,14 @@ async fn decide<'c>(
         Operation::FindServiceLocationsForUser(request) => {
             Decision::plain(locate::find_service_locations(context, caller, request).await)
         }
+        Operation::FindServiceLocations(request) => {
+            Decision::plain(locate::find_locations_for_server(context, request))
+        }
         Operation::GetServerInfo(request) => {
             Decision::plain(locate::get_server_info(context, request))
+        }
+        Operation::IsPrincipalMemberOf(request) => {
+            Decision::plain(expansion::is_principal_member_of(context, request).await)
         }
         Operation::Enroll(request) => enroll(context, snapshot, request),
         Operation::Precertify(request) => {
@@ -325,6 +321,17 @@ async fn certify<'c>(
             Decision::yes(done.response, vec![Item { issued, ..item }])
         }
         Err(refusal) => Decision::no(refusal, item),
+    }
+}
+
+fn publish<'c>(context: &Context<'c>, request: &AcquireIssuanceLicense<'_>) -> Decision<'c> {
+    let item = |content| Item {
+        content: Some(content),
+        ..Item::default()
+    };
+    match publish::acquire_issuance_license(context, request) {
+        Ok(done) => Decision::yes(done.response, done.contents.into_iter().map(item).collect()),
+        Err(refusal) => Decision::no(refusal, Item::default()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use openrms_crypto::Secret;
+use openrms_directory::{CachedForests, ForeignForests, NoForeignForests};
 use openrms_engine::{Caches, Context};
 use openrms_protocol::{Limits, Service};
 use openrms_store::{ConfigurationVersion, Store as _};
@@ -14,6 +15,7 @@ use crate::access::Access;
 use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::config::Config;
+use crate::forests::HttpForests;
 use crate::key_pool::KeyPool;
 use crate::metrics::{AllCounters, Counters};
 use crate::open::Opened;
@@ -28,6 +30,7 @@ pub(crate) struct State {
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
     pub(crate) schemes: Schemes,
+    forests: Option<CachedForests<HttpForests>>,
     pub(crate) failed_sign_ins: FailedSignIns,
     pub(crate) connections: Gauge,
     pub(crate) requests: Gauge,
@@ -51,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
     pub(crate) schemes: Schemes,
+    pub(crate) forests: Option<CachedForests<HttpForests>>,
     pub(crate) admin_token: Secret,
     pub(crate) threads: usize,
 }
@@ -85,6 +89,7 @@ impl State {
             keys: parts.keys,
             audit: parts.audit,
             schemes: parts.schemes,
+            forests: parts.forests,
             failed_sign_ins: FailedSignIns::default(),
             admin_token: parts.admin_token,
             password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
@@ -109,10 +114,18 @@ impl State {
         Context {
             cluster: &snapshot.cluster,
             directory: snapshot.accounts.directory(),
+            forests: self.forests(),
             store: &self.opened.store,
             key_source: &*self.keys,
             caches: &self.caches,
             now,
+        }
+    }
+
+    fn forests(&self) -> &dyn ForeignForests {
+        match &self.forests {
+            Some(forests) => forests,
+            None => &NoForeignForests,
         }
     }
 
@@ -141,6 +154,9 @@ impl State {
     /// remembered of an organisation's directory is forgotten. When that fails, what is in use
     /// stays in use.
     pub(crate) async fn reload(&self) -> Result<(), LoadError> {
+        if let Some(forests) = &self.forests {
+            forests.flush();
+        }
         let accounts = self.snapshot().accounts.clone();
         match accounts {
             Accounts::List(_) => self.swap(None).await,

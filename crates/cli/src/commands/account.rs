@@ -1,5 +1,7 @@
 //! `rms activate`, `rms sign-in`, `rms status`: what is held, and getting it.
 
+mod issuer;
+
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::session::{Connection, given_passphrase, secret};
 use crate::shell::{Shell, plain};
+use issuer::IssuerOptions;
 
 /// Arguments of `rms activate`.
 #[derive(Debug, Args)]
@@ -39,6 +42,8 @@ pub(crate) struct SignIn {
     /// For a machine that others use too: the account certificate is good for minutes only.
     #[arg(long)]
     temporary: bool,
+    #[command(flatten)]
+    issuer: IssuerOptions,
 }
 
 /// Arguments of `rms status`.
@@ -83,13 +88,25 @@ impl Activate {
 
 impl SignIn {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
-        let client = self.connection.ready(shell)?;
+        let at_issuer = self.issuer.registration(&self.connection)?;
+        // Whether there is a server is known before anybody is sent to a browser.
+        let mut client = self.connection.ready(shell)?;
+        let mut user = self.connection.user();
+        if let Some(registration) = &at_issuer {
+            let known = issuer::credentials(&self.connection, registration, shell)?;
+            client = self.connection.client_as(shell, Some(known))?;
+            user = None;
+        }
         let persistence = if self.temporary {
             Persistence::Temporary
         } else {
             Persistence::Persistent
         };
-        let (account, licensor) = client.sign_in(self.connection.user().as_deref(), persistence)?;
+        let signed_in = client.sign_in(user.as_deref(), persistence);
+        let (account, licensor) = signed_in.map_err(|error| match &at_issuer {
+            Some(registration) => issuer::explained(error.into(), registration),
+            None => error.into(),
+        })?;
         let identity = account.identity();
         let document = json!({
             "account": identity.email,

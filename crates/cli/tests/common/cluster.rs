@@ -23,6 +23,11 @@ pub struct Cluster {
 impl Cluster {
     /// Sets a server up with alice, bob and carol, and a group `staff` with bob in it.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// As [`Cluster::start`], with more in the server's configuration file.
+    pub fn start_with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -47,6 +52,9 @@ impl Cluster {
             .unwrap();
         options.people = Some(list);
         provision_root(&options).unwrap();
+        let file = data.join("rmsd.toml");
+        let written = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{written}\n{more}")).unwrap();
         let config = Config::for_data_dir(&data).unwrap();
         let running = Server::start_with_listener(config, listener).unwrap();
         Self { running, folder }

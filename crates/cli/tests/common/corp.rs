@@ -16,40 +16,79 @@ use tempfile::TempDir;
 
 use super::{Run, command, ended};
 
-/// What the environment says of the directory.
+/// What the environment says of the directory of one forest.
 pub struct Corp {
+    forest: &'static str,
     ldaps_url: String,
     authority: PathBuf,
     service_password: String,
     keytab: PathBuf,
 }
 
-/// A server at `https://rms.corp.example` and a folder for everything.
+/// A server at `https://rms.corp.example`, or that of the other forest, and a folder for
+/// everything.
 pub struct CorpServer {
     pub running: Running,
     pub folder: TempDir,
     pub url: String,
 }
 
+/// Where a server will be, known before it is there.
+pub struct Place {
+    folder: TempDir,
+    pub url: String,
+    tls: Tls,
+}
+
 impl Corp {
     /// The directory, or `None` with a line on the terminal.
     pub fn from_env() -> Option<Self> {
+        Self::read("CORP", "corp.example")
+    }
+
+    /// The directory of the other forest.
+    pub fn partner_from_env() -> Option<Self> {
+        Self::read("PARTNER", "partner.example")
+    }
+
+    fn read(prefix: &str, forest: &'static str) -> Option<Self> {
         let variable = |name: &str| {
             std::env::var(name)
                 .inspect_err(|_| println!("skipped: {name} is not set, there is no test bed"))
                 .ok()
         };
         let corp = Self {
-            ldaps_url: variable("CORP_LDAPS_URL")?,
+            forest,
+            ldaps_url: variable(&format!("{prefix}_LDAPS_URL"))?,
             authority: variable("AD_CA")?.into(),
-            service_password: variable("CORP_SVC_PASSWORD")?,
-            keytab: variable("CORP_HTTP_KEYTAB")?.into(),
+            service_password: variable(&format!("{prefix}_SVC_PASSWORD"))?,
+            keytab: variable(&format!("{prefix}_HTTP_KEYTAB"))?.into(),
         };
-        if (HOST, 443).to_socket_addrs().is_err() {
-            println!("skipped: {HOST} does not resolve; run under `active-directory exec`");
+        let host = corp.host();
+        if (host.as_str(), 443).to_socket_addrs().is_err() {
+            println!("skipped: {host} does not resolve; run under `active-directory exec`");
             return None;
         }
         Some(corp)
+    }
+
+    fn host(&self) -> String {
+        format!("rms.{}", self.forest)
+    }
+
+    /// Chooses a place for a server.
+    pub fn place(&self) -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let address: SocketAddr = {
+            let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+            probe.local_addr().unwrap()
+        };
+        let tls = certificate(folder.path(), address, &self.host());
+        Place {
+            url: format!("https://{}:{}", self.host(), address.port()),
+            folder,
+            tls,
+        }
     }
 
     /// Sets a server up that asks the directory and takes tickets.
@@ -59,27 +98,27 @@ impl Corp {
 
     /// As [`Corp::serve`], with changes to the configuration.
     pub fn serve_with(&self, change: impl FnOnce(&mut Config)) -> CorpServer {
-        let folder = tempfile::tempdir().unwrap();
+        self.serve_at(self.place(), change)
+    }
+
+    /// As [`Corp::serve_with`], at a place that was chosen before.
+    pub fn serve_at(&self, place: Place, change: impl FnOnce(&mut Config)) -> CorpServer {
+        let Place { folder, url, tls } = place;
         let data = folder.path().join("server");
-        let address: SocketAddr = {
-            let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-            probe.local_addr().unwrap()
-        };
-        let url = format!("https://{HOST}:{}", address.port());
         provision_root(&RootOptions::new(&data, &url)).unwrap();
         let mut config = Config::for_data_dir(&data).unwrap();
         config.listen = Vec::new();
-        config.tls = Some(certificate(folder.path(), address));
+        config.tls = Some(tls);
         let password_file = folder.path().join("directory.password");
         std::fs::write(&password_file, &self.service_password).unwrap();
         let mut directory = DirectoryConfig {
             ldap: openrms_directory::LdapSettings::default(),
-            bind_name: "svc-rms@corp.example".into(),
+            bind_name: format!("svc-rms@{}", self.forest),
             password_file,
             authorities: Some(self.authority.clone()),
             cache: openrms_directory::CacheSettings::default(),
         };
-        directory.ldap.forest = Some("corp.example".parse().unwrap());
+        directory.ldap.forest = Some(self.forest.parse().unwrap());
         directory.ldap.servers = vec![self.ldaps_url.parse().unwrap()];
         config.directory = Some(directory);
         config.negotiate = Some(Negotiate {
@@ -96,6 +135,29 @@ impl Corp {
     }
 }
 
+impl Place {
+    /// A path in the folder.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Gets somebody a ticket.
+pub fn kinit(principal: &str, password: &str, tickets: &str) {
+    let mut kinit = Command::new("kinit")
+        .arg(principal)
+        .env("KRB5CCNAME", tickets)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = kinit.stdin.take().unwrap();
+    input.write_all(password.as_bytes()).unwrap();
+    input.write_all(b"\n").unwrap();
+    drop(input);
+    assert!(kinit.wait().unwrap().success(), "{principal} has no ticket");
+}
+
 impl CorpServer {
     /// A path in the folder.
     pub fn at(&self, name: &str) -> PathBuf {
@@ -104,18 +166,7 @@ impl CorpServer {
 
     /// Gets somebody a ticket; they stay logged on for as long as the server is there.
     pub fn log_on(&self, principal: &str, password: &str) {
-        let mut kinit = Command::new("kinit")
-            .arg(principal)
-            .env("KRB5CCNAME", self.tickets(principal))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut input = kinit.stdin.take().unwrap();
-        input.write_all(password.as_bytes()).unwrap();
-        input.write_all(b"\n").unwrap();
-        drop(input);
-        assert!(kinit.wait().unwrap().success(), "{principal} has no ticket");
+        kinit(principal, password, &self.tickets(principal));
     }
 
     /// The program as somebody who is logged on would run it.
@@ -183,13 +234,13 @@ impl CorpServer {
 }
 
 /// A certificate of the server's own, which clients are told to trust.
-fn certificate(folder: &Path, address: SocketAddr) -> Tls {
+fn certificate(folder: &Path, address: SocketAddr, host: &str) -> Tls {
     let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
         .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", &format!("/CN={HOST}")])
-        .args(["-addext", &format!("subjectAltName=DNS:{HOST}")])
+        .args(["-subj", &format!("/CN={host}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{host}")])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-out")
         .arg(&certificate)
@@ -205,5 +256,3 @@ fn certificate(folder: &Path, address: SocketAddr) -> Tls {
         key,
     }
 }
-
-const HOST: &str = "rms.corp.example";

@@ -49,6 +49,8 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
         "RMS_TOKEN",
         "RMS_USER",
         "RMS_PASSWORD",
+        "RMS_ISSUER",
+        "RMS_CLIENT_ID",
         "RMS_ADMIN_TOKEN",
         "RMS_LOCKBOX_PASSPHRASE",
         "CREDENTIALS_DIRECTORY",

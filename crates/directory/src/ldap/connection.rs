@@ -1,13 +1,16 @@
-//! One connection to one server: TLS, the simple bind, and searches with paging (RFC 4511,
-//! RFC 2696). Any number of searches share a connection.
+//! One connection to one server: TLS, the simple bind, searches with paging, and changes of single
+//! objects (RFC 4511, RFC 2696). Any number of searches share a connection.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3::asn1::parse_tag;
 use ldap3::controls::{Control, PagedResults};
 use ldap3::result::LdapError;
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapResult, Scope, SearchStream, StdStream};
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapResult, Mod, Scope, SearchStream, StdStream,
+};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -33,7 +36,7 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-/// A search, the only operation that a directory is asked for.
+/// A search, the only operation that the answers of a directory need.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
     pub(super) base: String,
@@ -42,6 +45,17 @@ pub(super) struct Search {
     pub(super) attributes: Arc<[String]>,
     /// The search ends when this many entries have come.
     pub(super) enough: usize,
+}
+
+/// A change of one object, the other operation.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// Makes the object.
+    Add(Vec<(String, HashSet<String>)>),
+    /// Gives attributes these values and no others.
+    Replace(Vec<(String, HashSet<String>)>),
+    /// Removes the object, which must have none below it.
+    Delete,
 }
 
 /// Why one server gave no entries.
@@ -194,6 +208,29 @@ impl Connection {
             }
         }
     }
+
+    /// Changes the object of a DN. Gives the result code, which is the server's decision.
+    pub(super) async fn change(
+        &self,
+        dn: &str,
+        change: Change,
+        limit: Duration,
+    ) -> Result<u32, Failure> {
+        let (mut ldap, dn) = (self.ldap.clone(), dn.to_owned());
+        contained(limit, async move {
+            let answer = match change {
+                Change::Add(attributes) => ldap.add(&dn, attributes).await,
+                Change::Replace(attributes) => {
+                    let replace = |(name, values)| Mod::Replace(name, values);
+                    let attributes = attributes.into_iter().map(replace).collect();
+                    ldap.modify(&dn, attributes).await
+                }
+                Change::Delete => ldap.delete(&dn).await,
+            };
+            Ok(answer.map_err(lost)?.rc)
+        })
+        .await
+    }
 }
 
 impl Drop for Connection {
@@ -281,7 +318,7 @@ fn lost(error: LdapError) -> Failure {
 }
 
 // RFC 4511 appendix A and RFC 2696.
-const SUCCESS: u32 = 0;
+pub(super) const SUCCESS: u32 = 0;
 const OPERATIONS_ERROR: u32 = 1;
 const TIME_LIMIT_EXCEEDED: u32 = 3;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
@@ -289,10 +326,12 @@ const STRONGER_AUTH_REQUIRED: u32 = 8;
 const REFERRAL: u32 = 10;
 const ADMIN_LIMIT_EXCEEDED: u32 = 11;
 const CONFIDENTIALITY_REQUIRED: u32 = 13;
-const NO_SUCH_OBJECT: u32 = 32;
+pub(super) const NO_SUCH_OBJECT: u32 = 32;
 const INAPPROPRIATE_AUTHENTICATION: u32 = 48;
 const INVALID_CREDENTIALS: u32 = 49;
-const INSUFFICIENT_ACCESS: u32 = 50;
+pub(super) const INSUFFICIENT_ACCESS: u32 = 50;
 const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
+pub(super) const NOT_ALLOWED_ON_NON_LEAF: u32 = 66;
+pub(super) const ENTRY_ALREADY_EXISTS: u32 = 68;
 const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";

@@ -104,6 +104,37 @@ impl Finder {
         }
     }
 
+    /// The groups and contacts that are directly in the group with a DN.
+    pub(super) async fn groups_and_contacts_in(
+        &self,
+        dn: &str,
+    ) -> Result<Vec<Object>, DirectoryError> {
+        let most = self.pool.settings().groups_of_one;
+        let found = self
+            .pool
+            .search(&Search {
+                base: self.layout.base.clone(),
+                scope: Scope::Subtree,
+                filter: format!(
+                    "(&(|(objectClass=group)(objectClass=contact))(memberOf={}))",
+                    ldap_escape(dn)
+                ),
+                attributes: Arc::clone(&self.attributes),
+                enough: most,
+            })
+            .await?;
+        if found.len() >= most {
+            return Err(DirectoryError::LimitExceeded {
+                what: "groups in one group",
+            });
+        }
+        let mut objects = Vec::with_capacity(found.len());
+        for entry in found {
+            objects.extend(self.object(entry).await?);
+        }
+        Ok(objects)
+    }
+
     async fn only(
         &self,
         base: &str,

@@ -47,6 +47,7 @@ pub struct World {
     pub provider: SoftwareProvider,
     pub store: Sqlite,
     pub directory: BuiltIn,
+    pub forests: Box<dyn openrms_directory::ForeignForests>,
     pub cluster: Cluster,
     pub caches: Caches,
     pub now: Time,
@@ -126,6 +127,7 @@ impl World {
             provider,
             store,
             directory: BuiltIn::new(people()).unwrap(),
+            forests: Box::new(openrms_directory::NoForeignForests),
             cluster,
             caches: Caches::new(16 << 20),
             now: NOW,
@@ -138,6 +140,7 @@ impl World {
         Context {
             cluster: &self.cluster,
             directory: &self.directory,
+            forests: self.forests.as_ref(),
             store: &self.store,
             key_source: &FreshKeys,
             caches: &self.caches,

@@ -1,10 +1,12 @@
 //! What a command failed with, and the exit code that scripts get for it.
 
-use openrms_directory::PeopleError;
+use openrms_directory::scp::ScpError;
+use openrms_directory::{DirectoryError, PeopleError};
 
 use crate::authority::TrustError;
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
+use crate::directory::DirectoryStartError;
 use crate::http::ListenError;
 use crate::master_key::MasterKeyError;
 use crate::open::OpenError;
@@ -139,6 +141,58 @@ impl From<ProvisionError> for Failure {
             }
             _ => Self::failed(error),
         }
+    }
+}
+
+impl From<DirectoryStartError> for Failure {
+    fn from(error: DirectoryStartError) -> Self {
+        Self::new(FAILED, "directory-settings", error)
+    }
+}
+
+impl From<ScpError> for Failure {
+    fn from(error: ScpError) -> Self {
+        let code = scp_code(&error);
+        match error {
+            ScpError::Directory(
+                DirectoryError::Unreachable { .. } | DirectoryError::Timeout { .. },
+            ) => Self::new(UNREACHABLE, code, error),
+            ScpError::SignIn { .. } => Self::new(DENIED, code, error)
+                .with_hint("Check the password, and that the name is a user principal name."),
+            ScpError::Denied { .. } => Self::new(DENIED, code, error).with_hint(
+                "Name somebody who may change the configuration of the forest, such as an \
+                 enterprise administrator, with --user NAME.",
+            ),
+            ScpError::OtherCluster { .. } => Self::new(FAILED, code, error).with_hint(
+                "If that cluster is gone, `rmsd scp register --replace` takes its place and \
+                 `rmsd scp remove --force` removes it.",
+            ),
+            ScpError::Elsewhere { .. } => Self::new(FAILED, code, error)
+                .with_hint("If no cluster needs it, remove it with the directory's own tools."),
+            ScpError::Binding { .. } => Self::new(MALFORMED, code, error),
+            _ => Self::new(FAILED, code, error),
+        }
+    }
+}
+
+/// The stable name of what is wrong with a service connection point.
+pub(super) fn scp_code(error: &ScpError) -> &'static str {
+    match error {
+        ScpError::Settings(_) => "directory-settings",
+        ScpError::Directory(
+            DirectoryError::Unreachable { .. } | DirectoryError::Timeout { .. },
+        ) => "directory-unreachable",
+        ScpError::Directory(_) => "directory",
+        ScpError::SignIn { .. } => "sign-in-refused",
+        ScpError::Denied { .. } => "insufficient-access-rights",
+        ScpError::None => "no-service-connection-point",
+        ScpError::Several { .. } => "several-clusters",
+        ScpError::Binding { .. } => "bad-service-connection-point",
+        ScpError::OtherCluster { .. } => "other-cluster",
+        ScpError::Elsewhere { .. } => "other-cluster-elsewhere",
+        ScpError::NotAnScp { .. } => "not-a-service-connection-point",
+        ScpError::Rejected { .. } => "directory-rejected",
+        _ => "failed",
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use super::listener::ThreadListeners;
 use super::routes::Core;
 use super::{Peer, router};
-use crate::sign_in::{ClientCertificate, ShownCertificate};
+use crate::sign_in::{ClientCertificate, TlsFacts};
 use crate::state::State;
 
 /// Serves until `stop` says so, then until requests under way are answered.
@@ -125,14 +125,21 @@ async fn connection(
     let routes = (!full).then_some(routes);
     let times = state.config.limits.header_time();
     match tls {
-        None => http(stream, routes, (peer, None), state.clone(), stop).await,
+        None => {
+            let caller = (peer, TlsFacts::default());
+            http(stream, routes, caller, state.clone(), stop).await;
+        }
         Some(tls) => match tokio::time::timeout(times, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let shown = stream.get_ref().1.peer_certificates();
                 let certificate = shown
                     .and_then(|chain| ClientCertificate::read(chain.first()?))
                     .map(Arc::new);
-                http(stream, routes, (peer, certificate), state.clone(), stop).await;
+                let facts = TlsFacts {
+                    certificate,
+                    ends_here: true,
+                };
+                http(stream, routes, (peer, facts), state.clone(), stop).await;
             }
             Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS failed"),
             Err(_) => tracing::debug!(peer = %peer.address, "TLS took too long"),
@@ -144,7 +151,7 @@ async fn connection(
 async fn http<S>(
     stream: S,
     routes: Option<Router>,
-    (peer, certificate): (Peer, Option<Arc<ClientCertificate>>),
+    (peer, tls): (Peer, TlsFacts),
     state: Arc<State>,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -155,18 +162,19 @@ async fn http<S>(
         let routes = routes.clone();
         let proxies = &state.config.proxies;
         let caller = proxies.caller(peer, request.headers());
-        // What a proxy shows is its own.
-        let certificate = certificate
-            .clone()
-            .filter(|_| !proxies.contains(peer.address.ip()));
+        // What a proxy shows, and the TLS that it speaks, are its own.
+        let is_proxy = proxies.contains(peer.address.ip());
+        let tls = if is_proxy {
+            TlsFacts::default()
+        } else {
+            tls.clone()
+        };
         async move {
             let Some(routes) = routes else {
                 return Ok::<_, Infallible>(full());
             };
             request.extensions_mut().insert(caller);
-            request
-                .extensions_mut()
-                .insert(ShownCertificate(certificate));
+            request.extensions_mut().insert(tls);
             TowerToHyperService::new(routes)
                 .call(request.map(Body::new))
                 .await

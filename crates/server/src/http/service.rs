@@ -11,13 +11,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
 use openrms_engine::{Caller, Refusal, unanswered};
-use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, wsdl};
+use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, binary_group_expansion, wsdl};
 
+use super::remoting::remoting;
 use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
-use crate::sign_in::{self, Credentials, NotSignedIn, ShownCertificate, SignedIn, sign_in};
+use crate::sign_in::{self, Credentials, NotSignedIn, SignedIn, TlsFacts, sign_in};
 use crate::snapshot::Snapshot;
 use crate::soap::{self, Incoming, Outgoing, Trace};
 
@@ -25,9 +26,13 @@ use crate::soap::{self, Incoming, Outgoing, Trace};
 pub(super) async fn service(
     Extract(core): Extract<Core>,
     Extension(peer): Extension<Peer>,
-    Extension(certificate): Extension<ShownCertificate>,
+    Extension(tls): Extension<TlsFacts>,
     request: Request,
 ) -> Response {
+    if binary_group_expansion::http::is_path(request.uri().path()) {
+        let (parts, body) = request.into_parts();
+        return remoting(core, (peer, tls), parts, body).await;
+    }
     let Some(service) = Service::from_path(request.uri().path()) else {
         return (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response();
     };
@@ -37,7 +42,7 @@ pub(super) async fn service(
             // written down.
             let permit = core.under_way.clone().acquire_owned().await;
             let work = async move {
-                let answer = post(core, (peer, certificate), service, request).await;
+                let answer = post(core, (peer, tls), service, request).await;
                 drop(permit);
                 answer
             };
@@ -61,7 +66,7 @@ pub(super) async fn service(
 
 async fn post(
     core: Core,
-    (peer, certificate): (Peer, ShownCertificate),
+    (peer, tls): (Peer, TlsFacts),
     service: Service,
     request: Request,
 ) -> Response {
@@ -81,7 +86,7 @@ async fn post(
         Some(_under_way) => {
             let credentials = Credentials {
                 headers: &parts.headers,
-                certificate: certificate.0.as_deref(),
+                tls: &tls,
             };
             answer(&core, peer, service, credentials, body, &mut user).await
         }
@@ -249,14 +254,18 @@ async fn check_member(
     }
 }
 
-enum BodyError {
+pub(super) enum BodyError {
     TooLarge,
     Broken,
 }
 
 /// Reads the body. Of one that is too long a little more is read and thrown away: a caller that
 /// is still sending would not hear the answer.
-async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub(super) async fn read_body(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+) -> Result<Bytes, BodyError> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse().ok());

@@ -17,6 +17,7 @@ use openrms_xrml::{Time, chain};
 
 use crate::authority::{ClientTrust, TrustError};
 use crate::bundle::ClientBundle;
+use crate::outbound;
 
 /// Why a server was not certified.
 #[derive(Debug, thiserror::Error)]
@@ -77,19 +78,13 @@ pub(super) fn over_http(
     let version = Some(VersionData::CLIENT);
     let body = encode_request(SoapVersion::V11, Contract::Enrollment, version, &operation);
     let action = Contract::Enrollment.soap_action(OperationName::Enroll);
-    let answer = agent()
+    let mut answer = agent()?
         .post(url)
         .header("Content-Type", SoapVersion::V11.content_type())
         .header("SOAPAction", format!("\"{action}\""))
         .send(body)
-        .and_then(|mut answer| {
-            answer
-                .body_mut()
-                .with_config()
-                .limit(MAX_ANSWER)
-                .read_to_vec()
-        })
         .map_err(|error| unreachable(url, &error))?;
+    let answer = read(url, &mut answer)?;
     let answer = parse_response(OperationName::Enroll, &answer, &Limits::client())
         .map_err(|error| EnrollError::Unusable(error.to_string()))?;
     let response = answer
@@ -112,23 +107,17 @@ pub(super) fn fetch_trust(service: &str) -> Result<ClientTrust, EnrollError> {
         .map(|(scheme, rest)| format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()))
         .ok_or_else(|| EnrollError::Unusable(format!("{service} is not a URL")))?;
     let url = format!("{origin}{}", crate::http::CLIENT_BUNDLE_PATH);
-    let body = agent()
+    let mut answer = agent()?
         .get(&url)
         .call()
-        .and_then(|mut answer| {
-            let ok = answer.status().is_success();
-            let body = answer
-                .body_mut()
-                .with_config()
-                .limit(MAX_ANSWER)
-                .read_to_vec();
-            if ok {
-                body
-            } else {
-                Err(ureq::Error::StatusCode(answer.status().as_u16()))
-            }
-        })
         .map_err(|error| unreachable(&url, &error))?;
+    if !answer.status().is_success() {
+        return Err(unreachable(
+            &url,
+            &ureq::Error::StatusCode(answer.status().as_u16()),
+        ));
+    }
+    let body = read(&url, &mut answer)?;
     let bundle: ClientBundle = serde_json::from_slice(&body)
         .map_err(|error| EnrollError::Unusable(format!("{url}: {error}")))?;
     Ok(bundle.trust)
@@ -157,13 +146,16 @@ fn verified(
     Ok(nodes)
 }
 
-fn agent() -> ureq::Agent {
-    crate::http::use_aws_lc();
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_mins(1)))
-        .build()
-        .into()
+fn agent() -> Result<ureq::Agent, EnrollError> {
+    outbound::agent(None, None, WHOLE_TIME)
+        .map_err(|error| EnrollError::Unusable(error.to_string()))
+}
+
+fn read(url: &str, answer: &mut ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, EnrollError> {
+    outbound::read(answer, MAX_ANSWER).map_err(|error| EnrollError::Unreachable {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn unreachable(url: &str, error: &ureq::Error) -> EnrollError {
@@ -173,4 +165,5 @@ fn unreachable(url: &str, error: &ureq::Error) -> EnrollError {
     }
 }
 
-const MAX_ANSWER: u64 = 4 << 20;
+const MAX_ANSWER: usize = 4 << 20;
+const WHOLE_TIME: Duration = Duration::from_mins(1);

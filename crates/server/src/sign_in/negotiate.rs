@@ -19,13 +19,15 @@ pub(super) async fn check(
     directory: &dyn Directory,
     peer: Peer,
     credentials: &str,
+    bindings: Option<Vec<u8>>,
 ) -> Result<SignedIn, NotSignedIn> {
     let token = STANDARD
         .decode(credentials)
         .map_err(|_| NotSignedIn::Missing)?;
     let acceptor = Arc::clone(acceptor);
     // The replay cache is a file.
-    let accepted = tokio::task::spawn_blocking(move || acceptor.accept(&token, None)).await;
+    let accept = move || acceptor.accept(&token, bindings.as_deref());
+    let accepted = tokio::task::spawn_blocking(accept).await;
     let accepted = match accepted {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => {

@@ -1,13 +1,10 @@
 //! Fetching small public documents over HTTP, with bounds on size and time and without following
 //! anybody elsewhere.
 
-use std::io::Read as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-
 use super::FetchUrl;
+use crate::outbound::{self, OutboundError, ReadError};
 
 /// Fetches documents.
 pub(crate) trait Fetch: Send + Sync {
@@ -32,40 +29,14 @@ pub(crate) enum FetchError {
 /// Fetches documents over HTTP.
 pub(crate) struct HttpFetch(ureq::Agent);
 
-/// Why fetching cannot be set up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FetchSetupError {
-    /// The further roots are not certificates.
-    #[error("the further root certificates cannot be read: {0}")]
-    Roots(String),
-    /// The proxy's URL cannot be read.
-    #[error("the proxy's URL cannot be read")]
-    Proxy,
-}
-
 impl HttpFetch {
     /// Trusts the roots that this machine trusts, and those in `further_roots` (PEM). Asks
     /// through `proxy`, when there is one.
     pub(crate) fn new(
         further_roots: Option<&str>,
         proxy: Option<&str>,
-    ) -> Result<Self, FetchSetupError> {
-        let proxy = proxy.map(ureq::Proxy::new).transpose();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(provider)
-            .root_certs(RootCerts::new_with_certs(&roots(further_roots)?))
-            .build();
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .proxy(proxy.map_err(|_| FetchSetupError::Proxy)?)
-            .timeout_global(Some(TIMEOUT))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .build();
-        Ok(Self(config.new_agent()))
+    ) -> Result<Self, OutboundError> {
+        outbound::agent(further_roots, proxy, TIMEOUT).map(Self)
     }
 }
 
@@ -80,39 +51,13 @@ impl Fetch for HttpFetch {
         if answer.status() != ureq::http::StatusCode::OK {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
-        // The bound is on what comes out of decompression.
-        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        let reader = answer.body_mut().with_config().limit(u64::MAX).reader();
-        let mut body = Vec::new();
-        reader
-            .take(most)
-            .read_to_end(&mut body)
-            .map_err(|error| FetchError::Unreachable(error.to_string()))?;
-        if body.len() > limit {
-            return Err(FetchError::TooLarge(limit));
-        }
-        Ok(body)
+        outbound::read(&mut answer, limit).map_err(|error| match error {
+            ReadError::Broken(reason) => FetchError::Unreachable(reason),
+            ReadError::TooLarge(limit) => FetchError::TooLarge(limit),
+        })
     }
 }
 
-fn roots(further: Option<&str>) -> Result<Vec<Certificate<'static>>, FetchSetupError> {
-    // A root that cannot be read is one the machine trusts in vain; the others still count.
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots: Vec<_> = found
-        .certs
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect();
-    for item in parse_pem(further.unwrap_or_default().as_bytes()) {
-        match item.map_err(|error| FetchSetupError::Roots(error.to_string()))? {
-            PemItem::Certificate(certificate) => roots.push(certificate),
-            _ => return Err(FetchSetupError::Roots("not a certificate".into())),
-        }
-    }
-    Ok(roots)
-}
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -193,8 +138,8 @@ mod tests {
     fn roots_and_proxies_that_are_none_are_refused() {
         let garbage = "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
         let outcome = HttpFetch::new(Some(garbage), None).map(drop);
-        assert!(matches!(outcome, Err(FetchSetupError::Roots(_))));
+        assert!(matches!(outcome, Err(OutboundError::Roots(_))));
         let outcome = HttpFetch::new(None, Some("not a proxy")).map(drop);
-        assert_eq!(outcome, Err(FetchSetupError::Proxy));
+        assert_eq!(outcome, Err(OutboundError::Proxy));
     }
 }

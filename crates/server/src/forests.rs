@@ -1,0 +1,274 @@
+//! Servers of other forests, asked about groups that only they can look into (MS-RMPRS 3.5; the
+//! binary form of 2.3 for servers before RMS 1.0 SP2), with the Kerberos ticket of this server's
+//! account.
+//!
+//! ```toml
+//! [forests]
+//! max_cross_forest_calls = 10
+//!
+//! [[forests.other]]
+//! forest = "partner.example"
+//! group_expansion = "https://rms.partner.example/_wmcs/groupexpansion/GroupExpansion.asmx"
+//! ```
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use openrms_directory::{
+    CacheSettings, CachedForests, DirectoryError, ForeignForests, ForeignQuestion, ForestName,
+};
+use openrms_negotiate::{Initiator, NegotiateError};
+use openrms_protocol::binary_group_expansion::{self as binary, ProductVersion};
+use openrms_protocol::group_expansion::{
+    IsPrincipalMemberOf, IsPrincipalMemberOfResponse, MAX_CROSS_FOREST_CALLS, PrincipalName,
+};
+use openrms_protocol::{
+    Contract, Limits, Operation, OperationName, SoapVersion, VersionData, encode_request,
+    parse_response,
+};
+use openrms_xrml::values::{decode_base64, encode_base64};
+use serde::Deserialize;
+
+use crate::outbound::{self, OutboundError};
+
+/// The other forests, and how far questions may go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForestsConfig {
+    /// How many servers a question may go through (`MaxCrossForestCalls`); with 0 or 1 no other
+    /// forest is asked.
+    pub max_cross_forest_calls: u32,
+    /// File with the Kerberos ticket that is shown to other servers; the one of the account that
+    /// this server runs as when absent.
+    pub tickets: Option<PathBuf>,
+    /// PEM file with further authorities of the other servers' certificates.
+    pub authorities: Option<PathBuf>,
+    /// The forests whose servers are asked.
+    pub other: Vec<OtherForest>,
+}
+
+/// A forest whose server is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherForest {
+    /// Its name.
+    pub forest: ForestName,
+    /// URL of the group expansion service of its root cluster.
+    pub group_expansion: String,
+    /// Whether it speaks the binary form alone, as servers before RMS 1.0 SP2 do.
+    #[serde(default)]
+    pub binary: bool,
+}
+
+/// Why other forests cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ForestsError {
+    /// A file cannot be read.
+    #[error("[forests] {0}: {1}")]
+    File(PathBuf, std::io::Error),
+    /// HTTP cannot be set up.
+    #[error("[forests] {0}")]
+    Outbound(#[from] OutboundError),
+    /// A URL by which passwords' equals would travel in the clear, or none at all.
+    #[error("[forests] {0:?} is not an https URL")]
+    NotHttps(String),
+}
+
+/// Asks over HTTP.
+pub(crate) struct HttpForests {
+    asking: Arc<Asking>,
+    max_calls: u32,
+}
+
+struct Asking {
+    agent: ureq::Agent,
+    tickets: Option<PathBuf>,
+    servers: HashMap<ForestName, OtherForest>,
+}
+
+impl Default for ForestsConfig {
+    fn default() -> Self {
+        Self {
+            max_cross_forest_calls: MAX_CROSS_FOREST_CALLS,
+            tickets: None,
+            authorities: None,
+            other: Vec::new(),
+        }
+    }
+}
+
+impl ForestsConfig {
+    /// Paths that start at `base`.
+    pub(crate) fn below(mut self, base: &Path) -> Self {
+        for path in [&mut self.tickets, &mut self.authorities]
+            .into_iter()
+            .flatten()
+        {
+            *path = base.join(&path);
+        }
+        self
+    }
+
+    /// Prepares asking, with answers kept as those of the own directory are.
+    pub(crate) fn open(
+        &self,
+        cache: &CacheSettings,
+    ) -> Result<CachedForests<HttpForests>, ForestsError> {
+        for other in &self.other {
+            if !other.group_expansion.starts_with("https://") {
+                return Err(ForestsError::NotHttps(other.group_expansion.clone()));
+            }
+        }
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| ForestsError::File(path.clone(), error))
+        };
+        let further = self.authorities.as_ref().map(read).transpose()?;
+        let servers = self
+            .other
+            .iter()
+            .map(|other| (other.forest.clone(), other.clone()));
+        let forests = HttpForests {
+            asking: Arc::new(Asking {
+                agent: outbound::agent(further.as_deref(), None, WHOLE_TIME)?,
+                tickets: self.tickets.clone(),
+                servers: servers.collect(),
+            }),
+            max_calls: self.max_cross_forest_calls,
+        };
+        Ok(CachedForests::new(forests, cache))
+    }
+}
+
+#[async_trait]
+impl ForeignForests for HttpForests {
+    async fn is_member(&self, question: ForeignQuestion<'_>) -> Result<bool, DirectoryError> {
+        let Some(server) = self.asking.servers.get(question.forest) else {
+            tracing::debug!(forest = %question.forest, "a forest that is not asked");
+            return Ok(false);
+        };
+        let (asking, server) = (Arc::clone(&self.asking), server.clone());
+        let name = |address: &openrms_directory::Address| {
+            PrincipalName::Mail(address.as_str()).to_string()
+        };
+        let groups = question.groups.iter().map(name).collect();
+        let asked = IsPrincipalMemberOf {
+            cross_forest_calls_so_far: question.calls,
+            ..IsPrincipalMemberOf::new(name(question.who), groups)
+        };
+        let directory = question.forest.to_string();
+        let answer = tokio::task::spawn_blocking(move || asking.ask(&server, asked)).await;
+        match answer {
+            Ok(Ok(is_member)) => Ok(is_member),
+            Ok(Err(reason)) => {
+                tracing::warn!(forest = directory, reason, "another forest did not answer");
+                Err(DirectoryError::Unreachable { directory, reason })
+            }
+            Err(error) => Err(DirectoryError::Unreachable {
+                directory,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn max_calls(&self) -> u32 {
+        self.max_calls
+    }
+}
+
+impl Asking {
+    /// Whether somebody is a member; else, in words, why that is not known.
+    fn ask(&self, server: &OtherForest, question: IsPrincipalMemberOf) -> Result<bool, String> {
+        let limits = Limits::client();
+        if server.binary {
+            let request = binary::Request {
+                version: ProductVersion::V1_0Sp2,
+                question,
+            };
+            let headers = [
+                ("Content-Type", binary::http::CONTENT_TYPE.to_owned()),
+                ("User-Agent", binary::http::USER_AGENT.to_owned()),
+            ];
+            let body = binary::encode_request(&request);
+            let answer = self.post(&server.group_expansion, &headers, &body)?;
+            return match binary::parse_response(&answer, &limits) {
+                Ok(binary::Response::Answer(answer)) => Ok(answer.is_member),
+                Ok(binary::Response::Exception(exception)) => Err(exception.text()),
+                Err(error) => Err(error.to_string()),
+            };
+        }
+        let contract = Contract::GroupExpansion;
+        let action = contract.soap_action(OperationName::IsPrincipalMemberOf);
+        let operation = Operation::IsPrincipalMemberOf(question);
+        let version = Some(VersionData::CLIENT);
+        let body = encode_request(SoapVersion::V11, contract, version, &operation);
+        let headers = [
+            (
+                "Content-Type",
+                SoapVersion::V11.request_content_type(&action),
+            ),
+            ("SOAPAction", format!("\"{action}\"")),
+        ];
+        let answer = self.post(&server.group_expansion, &headers, body.as_bytes())?;
+        let parsed = parse_response(OperationName::IsPrincipalMemberOf, &answer, &limits)
+            .map_err(|error| error.to_string())?;
+        let response = parsed.outcome.map_err(|fault| fault.fault_string())?;
+        IsPrincipalMemberOfResponse::try_from(response)
+            .map(|response| response.is_member)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Posts with a ticket, and believes no server that cannot prove with it who it is.
+    fn post(&self, url: &str, headers: &[(&str, String)], body: &[u8]) -> Result<Vec<u8>, String> {
+        let mut initiator = self
+            .initiator(url)
+            .map_err(|error: NegotiateError| error.to_string())?;
+        let step = initiator.step(None).map_err(|error| error.to_string())?;
+        let token = step.token.ok_or("no ticket for the server")?;
+        let mut request = self.agent.post(url);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let mut answer = request
+            .header(
+                "Authorization",
+                format!("Negotiate {}", encode_base64(&token)),
+            )
+            .send(body)
+            .map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        if !matches!(status, 200 | 500) {
+            return Err(format!("HTTP status {status}"));
+        }
+        let proof = answer
+            .headers()
+            .get_all("www-authenticate")
+            .iter()
+            .filter_map(|value| value.to_str().ok()?.split_once(' '))
+            .find(|(scheme, _)| scheme.eq_ignore_ascii_case("negotiate"))
+            .and_then(|(_, token)| decode_base64(token.trim()).ok())
+            .ok_or("the server does not prove who it is")?;
+        let step = initiator
+            .step(Some(&proof))
+            .map_err(|error| error.to_string())?;
+        if !step.done {
+            return Err("the server's proof is not complete".into());
+        }
+        outbound::read(&mut answer, MAX_ANSWER).map_err(|error| error.to_string())
+    }
+
+    fn initiator(&self, url: &str) -> Result<Initiator, NegotiateError> {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = host.split(['/', ':']).next().unwrap_or_default();
+        let target = format!("HTTP@{host}");
+        match &self.tickets {
+            Some(tickets) => Initiator::with_ticket_file(&target, tickets),
+            None => Initiator::new(&target),
+        }
+    }
+}
+
+const WHOLE_TIME: Duration = Duration::from_secs(10);
+const MAX_ANSWER: usize = 1 << 20;
