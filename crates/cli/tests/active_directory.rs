@@ -224,9 +224,12 @@ fn a_group_of_the_other_forest_counts_and_circles_over_both_end() {
         let (here, there) = (corp.place(), partner.place());
         let both = fs::read_to_string(here.at("server.pem")).unwrap()
             + &fs::read_to_string(there.at("server.pem")).unwrap();
-        let service = |server: &str| match binary {
-            false => Service::GroupExpansion.url(server),
-            true => openrms_protocol::binary_group_expansion::http::url(server),
+        let service = |server: &str| {
+            if binary {
+                openrms_protocol::binary_group_expansion::http::url(server)
+            } else {
+                Service::GroupExpansion.url(server)
+            }
         };
         let forests = |at: &Place, forest: &str, other: &Place| {
             let authorities = at.at("both.pem");
