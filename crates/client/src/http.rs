@@ -5,9 +5,8 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrms_negotiate::Initiator;
+use openrms_negotiate::{Initiator, NegotiateError};
 use openrms_protocol::Limits;
-use openrms_xrml::values::{decode_base64, encode_base64};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use zeroize::Zeroizing;
@@ -198,18 +197,12 @@ impl Authorization {
         if let Some(header) = auth.authorization() {
             return Ok(Self::Plain(header));
         }
-        let failed = |reason: String| kerberos(url, reason);
+        let failed = |error: NegotiateError| kerberos(url, &error);
         let origin = Origin::of(url).map_err(|_| TransportError::BadUrl(url.to_owned()))?;
-        let mut initiator = Initiator::new(&format!("HTTP@{}", origin.host()))
-            .map_err(|error| failed(error.to_string()))?;
-        let step = initiator
-            .step(None)
-            .map_err(|error| failed(error.to_string()))?;
-        let token = step
-            .token
-            .ok_or_else(|| failed("no token was made".into()))?;
+        let mut initiator = Initiator::new(&format!("HTTP@{}", origin.host())).map_err(failed)?;
+        let header = Zeroizing::new(initiator.authorization().map_err(failed)?);
         Ok(Self::Ticket {
-            header: Zeroizing::new(format!("Negotiate {}", encode_base64(&token))),
+            header,
             initiator: RefCell::new(initiator),
         })
     }
@@ -234,26 +227,18 @@ impl Authorization {
         if matches!(answer.status().as_u16(), 401 | 403) {
             return Ok(());
         }
-        let reply = answer
-            .headers()
-            .get_all("www-authenticate")
-            .iter()
-            .filter_map(|value| value.to_str().ok()?.split_once(' '))
-            .find(|(scheme, _)| scheme.eq_ignore_ascii_case("negotiate"))
-            .and_then(|(_, token)| decode_base64(token.trim()).ok())
-            .ok_or_else(|| kerberos(url, "the server does not prove who it is".into()))?;
-        match initiator.borrow_mut().step(Some(&reply)) {
-            Ok(step) if step.done => Ok(()),
-            Ok(_) => Err(kerberos(url, "the server's proof is not complete".into())),
-            Err(error) => Err(kerberos(url, error.to_string())),
-        }
+        let fields = answer.headers().get_all("www-authenticate").iter();
+        initiator
+            .borrow_mut()
+            .check_proof(fields.filter_map(|value| value.to_str().ok()))
+            .map_err(|error| kerberos(url, &error))
     }
 }
 
-fn kerberos(url: &str, reason: String) -> TransportError {
+fn kerberos(url: &str, error: &NegotiateError) -> TransportError {
     TransportError::Kerberos {
         url: url.to_owned(),
-        reason,
+        reason: error.to_string(),
     }
 }
 

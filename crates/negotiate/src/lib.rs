@@ -9,6 +9,7 @@
 mod acceptor;
 mod error;
 mod ffi;
+pub mod http;
 mod initiator;
 mod pac;
 mod token;

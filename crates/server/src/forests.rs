@@ -29,7 +29,6 @@ use openrms_protocol::{
     Contract, Limits, Operation, OperationName, SoapVersion, VersionData, encode_request,
     parse_response,
 };
-use openrms_xrml::values::{decode_base64, encode_base64};
 use serde::Deserialize;
 
 use crate::outbound::{self, OutboundError};
@@ -222,40 +221,24 @@ impl Asking {
 
     /// Posts with a ticket, and believes no server that cannot prove with it who it is.
     fn post(&self, url: &str, headers: &[(&str, String)], body: &[u8]) -> Result<Vec<u8>, String> {
-        let mut initiator = self
-            .initiator(url)
-            .map_err(|error: NegotiateError| error.to_string())?;
-        let step = initiator.step(None).map_err(|error| error.to_string())?;
-        let token = step.token.ok_or("no ticket for the server")?;
+        let ticket = |error: NegotiateError| error.to_string();
+        let mut initiator = self.initiator(url).map_err(ticket)?;
         let mut request = self.agent.post(url);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         let mut answer = request
-            .header(
-                "Authorization",
-                format!("Negotiate {}", encode_base64(&token)),
-            )
+            .header("Authorization", initiator.authorization().map_err(ticket)?)
             .send(body)
             .map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         if !matches!(status, 200 | 500) {
             return Err(format!("HTTP status {status}"));
         }
-        let proof = answer
-            .headers()
-            .get_all("www-authenticate")
-            .iter()
-            .filter_map(|value| value.to_str().ok()?.split_once(' '))
-            .find(|(scheme, _)| scheme.eq_ignore_ascii_case("negotiate"))
-            .and_then(|(_, token)| decode_base64(token.trim()).ok())
-            .ok_or("the server does not prove who it is")?;
-        let step = initiator
-            .step(Some(&proof))
-            .map_err(|error| error.to_string())?;
-        if !step.done {
-            return Err("the server's proof is not complete".into());
-        }
+        let fields = answer.headers().get_all("www-authenticate").iter();
+        initiator
+            .check_proof(fields.filter_map(|value| value.to_str().ok()))
+            .map_err(ticket)?;
         outbound::read(&mut answer, MAX_ANSWER).map_err(|error| error.to_string())
     }
 

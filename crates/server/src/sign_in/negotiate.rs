@@ -46,7 +46,7 @@ pub(super) async fn check(
         return Err(NotSignedIn::Refused);
     };
     let reply = accepted.reply.as_deref().and_then(answer);
-    let account = match account(logon, directory).await {
+    let account = match account(&accepted.principal, logon, directory).await {
         Ok(account) => account,
         Err(NotSignedIn::Directory { error, .. }) => {
             return Err(NotSignedIn::Directory { error, reply });
@@ -66,12 +66,18 @@ pub(super) async fn check(
 
 /// What the directory knows of the account. One that it does not know, of another forest, has no
 /// mail address here, and the services say what that means.
-async fn account(logon: &Logon, directory: &dyn Directory) -> Result<Account, NotSignedIn> {
+async fn account(
+    principal: &str,
+    logon: &Logon,
+    directory: &dyn Directory,
+) -> Result<Account, NotSignedIn> {
     let sid: Sid = logon.user_sid.parse().map_err(|_| NotSignedIn::Refused)?;
     if let Some(account) = directory.account(&AccountRef::Sid(sid.clone())).await? {
         return Ok(account);
     }
     let name = format!("{}\\{}", logon.domain, logon.account);
+    // As far as anybody here knows: the realm is a domain of theirs.
+    let realm = principal.rsplit('@').next().unwrap_or_default();
     Ok(Account {
         sid,
         name: name.parse().map_err(|_| NotSignedIn::Refused)?,
@@ -79,11 +85,11 @@ async fn account(logon: &Logon, directory: &dyn Directory) -> Result<Account, No
         mail: None,
         proxy_addresses: Vec::new(),
         enabled: true,
-        forest: directory.home_forest().clone(),
+        forest: realm.parse().map_err(|_| NotSignedIn::Refused)?,
         created: None,
     })
 }
 
 fn answer(token: &[u8]) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("Negotiate {}", STANDARD.encode(token))).ok()
+    HeaderValue::from_str(&openrms_negotiate::http::field(token)).ok()
 }
