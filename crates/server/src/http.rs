@@ -4,7 +4,6 @@
 mod compress;
 mod connection;
 mod listener;
-mod remoting;
 mod routes;
 mod service;
 mod tls;

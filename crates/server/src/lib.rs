@@ -36,6 +36,7 @@ mod key_pool;
 mod metrics;
 mod open;
 mod outbound;
+mod remoting;
 mod running;
 mod sign_in;
 mod snapshot;

@@ -98,7 +98,7 @@ pub(crate) enum NotSignedIn {
     #[error("Sign in with your account name or mail address and your password.")]
     Missing,
     /// Wrong account or password, a ticket that does not hold, or a disabled account.
-    #[error("The account or the password is wrong.")]
+    #[error("The account and what was shown for it do not let you in.")]
     Refused,
     /// Too many failures.
     #[error("Too many sign-ins failed. Try again in a minute.")]
@@ -229,14 +229,15 @@ impl SignedIn {
         groups: &[GroupRef],
         directory: &dyn Directory,
     ) -> Result<bool, DirectoryError> {
+        // A ticket outlives the account by hours.
+        let Some(account) = self.caller.account.as_ref().filter(|who| who.enabled) else {
+            return Ok(false);
+        };
         let vouched =
             |group: &GroupRef| matches!(group, GroupRef::Sid(sid) if self.groups.contains(sid));
         if groups.iter().any(vouched) {
             return Ok(true);
         }
-        let Some(account) = &self.caller.account else {
-            return Ok(false);
-        };
         let memberships = directory.memberships(&Identity::from(account)).await?;
         Ok(groups.iter().any(|group| match group {
             GroupRef::Sid(sid) => memberships.contains_sid(sid.as_str()),
@@ -287,4 +288,43 @@ fn offered(state: &State, snapshot: &Snapshot, peer: Peer, service: Service) -> 
     .into_iter()
     .filter(|scheme| is_on(scheme) && state.config.access.allows(service, *scheme))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use openrms_directory::{Account, BuiltIn};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_ticket_that_outlived_its_account_opens_nothing() {
+        let directory = BuiltIn::from_toml(PEOPLE).unwrap();
+        let who = openrms_directory::AccountRef::parse("alice").unwrap();
+        let alice = directory.account(&who).await.unwrap().unwrap();
+        let vouched: Sid = "S-1-5-21-9-9-9-513".parse().unwrap();
+        let groups = [
+            GroupRef::Sid(vouched.clone()),
+            GroupRef::try_from("staff@corp.example".to_owned()).unwrap(),
+        ];
+        for (enabled, group) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+            let signed_in = SignedIn {
+                caller: Caller {
+                    account: Some(Account {
+                        enabled,
+                        ..alice.clone()
+                    }),
+                    scheme: Some("kerberos"),
+                },
+                groups: vec![vouched.clone()],
+                reply: None,
+            };
+            let is_in = signed_in.is_in_one(&groups[group..=group], &directory);
+            assert_eq!(is_in.await.unwrap(), enabled, "group {group}");
+        }
+    }
+
+    const PEOPLE: &str = "forest = \"corp.example\"\ndomain_sid = \"S-1-5-21-1-2-3\"\n\
+        next_rid = 1200\n[[person]]\naccount = \"alice\"\nsid = \"S-1-5-21-1-2-3-1101\"\n\
+        display_name = \"Alice\"\nmail = \"alice@corp.example\"\n[[group]]\n\
+        address = \"staff@corp.example\"\nsid = \"S-1-5-21-1-2-3-1102\"\nmembers = [\"alice\"]\n";
 }

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::Enrollment;
 use crate::http::Peer;
 use crate::provision::{SLC_DAYS, is_loopback_url};
+use crate::remoting;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -37,12 +38,21 @@ pub(crate) struct Incoming<'r> {
     pub(crate) caller: &'r Caller,
 }
 
+/// How a caller speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// SOAP of that version.
+    Soap(SoapVersion),
+    /// The binary form of [`crate::remoting`].
+    Binary,
+}
+
 /// An answer for HTTP.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) soap: SoapVersion,
+    pub(crate) form: Form,
     pub(crate) is_fault: bool,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
     pub(crate) trace: Trace,
     /// What the caller is told in turn for having signed in.
     pub(crate) reply: Option<HeaderValue>,
@@ -72,15 +82,12 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
     let request = match parse_request(incoming.head, incoming.body, &state.limits) {
         Ok(request) => request,
         Err(rejection) => {
-            let code = rejection
-                .error
-                .fault()
-                .code
-                .map_or("fault", FaultCode::wire_name);
+            let code = rejection.fault().code;
+            let code = code.map_or("fault", FaultCode::wire_name);
             return Outgoing {
-                soap: rejection.soap,
+                form: Form::Soap(rejection.soap),
                 is_fault: true,
-                body: rejection.encode(),
+                body: rejection.encode().into_bytes(),
                 trace: Trace::refused(None, code, rejection.error.to_string()),
                 reply: None,
             };
@@ -91,9 +98,9 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
         let fault = error.fault();
         let code = fault.code.map_or("fault", FaultCode::wire_name);
         return Outgoing {
-            soap: request.soap,
+            form: Form::Soap(request.soap),
             is_fault: true,
-            body: encode_fault(&ResponseHead::fault(request.soap), &fault),
+            body: encode_fault(&ResponseHead::fault(request.soap), &fault).into_bytes(),
             trace: Trace::refused(Some(name), code, error.to_string()),
             reply: None,
         };
@@ -111,9 +118,9 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
         Err(refusal) => encode_fault(&ResponseHead::fault(request.soap), &refusal.fault()),
     };
     Outgoing {
-        soap: request.soap,
+        form: Form::Soap(request.soap),
         is_fault: decision.outcome.is_err(),
-        body,
+        body: body.into_bytes(),
         trace: Trace {
             operation: Some(name),
             items: decision.items,
@@ -123,13 +130,15 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
 }
 
 /// A fault about a request that was not looked into.
-pub(crate) fn refuse(soap: SoapVersion, code: FaultCode, reason: impl ToString) -> Outgoing {
-    let refusal = Refusal::new(code, reason);
+pub(crate) fn refuse(form: Form, refusal: &Refusal) -> Outgoing {
+    let Form::Soap(soap) = form else {
+        return remoting::refuse(refusal);
+    };
     Outgoing {
-        soap,
+        form,
         is_fault: true,
-        body: encode_fault(&ResponseHead::fault(soap), &refusal.fault()),
-        trace: Trace::refused(None, code.wire_name(), refusal.reason),
+        body: encode_fault(&ResponseHead::fault(soap), &refusal.fault()).into_bytes(),
+        trace: Trace::refused(None, refusal.code.wire_name(), refusal.reason.clone()),
         reply: None,
     }
 }

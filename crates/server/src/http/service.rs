@@ -11,16 +11,17 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
 use openrms_engine::{Caller, Refusal, unanswered};
-use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, binary_group_expansion, wsdl};
+use openrms_protocol::binary_group_expansion::http as wire;
+use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, wsdl};
 
-use super::remoting::remoting;
 use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
+use crate::remoting;
 use crate::sign_in::{self, Credentials, NotSignedIn, SignedIn, TlsFacts, sign_in};
 use crate::snapshot::Snapshot;
-use crate::soap::{self, Incoming, Outgoing, Trace};
+use crate::soap::{self, Form, Incoming, Outgoing, Trace};
 
 /// Answers whatever is not one of the server's own pages.
 pub(super) async fn service(
@@ -29,28 +30,29 @@ pub(super) async fn service(
     Extension(tls): Extension<TlsFacts>,
     request: Request,
 ) -> Response {
-    if binary_group_expansion::http::is_path(request.uri().path()) {
-        let (parts, body) = request.into_parts();
-        return remoting(core, (peer, tls), parts, body).await;
-    }
-    let Some(service) = Service::from_path(request.uri().path()) else {
+    let path = request.uri().path();
+    let is_binary = wire::is_path(path);
+    let service = if is_binary {
+        Some(Service::GroupExpansion)
+    } else {
+        Service::from_path(path)
+    };
+    let Some(service) = service else {
         return (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response();
     };
-    match *request.method() {
-        Method::POST => {
-            // Its own task: a caller that hangs up does not keep the work from being finished and
-            // written down.
-            let permit = core.under_way.clone().acquire_owned().await;
-            let work = async move {
-                let answer = post(core, (peer, tls), service, request).await;
-                drop(permit);
-                answer
-            };
-            tokio::spawn(work).await.unwrap_or_else(|error| {
-                tracing::error!(%error, "a request ended in a panic");
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
-            })
+    let form = if is_binary {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok());
+        if wire::check_request(request.method().as_str(), kind).is_err() {
+            return StatusCode::BAD_REQUEST.into_response();
         }
+        Form::Binary
+    } else {
+        Form::Soap(wanted_soap(request.headers()))
+    };
+    match *request.method() {
+        Method::POST => in_task(core, (peer, tls), (service, form), request).await,
+        _ if is_binary => in_task(core, (peer, tls), (service, form), request).await,
         Method::GET | Method::HEAD => describe(&core, peer, service, &request),
         _ => {
             let allow = [(header::ALLOW, "GET, HEAD, POST")];
@@ -64,10 +66,30 @@ pub(super) async fn service(
     }
 }
 
+/// Answers in a task of its own: a caller that hangs up does not keep the work from being finished
+/// and written down.
+async fn in_task(
+    core: Core,
+    caller: (Peer, TlsFacts),
+    asked: (Service, Form),
+    request: Request,
+) -> Response {
+    let permit = core.under_way.clone().acquire_owned().await;
+    let work = async move {
+        let answer = post(core, caller, asked, request).await;
+        drop(permit);
+        answer
+    };
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request ended in a panic");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
 async fn post(
     core: Core,
     (peer, tls): (Peer, TlsFacts),
-    service: Service,
+    (service, form): (Service, Form),
     request: Request,
 ) -> Response {
     let start = Instant::now();
@@ -88,7 +110,7 @@ async fn post(
                 headers: &parts.headers,
                 tls: &tls,
             };
-            answer(&core, peer, service, credentials, body, &mut user).await
+            answer(&core, peer, (service, form), credentials, body, &mut user).await
         }
     };
     let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -117,15 +139,17 @@ async fn post(
         if let Err(error) = state.audit.write(&events) {
             // What cannot be written down is not handed out.
             tracing::error!(%error, request = id, "the audit file cannot be written");
-            let soap = wanted_soap(&parts.headers);
-            let refusal = soap::refuse(soap, FaultCode::UnspecifiedError, "no audit");
+            let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
             let reply = answer.ok().and_then(|outgoing| outgoing.reply);
-            answer = Ok(Outgoing { reply, ..refusal });
+            answer = Ok(Outgoing {
+                reply,
+                ..soap::refuse(form, &refusal)
+            });
         }
     }
     let mut response = match answer {
         Ok(outgoing) => encode(&parts.headers, outgoing),
-        Err(refused) => refused.response(&parts.headers),
+        Err(refused) => refused.response(form),
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
@@ -146,14 +170,14 @@ enum Refused {
 async fn answer(
     core: &Core,
     peer: Peer,
-    service: Service,
+    (service, form): (Service, Form),
     credentials: Credentials<'_>,
     body: Body,
     user: &mut Option<String>,
 ) -> Result<Outgoing, Refused> {
     let state = &core.state;
     let headers = credentials.headers;
-    let soap = wanted_soap(headers);
+    let refuse = |refusal: &Refusal| Ok(soap::refuse(form, refusal));
     // One version of everything from here to the end.
     let snapshot = state.snapshot();
     let limit = state.config.limits.body_bytes;
@@ -173,25 +197,23 @@ async fn answer(
         }
         Ok(Err(BodyError::TooLarge)) => {
             let reason = format!("the body has more than {limit} bytes");
-            return Ok(soap::refuse(soap, FaultCode::UnspecifiedError, reason));
+            return refuse(&Refusal::new(FaultCode::UnspecifiedError, reason));
         }
         Ok(Ok(body)) => body,
     };
-    let refuse = |refusal: Refusal| Ok(soap::refuse(soap, refusal.code, refusal.reason));
     let (mut member, mut reply) = (Ok(()), None);
     let access = state.access(service);
     let caller = match &access {
         Access::Closed => {
             let reason = "the service is closed here";
-            return refuse(Refusal::new(FaultCode::UnauthorizedAccess, reason));
+            return refuse(&Refusal::new(FaultCode::UnauthorizedAccess, reason));
         }
         Access::Anyone if !credentials.are_given() => Caller::default(),
         Access::Anyone | Access::SignedIn | Access::Members(_) => {
             let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
                 Ok(signed_in) => signed_in,
                 Err(NotSignedIn::Directory { error, reply }) => {
-                    let Refusal { code, reason } = unanswered(error);
-                    let outgoing = soap::refuse(soap, code, reason);
+                    let outgoing = soap::refuse(form, &unanswered(error));
                     return Ok(Outgoing { reply, ..outgoing });
                 }
                 Err(refused) => {
@@ -228,8 +250,9 @@ async fn answer(
         caller: &caller,
     };
     let outgoing = match member {
+        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, &body).await,
         Ok(()) => soap::answer(state, &snapshot, incoming).await,
-        Err(refusal) => soap::refuse(soap, refusal.code, refusal.reason),
+        Err(refusal) => soap::refuse(form, &refusal),
     };
     Ok(Outgoing { reply, ..outgoing })
 }
@@ -254,18 +277,14 @@ async fn check_member(
     }
 }
 
-pub(super) enum BodyError {
+enum BodyError {
     TooLarge,
     Broken,
 }
 
 /// Reads the body. Of one that is too long a little more is read and thrown away: a caller that
 /// is still sending would not hear the answer.
-pub(super) async fn read_body(
-    headers: &HeaderMap,
-    mut body: Body,
-    limit: usize,
-) -> Result<Bytes, BodyError> {
+async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse().ok());
@@ -292,13 +311,14 @@ pub(super) async fn read_body(
 }
 
 fn encode(headers: &HeaderMap, outgoing: Outgoing) -> Response {
-    let status = if outgoing.is_fault {
-        StatusCode::INTERNAL_SERVER_ERROR
-    } else {
-        StatusCode::OK
+    let (status, kind) = match outgoing.form {
+        Form::Soap(soap) if outgoing.is_fault => {
+            (StatusCode::INTERNAL_SERVER_ERROR, soap.content_type())
+        }
+        Form::Soap(soap) => (StatusCode::OK, soap.content_type()),
+        Form::Binary => (StatusCode::OK, wire::CONTENT_TYPE),
     };
-    let kind = outgoing.soap.content_type();
-    let compressed = compress::gzip(headers, outgoing.body.as_bytes());
+    let compressed = compress::gzip(headers, &outgoing.body);
     let is_compressed = compressed.is_some();
     let body = compressed.map_or_else(|| Bytes::from(outgoing.body), Bytes::from);
     let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
@@ -324,11 +344,11 @@ impl Refused {
         Trace::refused(None, code, reason)
     }
 
-    fn response(self, headers: &HeaderMap) -> Response {
+    fn response(self, form: Form) -> Response {
         match self {
             Self::Full => {
-                let soap = wanted_soap(headers);
-                let outgoing = soap::refuse(soap, FaultCode::UnspecifiedError, "full");
+                let full = Refusal::new(FaultCode::UnspecifiedError, "full");
+                let outgoing = soap::refuse(form, &full);
                 let mut response = encode(&HeaderMap::new(), outgoing);
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 response

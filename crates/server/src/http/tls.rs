@@ -91,3 +91,55 @@ const SHA256_SIGNATURES: [&str; 5] = [
     "1.2.840.10045.4.1",
     "1.2.840.10045.4.3.2",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The end point of a certificate that openssl makes, and the hash that openssl tells.
+    fn made(digest: &str) -> (Option<Vec<u8>>, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("it.pem"), folder.path().join("it.key"));
+        let openssl = |arguments: &[&str]| {
+            let output = Command::new("openssl").args(arguments).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        let path = certificate.to_str().unwrap();
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=it",
+            digest,
+            "-out",
+            path,
+            "-keyout",
+            key.to_str().unwrap(),
+        ]);
+        let told = openssl(&["x509", "-in", path, "-noout", "-fingerprint", "-sha256"]);
+        let told = String::from_utf8(told).unwrap();
+        let hex = told.trim().split_once('=').unwrap().1.split(':');
+        let hash = hex.map(|byte| u8::from_str_radix(byte, 16).unwrap());
+        let tls = Tls {
+            listen: Vec::new(),
+            certificate,
+            key,
+        };
+        (end_point(&tls), hash.collect())
+    }
+
+    #[test]
+    fn the_end_point_is_the_hash_of_the_certificate_by_its_own_algorithm() {
+        let (end_point, hash) = made("-sha256");
+        assert_eq!(end_point, Some(hash));
+        assert_eq!(made("-sha384").0, None);
+    }
+}
