@@ -13,8 +13,10 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use openrms_negotiate::{
-    Accepted, Acceptor, AcceptorSettings, Initiator, NegotiateError, Offer, Step,
+    Accepted, Acceptor, AcceptorSettings, Initiator, NegotiateError, Offer, Step, http,
 };
 use tempfile::TempDir;
 
@@ -100,6 +102,41 @@ fn a_server_that_cannot_prove_who_it_is_is_refused() {
         client.step(Some(&other)),
         Err(NegotiateError::OutOfOrder)
     ));
+}
+
+#[test]
+fn an_answer_of_http_is_believed_with_a_proof_that_holds() {
+    let Some(forest) = Forest::find() else { return };
+    let alice = forest.alice();
+    let mut stranger = forest
+        .accept(&token_of(&alice), None)
+        .unwrap()
+        .reply
+        .unwrap();
+    *stranger.last_mut().unwrap() ^= 1;
+    let forged = http::field(&stranger);
+    for (name, fields) in [
+        ("right", &["Basic realm=\"x\"", "RIGHT"][..]),
+        ("forged", &[forged.as_str()]),
+        ("not base64", &["Negotiate ?"]),
+        ("only a challenge", &["Negotiate"]),
+        ("none", &[]),
+    ] {
+        let mut client = Initiator::with_ticket_file(SERVICE, &alice).unwrap();
+        let sent = client.authorization().unwrap();
+        let token = STANDARD.decode(sent.strip_prefix("Negotiate ").unwrap());
+        let accepted = forest.accept(&token.unwrap(), None).unwrap();
+        let right = http::field(&accepted.reply.unwrap());
+        let fields = fields.iter().map(|field| match *field {
+            "RIGHT" => right.as_str(),
+            other => other,
+        });
+        assert_eq!(
+            client.check_proof(fields).is_ok(),
+            name == "right",
+            "{name}"
+        );
+    }
 }
 
 #[test]
