@@ -3,93 +3,27 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+mod test_bed;
+
 use std::collections::HashSet;
-use std::env;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, Mod};
+use ldap3::Mod;
 use openrms_directory::{
     Account, AccountRef, Address, CacheSettings, CachedDirectory, Directory, DirectoryError,
     Identity, LdapDirectory, LdapSecrets, LdapSettings, Memberships, Sid, is_member,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use test_bed::TestBed;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-/// What the environment says of the directory to test with.
-struct TestBed {
-    url: String,
-    base_dn: String,
-    password: String,
-    roots: Vec<CertificateDer<'static>>,
+fn test_bed() -> Option<TestBed> {
+    TestBed::from_env("CORP", "corp.example")
 }
 
-impl TestBed {
-    fn from_env() -> Option<Self> {
-        let variable = |name: &str| {
-            let value = env::var(name).ok();
-            if value.is_none() {
-                println!("skipped: {name} is not set, no Active Directory to test with");
-            }
-            value
-        };
-        let pem = std::fs::read(variable("AD_CA")?).expect("the file AD_CA names");
-        Some(Self {
-            url: variable("CORP_LDAPS_URL")?,
-            base_dn: variable("CORP_BASE_DN")?,
-            password: variable("CORP_SVC_PASSWORD")?,
-            roots: CertificateDer::pem_slice_iter(&pem)
-                .collect::<Result<_, _>>()
-                .unwrap(),
-        })
-    }
-
-    fn settings(&self) -> LdapSettings {
-        LdapSettings {
-            forest: Some("corp.example".parse().unwrap()),
-            servers: vec![self.url.parse().unwrap()],
-            ..LdapSettings::default()
-        }
-    }
-
-    fn secrets(&self) -> LdapSecrets {
-        LdapSecrets {
-            bind_name: "svc-rms@corp.example".to_owned(),
-            password: Zeroizing::new(self.password.clone()),
-            roots: self.roots.clone(),
-        }
-    }
-
-    fn directory(&self) -> LdapDirectory {
-        LdapDirectory::new(self.settings(), self.secrets(), Handle::current()).unwrap()
-    }
-
-    /// Signed in as one who may change the directory.
-    async fn administrator(&self) -> Option<Ldap> {
-        let Ok(password) = env::var("CORP_ADMIN_PASSWORD") else {
-            println!("skipped: CORP_ADMIN_PASSWORD is not set");
-            return None;
-        };
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(self.roots.clone());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let settings = LdapConnSettings::new().set_config(Arc::new(tls));
-        let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &self.url)
-            .await
-            .unwrap();
-        ldap3::drive!(connection);
-        let name = "administrator@corp.example";
-        let answer = ldap.simple_bind(name, &password).await.unwrap();
-        answer.success().unwrap();
-        Some(ldap)
-    }
+fn directory(bed: &TestBed) -> LdapDirectory {
+    LdapDirectory::new(bed.settings(), bed.secrets(), Handle::current()).unwrap()
 }
 
 fn who(text: &str) -> AccountRef {
@@ -119,10 +53,10 @@ fn groups(memberships: &Memberships) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_person_is_found_by_sid_name_and_each_address() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = bed.directory();
+    let directory = directory(&bed);
     let alice = account(&directory, "alice").await;
     assert_eq!(alice.name.as_str(), "CORP\\alice");
     assert_eq!(alice.display_name, "Alice Archer");
@@ -159,10 +93,10 @@ async fn a_person_is_found_by_sid_name_and_each_address() {
 
 #[tokio::test]
 async fn people_with_peculiarities_are_found_as_they_are() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = bed.directory();
+    let directory = directory(&bed);
     let dave = account(&directory, "dave@corp.example").await;
     assert!(!dave.enabled);
     let erin = account(&directory, "CORP\\erin").await;
@@ -182,10 +116,10 @@ async fn people_with_peculiarities_are_found_as_they_are() {
 
 #[tokio::test]
 async fn groups_in_groups_are_found_of_every_kind_and_scope() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = bed.directory();
+    let directory = directory(&bed);
     let alice = Identity::from(&account(&directory, "alice").await);
     let memberships = directory.memberships(&alice).await.unwrap();
     assert_eq!(
@@ -220,10 +154,10 @@ async fn groups_in_groups_are_found_of_every_kind_and_scope() {
 
 #[tokio::test]
 async fn groups_that_are_in_each_other_end() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = bed.directory();
+    let directory = directory(&bed);
     let bob = of_address(&directory, "bob@corp.example").await;
     assert_eq!(
         groups(&bob),
@@ -240,10 +174,10 @@ async fn groups_that_are_in_each_other_end() {
 
 #[tokio::test]
 async fn a_contact_has_its_groups_and_its_forest() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = bed.directory();
+    let directory = directory(&bed);
     let forest = async |name: &str| {
         let forest = directory.forest_of(&who(name)).await.unwrap();
         forest.map(|forest| forest.to_string())
@@ -282,12 +216,10 @@ async fn a_contact_has_its_groups_and_its_forest() {
 
 #[tokio::test]
 async fn a_person_who_is_renamed_and_gets_another_address_stays_the_same() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let Some(mut administrator) = bed.administrator().await else {
-        return;
-    };
+    let mut administrator = bed.administrator().await;
     let suffix = std::process::id();
     let (name, mail) = (format!("tmp{suffix}"), format!("tmp{suffix}@corp.example"));
     let (people, groups) = (
@@ -308,7 +240,7 @@ async fn a_person_who_is_renamed_and_gets_another_address_stays_the_same() {
     let joined = administrator.modify(&group, join).await.unwrap();
     joined.success().unwrap();
 
-    let cached = CachedDirectory::new(bed.directory(), &CacheSettings::default());
+    let cached = CachedDirectory::new(directory(&bed), &CacheSettings::default());
     let before = account(&cached, &mail).await;
     let identity = Identity::from(&before);
     assert!(
@@ -367,7 +299,7 @@ async fn a_person_who_is_renamed_and_gets_another_address_stays_the_same() {
     ];
     let added = administrator.add(&twin, attributes).await.unwrap();
     added.success().unwrap();
-    let directory = bed.directory();
+    let directory = directory(&bed);
     let ambiguous = directory.account(&who(&new_mail)).await;
     assert!(
         matches!(ambiguous, Err(DirectoryError::Invalid { .. })),
@@ -382,10 +314,10 @@ async fn a_person_who_is_renamed_and_gets_another_address_stays_the_same() {
 
 #[tokio::test]
 async fn texts_that_would_change_a_filter_find_nobody() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = bed.directory();
+    let directory = directory(&bed);
     for text in [
         "*@corp.example",
         "a*@corp.example",
@@ -410,10 +342,10 @@ async fn texts_that_would_change_a_filter_find_nobody() {
 
 #[tokio::test]
 async fn global_catalog_and_starttls_answer_alike_and_strangers_are_not_trusted() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let expected = account(&bed.directory(), "alice").await;
+    let expected = account(&directory(&bed), "alice").await;
     for url in [
         bed.url.replace(":636", ":3269"),
         bed.url.replace("ldaps:", "ldap:").replace(":636", ":389"),
@@ -469,10 +401,10 @@ async fn global_catalog_and_starttls_answer_alike_and_strangers_are_not_trusted(
 /// Prints rates, for whoever wants to compare.
 #[tokio::test]
 async fn look_ups_share_one_connection() {
-    let Some(bed) = TestBed::from_env() else {
+    let Some(bed) = test_bed() else {
         return;
     };
-    let directory = Arc::new(bed.directory());
+    let directory = Arc::new(directory(&bed));
     let alice = Identity::from(&account(&*directory, "alice").await);
     let begin = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();

@@ -4,17 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-use std::collections::HashSet;
-use std::env;
-use std::sync::Arc;
+mod test_bed;
 
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchEntry};
+use std::collections::HashSet;
+
+use ldap3::{Scope, SearchEntry};
 use openrms_directory::scp::{
     self, CertificationUrl, OtherCluster, Registration, Removal, ScpError, ScpPlace,
 };
 use openrms_directory::{DirectoryError, LdapSecrets, LdapSettings};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use test_bed::TestBed;
 use zeroize::Zeroizing;
 
 /// A forest that is as it was before, once this is dropped.
@@ -24,38 +23,13 @@ struct Forest {
     before: Option<CertificationUrl>,
 }
 
+/// The ways to look at it.
 #[derive(Clone)]
-struct Access {
-    name: &'static str,
-    url: String,
-    base_dn: String,
-    administrator_password: String,
-    service_password: String,
-    roots: Vec<CertificateDer<'static>>,
-}
+struct Access(TestBed);
 
 impl Forest {
     async fn from_env(prefix: &str, name: &'static str) -> Option<Self> {
-        let variable = |name: &str| {
-            let value = env::var(name).ok();
-            if value.is_none() {
-                println!("skipped: {name} is not set, no Active Directory to test with");
-            }
-            value
-        };
-        let of_forest = |name: &str| variable(&format!("{prefix}_{name}"));
-        let url = of_forest("LDAPS_URL")?;
-        let pem = std::fs::read(variable("AD_CA")?).expect("the file AD_CA names");
-        let access = Access {
-            name,
-            url,
-            base_dn: of_forest("BASE_DN")?,
-            administrator_password: of_forest("ADMIN_PASSWORD")?,
-            service_password: of_forest("SVC_PASSWORD")?,
-            roots: CertificateDer::pem_slice_iter(&pem)
-                .collect::<Result<_, _>>()
-                .unwrap(),
-        };
+        let access = Access(TestBed::from_env(prefix, name)?);
         let found = access.administrator().await.found().await.unwrap();
         let before = scp::location(&found).ok();
         let forest = Self { access, before };
@@ -87,74 +61,39 @@ impl Drop for Forest {
 }
 
 impl Access {
-    fn settings(&self) -> LdapSettings {
-        LdapSettings {
-            forest: Some(self.name.parse().unwrap()),
-            servers: vec![self.url.parse().unwrap()],
-            ..LdapSettings::default()
-        }
-    }
-
-    fn secrets(&self, user: &str, password: &str) -> LdapSecrets {
-        LdapSecrets {
-            bind_name: format!("{user}@{}", self.name),
-            password: Zeroizing::new(password.to_owned()),
-            roots: self.roots.clone(),
-        }
-    }
-
     async fn open(&self, user: &str, password: &str) -> Result<ScpPlace, ScpError> {
-        ScpPlace::open(&self.settings(), self.secrets(user, password)).await
+        ScpPlace::open(&self.0.settings(), self.0.secrets_of(user, password)).await
     }
 
     async fn administrator(&self) -> ScpPlace {
-        self.open("administrator", &self.administrator_password)
+        self.open("administrator", &self.0.administrator_password)
             .await
             .unwrap()
     }
 
     async fn service(&self) -> ScpPlace {
-        self.open("svc-rms", &self.service_password).await.unwrap()
+        self.open("svc-rms", &self.0.service_password)
+            .await
+            .unwrap()
     }
 
     /// As a client that signs in with the service account looks.
     async fn find(&self) -> Result<CertificationUrl, ScpError> {
-        let secrets = self.secrets("svc-rms", &self.service_password);
-        scp::find(&self.settings(), secrets).await
-    }
-
-    /// A connection of one's own, to look with other eyes.
-    async fn raw(&self) -> Ldap {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(self.roots.clone());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let settings = LdapConnSettings::new().set_config(Arc::new(tls));
-        let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &self.url)
-            .await
-            .unwrap();
-        ldap3::drive!(connection);
-        let name = format!("administrator@{}", self.name);
-        let answer = ldap.simple_bind(&name, &self.administrator_password).await;
-        answer.unwrap().success().unwrap();
-        ldap
+        scp::find(&self.0.settings(), self.0.secrets()).await
     }
 
     fn container(&self) -> String {
         format!(
             "CN=RightsManagementServices,CN=Services,CN=Configuration,{}",
-            self.base_dn
+            self.0.base_dn
         )
     }
 
     /// The container and what is in it, the container last.
     async fn objects(&self) -> Vec<SearchEntry> {
         let found = self
-            .raw()
+            .0
+            .administrator()
             .await
             .search(
                 &self.container(),
@@ -180,7 +119,7 @@ impl Access {
     }
 
     async fn clear(&self) {
-        let mut raw = self.raw().await;
+        let mut raw = self.0.administrator().await;
         for entry in self.objects().await {
             let deleted = raw.delete(&entry.dn).await.unwrap();
             deleted.success().unwrap();
@@ -195,13 +134,19 @@ impl Access {
             attributes.push(("keywords", HashSet::from(["1.0", "MSRMRootCluster"])));
             attributes.push(("serviceBindingInformation", HashSet::from([url.as_str()])));
         }
-        let added = self.raw().await.add(&dn, attributes).await.unwrap();
+        let added = self
+            .0
+            .administrator()
+            .await
+            .add(&dn, attributes)
+            .await
+            .unwrap();
         added.success().unwrap();
         dn
     }
 
     async fn delete(&self, dn: &str) {
-        let deleted = self.raw().await.delete(dn).await.unwrap();
+        let deleted = self.0.administrator().await.delete(dn).await.unwrap();
         deleted.success().unwrap();
     }
 }
@@ -255,10 +200,13 @@ async fn an_administrator_registers_what_clients_then_find_and_removes_it() {
     assert_eq!(done, Registration::Changed);
     assert_eq!(corp.find().await.unwrap().as_str(), ported.as_str());
     let catalog = LdapSettings {
-        servers: vec![corp.url.replace(":636", ":3269").parse().unwrap()],
-        ..corp.settings()
+        servers: vec![corp.0.url.replace(":636", ":3269").parse().unwrap()],
+        ..corp.0.settings()
     };
-    let secrets = || corp.secrets("administrator", &corp.administrator_password);
+    let secrets = || {
+        corp.0
+            .secrets_of("administrator", &corp.0.administrator_password)
+    };
     assert_eq!(scp::find(&catalog, secrets()).await.unwrap(), ported);
     let over_catalog = ScpPlace::open(&catalog, secrets()).await.unwrap();
     let done = over_catalog.register(&own, keep).await.unwrap();
