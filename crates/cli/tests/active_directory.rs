@@ -160,6 +160,57 @@ fn somebody_removed_from_a_group_is_out_as_soon_as_the_cache_is_flushed() {
 }
 
 #[test]
+fn a_renamed_person_stays_who_they_are_and_one_with_a_new_sid_is_somebody_else() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    let sign_in = |who: &str, password: &str| {
+        server.log_on(who, password);
+        let run = server.run_as(who, ["sign-in", "--yes", "--json"]);
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+        run.json()
+    };
+    sign_in("bob", "Bob-Passw0rd");
+    let newcomer = Newcomer::hire("nora", "Nora-Passw0rd.1", "nora@corp.example");
+    let before = sign_in("nora", "Nora-Passw0rd.1");
+    let files = ["one", "two", "three"]
+        .map(|name| server.protect("bob", name, "nora@corp.example:view,export"));
+    assert_eq!(server.opens("nora", &files[0]).code, 0);
+
+    // She marries: another account name, another address. The SID and so the account stay.
+    let newcomer = newcomer.renamed("norah", "norah@corp.example");
+    server.running.reload_now().unwrap();
+    let new_name = server.protect("bob", "new-name", "norah@corp.example:view,export");
+    let run = server.opens("nora", &new_name);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    // Nobody else has her old address, so what was written to it is still hers.
+    assert_eq!(server.opens("nora", &files[1]).code, 0);
+    fs::rename(server.home("nora"), server.home("norah")).unwrap();
+    let after = sign_in("norah", "Nora-Passw0rd.1");
+    assert_eq!(after["id"], before["id"]);
+    assert_eq!(after["account"], "norah@corp.example");
+
+    // Moved to another domain: the account is gone, and another one has the name and the address.
+    drop(newcomer);
+    let _moved = Newcomer::hire("norah", "Moved-Passw0rd.1", "norah@corp.example");
+    server.running.reload_now().unwrap();
+    let last = server.protect("bob", "last", "norah@corp.example:view,export");
+    let run = server.opens("norah", &last);
+    assert_eq!(run.code, 4, "{}{}", run.out, run.err);
+    assert!(run.out.contains("UntrustedPersonaCert"), "{}", run.out);
+    let anew = sign_in("norah", "Moved-Passw0rd.1");
+    assert_ne!(anew["id"], before["id"]);
+    assert_eq!(server.opens("norah", &last).code, 0);
+    // What was written to the address that only the old account had.
+    let run = server.opens("norah", &files[2]);
+    assert_eq!(
+        (run.code, run.error_code().as_str()),
+        (3, "no-rights"),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
 fn while_the_directory_is_down_known_people_are_licensed_and_others_told_in_time() {
     let Some(corp) = Corp::from_env() else { return };
     let Some(bed) = TestBed::from_env() else {
@@ -310,14 +361,7 @@ impl GroupMember {
     }
 
     fn change(verb: &str, group: &str, who: &str) {
-        let variable = |name| std::env::var(name).unwrap();
-        let administrator = format!("Administrator%{}", variable("CORP_ADMIN_PASSWORD"));
-        let done = Command::new("samba-tool")
-            .args(["group", verb, group, who, "--user", &administrator])
-            .args(["--URL", &format!("ldap://{}", variable("CORP_DC"))])
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
+        administer(["group", verb, group, who]);
     }
 }
 
@@ -325,6 +369,46 @@ impl Drop for GroupMember {
     fn drop(&mut self) {
         Self::change("removemembers", self.group, self.who);
     }
+}
+
+/// An account that is there until this is dropped.
+struct Newcomer(&'static str);
+
+impl Newcomer {
+    fn hire(name: &'static str, password: &str, mail: &str) -> Self {
+        administer(["user", "create", name, password, "--mail-address", mail]);
+        Self(name)
+    }
+
+    /// The same account with another name and address.
+    fn renamed(mut self, name: &'static str, mail: &str) -> Self {
+        let old = std::mem::replace(&mut self.0, name);
+        let (name, mail) = (
+            format!("--samaccountname={name}"),
+            format!("--mail-address={mail}"),
+        );
+        administer(["user", "rename", old, &name, &mail]);
+        self
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        administer(["user", "delete", self.0]);
+    }
+}
+
+/// Changes the directory as its administrator would.
+fn administer<const N: usize>(arguments: [&str; N]) {
+    let variable = |name| std::env::var(name).unwrap();
+    let administrator = format!("Administrator%{}", variable("CORP_ADMIN_PASSWORD"));
+    let done = Command::new("samba-tool")
+        .args(arguments)
+        .args(["--username", &administrator])
+        .args(["--URL", &format!("ldap://{}", variable("CORP_DC"))])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
 }
 
 /// The program that runs the directory, when it is the project's own.
