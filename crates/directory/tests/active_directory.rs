@@ -3,17 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+mod hostile_texts;
 mod test_bed;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use hostile_texts::hostile_texts;
 use ldap3::Mod;
 use openrms_directory::{
     Account, AccountRef, Address, CacheSettings, CachedDirectory, Directory, DirectoryError,
     Identity, LdapDirectory, LdapSecrets, LdapSettings, Memberships, Sid, is_member,
 };
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use test_bed::TestBed;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
@@ -373,6 +377,17 @@ async fn texts_that_would_change_a_filter_find_nobody() {
         };
         assert_eq!(directory.account(&who).await.unwrap(), None, "{text}");
     }
+    let mut asked = 0;
+    let mut random = TestRunner::deterministic();
+    for _ in 0..500 {
+        for text in hostile_texts().new_tree(&mut random).unwrap().current() {
+            if let Some(who) = AccountRef::parse(&text) {
+                asked += 1;
+                assert_eq!(directory.account(&who).await.unwrap(), None, "{text}");
+            }
+        }
+    }
+    assert!(asked > 1_000, "hardly anything was asked");
     // Active Directory compares without accents; whoever is found must be the one asked for.
     let accented = directory.account(&who("zo\u{eb}@corp.example")).await;
     assert_eq!(accented.unwrap(), None);
