@@ -5,10 +5,12 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::corp::{Corp, CorpServer, Place, kinit};
+use openrms_negotiate::Initiator;
 use openrms_protocol::certification::Certify;
 use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, VersionData};
 use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
@@ -51,6 +53,35 @@ fn curl_certifies_with_negotiate() {
             .to_lowercase()
             .contains("www-authenticate: negotiate ")
     );
+}
+
+#[test]
+fn a_ticket_that_is_bound_to_the_tls_of_another_server_is_worth_nothing() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    server.log_on("zoe", "Zoe-Passw0rd.1");
+    let fingerprint = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+        .arg(server.at("server.pem"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(fingerprint.stdout).unwrap();
+    let hex = text.trim().split_once('=').unwrap().1.split(':');
+    let own: Vec<u8> = hex.map(|b| u8::from_str_radix(b, 16).unwrap()).collect();
+    let mut other = own.clone();
+    other[0] ^= 1;
+    let tickets = server.tickets("zoe");
+    let tickets = Path::new(tickets.strip_prefix("FILE:").unwrap());
+    for (certificate, status) in [(own, "200"), (other, "401")] {
+        let initiator = Initiator::with_ticket_file("HTTP@rms.corp.example", tickets).unwrap();
+        let shown = initiator.bound_to(&certificate).authorization().unwrap();
+        let shown = format!("Authorization: {shown}");
+        let answer = curl(&server, "zoe", Service::Certification, &["-H", &shown]);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
 }
 
 #[test]
@@ -445,6 +476,11 @@ impl Drop for Down<'_> {
 
 /// The answer to a Certify request that curl sends, headers included.
 fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String {
+    curl(server, who, service, &["--negotiate", "--user", ":"])
+}
+
+/// As [`certify_with_curl`], with options of curl for signing in.
+fn curl(server: &CorpServer, who: &str, service: Service, options: &[&str]) -> String {
     let run = server.run_as(who, ["init", "--yes"]);
     assert_eq!(run.code, 0, "{}", run.err);
     let run = server.run_as(who, ["activate"]);
@@ -463,7 +499,8 @@ fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String
     let file = server.at(&format!("certify-{who}.xml"));
     fs::write(&file, body).unwrap();
     let output = Command::new("curl")
-        .args(["--silent", "--include", "--negotiate", "--user", ":"])
+        .args(["--silent", "--include"])
+        .args(options)
         .arg("--cacert")
         .arg(server.at("server.pem"))
         .args(["--header", "Content-Type: text/xml; charset=utf-8"])
