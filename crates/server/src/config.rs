@@ -108,7 +108,7 @@ pub struct Ntlm {
     pub processes: NonZeroU16,
     /// Seconds for each answer of a helper.
     pub time_limit: NonZeroU16,
-    /// Whether it is offered over plain HTTP as well, to other machines.
+    /// Whether other machines are offered it over plain HTTP as well.
     pub plain_http: bool,
 }
 

@@ -227,6 +227,7 @@ fn a_helper_that_fails_is_replaced_and_the_client_told_to_try_again() {
         "twice",
         "otherwise",
         "broken",
+        "offline",
     ] {
         let mut connection = Connection::open(&server);
         let begun = connection.begin("NTLM", failure);

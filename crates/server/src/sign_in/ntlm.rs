@@ -169,7 +169,7 @@ fn signed_in(account: Account) -> SignedIn {
 
 fn refused(peer: Peer, error: &HandshakeError) -> NotSignedIn {
     match error {
-        HandshakeError::Refused(_) => {
+        HandshakeError::Refused(refusal) if !refusal.is_outage() => {
             tracing::info!(peer = %peer.address, %error, "sign-in refused");
             NotSignedIn::Refused
         }
@@ -177,7 +177,7 @@ fn refused(peer: Peer, error: &HandshakeError) -> NotSignedIn {
             tracing::info!(peer = %peer.address, %error, "NTLM has to be tried again");
             NotSignedIn::Busy
         }
-        HandshakeError::Helper(_) => {
+        HandshakeError::Refused(_) | HandshakeError::Helper(_) => {
             tracing::warn!(peer = %peer.address, %error, "NTLM does not work");
             NotSignedIn::Busy
         }

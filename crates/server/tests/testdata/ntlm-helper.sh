@@ -11,6 +11,7 @@ while read -r verb token; do
     *twice*) printf 'AF EXAMPLE\\alice\nAF EXAMPLE\\alice\n' ;;
     *otherwise*) printf 'TT TlRMTVNTUAABAAAA\n' ;;
     *broken*) echo 'BH NT_STATUS_UNSUCCESSFUL' ;;
+    *offline*) echo 'NA NT_STATUS_NO_LOGON_SERVERS' ;;
     'YR '*)
         made=$((made + 1))
         printf 'TT %s\n' "$(printf 'NTLMSSP\000\002\000\000\000|%s' "$$.$made" | base64 | tr -d '\n')"

@@ -42,6 +42,13 @@ pub(super) type Answered<T> = Result<(Helper, Result<T, Refusal>), HelperError>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal(pub(super) String);
 
+impl Refusal {
+    /// Whether nobody could be asked, so that it tells nothing of the client.
+    pub(super) fn is_outage(&self) -> bool {
+        OUTAGES.contains(&self.0.as_str())
+    }
+}
+
 /// Why a helper is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HelperError {
@@ -187,6 +194,14 @@ fn account(name: &str) -> Option<AccountName> {
 }
 
 const PROTOCOL: &str = "--helper-protocol=squid-2.5-ntlmssp";
+/// No controller of the domain answers, or winbind does not let this server's account ask
+/// (MS-ERREF 2.3.1).
+const OUTAGES: [&str; 4] = [
+    "NT_STATUS_NO_LOGON_SERVERS",
+    "NT_STATUS_DOMAIN_CONTROLLER_NOT_FOUND",
+    "NT_STATUS_IO_TIMEOUT",
+    "NT_STATUS_ACCESS_DENIED",
+];
 /// Those that administrators use; more would be guessed.
 const SEPARATORS: [char; 3] = ['\\', '+', '/'];
 /// Of a challenge with many names of the target, with room to spare.
@@ -197,6 +212,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn script(text: &str, milliseconds: u64) -> Helper {
+        let launcher = Launcher {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), text.into()],
+            time_limit: Duration::from_millis(milliseconds),
+            runtime: Handle::current(),
+        };
+        launcher.start().unwrap()
+    }
+
+    fn token() -> Token {
+        Token::challenge("TlRMTVNTUAACAAAA").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_line_is_read_to_its_bound_and_no_further() {
+        let endless = script("exec tr '\\000' A </dev/zero", 60_000);
+        let error = endless.check(&token()).await.err().unwrap();
+        assert!(matches!(error, HelperError::TooMuch), "{error}");
+        let unfinished = script("printf 'AF EXAMPLE\\\\alice'", 60_000);
+        let error = unfinished.check(&token()).await.err().unwrap();
+        assert!(matches!(error, HelperError::Ended), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_not_read_is_given_up_in_time() {
+        let deaf = script("exec sleep 600", 50);
+        let error = deaf.check(&token()).await.err().unwrap();
+        assert!(matches!(error, HelperError::TimeOut), "{error}");
+    }
 
     #[test]
     fn an_account_has_its_domain_whatever_parts_them() {

@@ -203,3 +203,74 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many may wait, for each helper.
 const WAITING_EACH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::sign_in::ntlm::message::Message;
+
+    /// Helpers that make challenges and check nothing.
+    fn pool(processes: u16) -> Arc<Pool> {
+        let script = "while read -r line; do echo TT TlRMTVNTUAACAAAA; done";
+        let launcher = Launcher {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            time_limit: Duration::from_mins(1),
+            runtime: Handle::current(),
+        };
+        Arc::new(Pool::start(launcher, processes).unwrap())
+    }
+
+    async fn begun(pool: &Arc<Pool>) -> Handshake {
+        let Some(Message::Begin(begin)) = Message::read("TlRMTVNTUAABAAAA") else {
+            panic!("not a message");
+        };
+        pool.begin(&begin).await.unwrap().1
+    }
+
+    #[tokio::test]
+    async fn a_handshake_holds_its_helper_until_it_is_dropped() {
+        let pool = pool(2);
+        let (one, other) = (begun(&pool).await, begun(&pool).await);
+        assert_eq!(pool.slots.available_permits(), 0);
+        drop(one);
+        assert_eq!(pool.slots.available_permits(), 1);
+        assert_eq!(pool.shelf().idle.len(), 1);
+        drop(other);
+        assert_eq!(pool.slots.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_client_has_its_time_to_answer_before_it_gives_way() {
+        let pool = pool(1);
+        let _handshake = begun(&pool).await;
+        let now = Instant::now();
+        let next = pool.shelf().stale(now).err().unwrap();
+        assert!(next > now && next <= now + TIME_TO_ANSWER);
+        assert!(pool.shelf().stale(next).is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_there_is_room_for() {
+        let pool = pool(1);
+        let _at_work = pool.reserve().await.ok().unwrap();
+        let waiting: Vec<_> = (0..WAITING_EACH)
+            .map(|_| {
+                let pool = Arc::clone(&pool);
+                tokio::spawn(async move { pool.reserve().await.is_ok() })
+            })
+            .collect();
+        while pool.waiting.count() < WAITING_EACH {
+            tokio::task::yield_now().await;
+        }
+        let refused = pool.reserve().await;
+        assert!(matches!(refused, Err(HandshakeError::Busy)));
+        // Those who wait still do.
+        assert_eq!(pool.waiting.count(), WAITING_EACH);
+        for one in waiting {
+            one.abort();
+        }
+    }
+}
