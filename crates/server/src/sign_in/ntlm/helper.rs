@@ -232,7 +232,7 @@ mod tests {
         let endless = script("exec tr '\\000' A </dev/zero", 60_000);
         let error = endless.check(&token()).await.err().unwrap();
         assert!(matches!(error, HelperError::TooMuch), "{error}");
-        let unfinished = script("printf 'AF EXAMPLE\\\\alice'", 60_000);
+        let unfinished = script("read -r line; printf 'AF EXAMPLE\\\\alice'", 60_000);
         let error = unfinished.check(&token()).await.err().unwrap();
         assert!(matches!(error, HelperError::Ended), "{error}");
     }
