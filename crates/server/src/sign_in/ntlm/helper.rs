@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_is_read_to_its_bound_and_no_further() {
-        let endless = script("exec tr '\\000' A </dev/zero", 60_000);
+        let endless = script("read -r line; exec tr '\\000' A </dev/zero", 60_000);
         let error = endless.check(&token()).await.err().unwrap();
         assert!(matches!(error, HelperError::TooMuch), "{error}");
         let unfinished = script("read -r line; printf 'AF EXAMPLE\\\\alice'", 60_000);
