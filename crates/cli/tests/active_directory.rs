@@ -13,7 +13,9 @@ use common::corp::{Corp, CorpServer, Place, kinit};
 use openrms_negotiate::Initiator;
 use openrms_protocol::certification::Certify;
 use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, VersionData};
+use openrms_server::Config;
 use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
+use openrms_server::config::Ntlm;
 use openrms_server::forests::{ForestsConfig, OtherForest};
 
 #[test]
@@ -76,11 +78,94 @@ fn a_ticket_that_is_bound_to_the_tls_of_another_server_is_worth_nothing() {
         let initiator = Initiator::with_ticket_file("HTTP@rms.corp.example", tickets).unwrap();
         let shown = initiator.bound_to(&certificate).authorization().unwrap();
         let shown = format!("Authorization: {shown}");
-        let answer = curl(&server, "zoe", Service::Certification, &["-H", &shown]);
+        let output = curl(&server, "zoe", &["-H", &shown])
+            .arg("--include")
+            .arg(Service::Certification.url(&server.url))
+            .output()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&output.stdout);
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}")),
             "{answer}"
         );
+    }
+}
+
+#[test]
+fn old_clients_certify_with_ntlm_where_it_is_switched_on() {
+    let Some(corp) = Corp::from_env() else { return };
+    let without = corp.serve();
+    let with = corp.serve_with(ntlm_only);
+    for (server, login, certified) in [
+        (
+            &with,
+            "CORP\\alice:Alice-Passw0rd",
+            Some("alice@corp.example"),
+        ),
+        (&with, "corp\\ZOE:Zoe-Passw0rd.1", Some("zoe@corp.example")),
+        (&with, "CORP\\alice:alice-Passw0rd", None),
+        (&with, "CORP\\nobody:Alice-Passw0rd", None),
+        // Disabled.
+        (&with, "CORP\\dave:Dave-Passw0rd", None),
+        // Nobody whom this directory knows, though the domain does.
+        (&with, "PARTNER\\pat:Pat-Passw0rd.1", None),
+        (&without, "CORP\\alice:Alice-Passw0rd", None),
+    ] {
+        let output = curl(server, "old", &["--ntlm", "--user", login])
+            .arg("--include")
+            .arg(Service::Certification.url(&server.url))
+            .output()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&output.stdout);
+        let (_, last) = answer.rsplit_once("HTTP/1.1 ").unwrap();
+        match certified {
+            Some(mail) => assert!(last.starts_with("200") && last.contains(mail), "{last}"),
+            None => assert!(last.starts_with("401"), "{login}: {last}"),
+        }
+    }
+}
+
+#[test]
+fn one_handshake_of_ntlm_serves_its_connection_and_no_other() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve_with(ntlm_only);
+    let url = Service::Certification.url(&server.url);
+    let twice = || {
+        let login = ["--ntlm", "--user", "CORP\\bob:Bob-Passw0rd"];
+        let output = curl(&server, "old", &login)
+            .args(["--write-out", "%{num_connects} %{http_code} "])
+            .args(["--output", "/dev/null", &url, "--output", "/dev/null", &url])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for requests in [3, 6] {
+        assert_eq!(twice(), "1 200 0 200 ");
+        // The first half, the second, and one that needed neither.
+        let audit = fs::read_to_string(server.at("server/audit.jsonl")).unwrap();
+        let bobs = audit.matches("\"user\":\"CORP\\\\bob\"").count();
+        assert_eq!((audit.lines().count(), bobs), (requests, requests / 3 * 2));
+    }
+}
+
+#[test]
+fn ntlm_goes_over_the_trust_to_the_other_forest() {
+    let (Some(_), Some(partner)) = (Corp::from_env(), Corp::partner_from_env()) else {
+        return;
+    };
+    // Its directory is the other forest's; the winbind that it asks is this one's.
+    let server = partner.serve_with(ntlm_only);
+    for (login, status) in [
+        ("PARTNER\\pat:Pat-Passw0rd.1", "200"),
+        ("PARTNER\\pat:Pat-Passw0rd", "401"),
+        ("CORP\\alice:Alice-Passw0rd", "401"),
+    ] {
+        let output = curl(&server, "old", &["--ntlm", "--user", login])
+            .args(["--output", "/dev/null", "--write-out", "%{http_code}"])
+            .arg(Service::Certification.url(&server.url))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{login}");
     }
 }
 
@@ -474,13 +559,24 @@ impl Drop for Down<'_> {
     }
 }
 
-/// The answer to a Certify request that curl sends, headers included.
-fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String {
-    curl(server, who, service, &["--negotiate", "--user", ":"])
+/// Leaves people nothing but NTLM.
+fn ntlm_only(config: &mut Config) {
+    config.negotiate = None;
+    config.ntlm = Some(Ntlm::default());
 }
 
-/// As [`certify_with_curl`], with options of curl for signing in.
-fn curl(server: &CorpServer, who: &str, service: Service, options: &[&str]) -> String {
+/// The answer to a Certify request that curl sends, headers included.
+fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String {
+    let output = curl(server, who, &["--negotiate", "--user", ":"])
+        .arg("--include")
+        .arg(service.url(&server.url))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// curl, about to send a Certify request of somebody's machine to the URLs that are added.
+fn curl(server: &CorpServer, who: &str, login: &[&str]) -> Command {
     let run = server.run_as(who, ["init", "--yes"]);
     assert_eq!(run.code, 0, "{}", run.err);
     let run = server.run_as(who, ["activate"]);
@@ -492,23 +588,20 @@ fn curl(server: &CorpServer, who: &str, service: Service, options: &[&str]) -> S
     });
     let body = openrms_protocol::encode_request(
         SoapVersion::V11,
-        service.contract(),
+        Service::Certification.contract(),
         Some(VersionData::CLIENT),
         &certify,
     );
     let file = server.at(&format!("certify-{who}.xml"));
     fs::write(&file, body).unwrap();
-    let output = Command::new("curl")
-        .args(["--silent", "--include"])
-        .args(options)
+    let mut curl = Command::new("curl");
+    curl.arg("--silent")
+        .args(login)
         .arg("--cacert")
         .arg(server.at("server.pem"))
         .args(["--header", "Content-Type: text/xml; charset=utf-8"])
         .arg("--data-binary")
         .arg(format!("@{}", file.display()))
-        .arg(service.url(&server.url))
-        .env("KRB5CCNAME", server.tickets(who))
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+        .env("KRB5CCNAME", server.tickets(who));
+    curl
 }
