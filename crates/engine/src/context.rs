@@ -1,6 +1,6 @@
 //! What a decision may look at besides its request: handed in, never fetched.
 
-use openrms_directory::{Account, Directory, ForeignForests};
+use openrms_directory::{Directory, ForeignForests};
 use openrms_store::Store;
 use openrms_xrml::{Guid, Time};
 
@@ -46,15 +46,6 @@ impl Caches {
             licenses: LicenseCache::new(bytes),
         }
     }
-}
-
-/// Who is calling (`RequestContext` of MS-RMPR 3.1.1.1.8).
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    /// The account that was authenticated; `None` when nobody was.
-    pub account: Option<Account>,
-    /// How they were authenticated, for the log.
-    pub scheme: Option<&'static str>,
 }
 
 /// A fresh GUID for something that is issued.
