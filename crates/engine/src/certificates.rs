@@ -9,7 +9,6 @@ use std::sync::Arc;
 use openrms_crypto::{HashAlgorithm, Mode};
 use openrms_directory::{AccountRef, Address, Directory, DirectoryError, Identity, Sid};
 use openrms_protocol::{CertificateChain, FaultCode};
-use openrms_xrml::Time;
 use openrms_xrml::chain::{self, ChainError, SharedNode};
 use openrms_xrml::node::Node;
 use openrms_xrml::rac::{AccountCertificate, AccountType};
@@ -20,6 +19,7 @@ use quick_cache::sync::Cache;
 
 use crate::caller::FederatedAccount;
 use crate::cluster::{Cluster, RacIssuer};
+use crate::context::Context;
 use crate::refusal::Refusal;
 
 /// Verified certificates by exact text.
@@ -135,13 +135,13 @@ pub(crate) fn judge_spc(
 
 /// Judges a RAC chain for licensing and for CLCs.
 pub(crate) fn judge_rac<'c>(
-    cluster: &'c Cluster,
-    cache: &CertificateCache,
+    context: &Context<'c>,
     chain: &CertificateChain<'_>,
-    at: Time,
 ) -> Result<TrustedRac<'c>, Refusal> {
+    let cluster = context.cluster;
     let unexpected = |reason: String| Refusal::new(FaultCode::UnexpectedPersonaCert, reason);
-    let nodes = cache.chain(chain).map_err(|error| match error {
+    let nodes = context.caches.certificates.chain(chain);
+    let nodes = nodes.map_err(|error| match error {
         RecoverError::Signature(error) => {
             Refusal::new(FaultCode::InvalidPersonaCertSignature, error)
         }
@@ -151,7 +151,8 @@ pub(crate) fn judge_rac<'c>(
         .first()
         .ok_or_else(|| unexpected("empty chain".into()))?;
     let rac = AccountCertificate::new(leaf.clone()).map_err(|e| unexpected(e.to_string()))?;
-    let path = chain::verify_path(&nodes, Some(at), |key| cluster.rac_issuer(key).is_some());
+    let now = Some(context.now);
+    let path = chain::verify_path(&nodes, now, |key| cluster.rac_issuer(key).is_some());
     match path {
         Ok(path) if path.len() == 1 => {}
         // A path through another certificate would let that certificate's key make RACs.
@@ -203,6 +204,11 @@ pub(crate) fn judge_rac<'c>(
                 "the RAC's issuer is not trusted with federated people",
             ));
         }
+    } else if context.external {
+        return Err(Refusal::new(
+            FaultCode::UnauthorizedAccess,
+            "the external paths are for federated people",
+        ));
     }
     let vouched = std::iter::once(&account.email)
         .chain(&account.aliases)

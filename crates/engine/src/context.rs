@@ -27,6 +27,10 @@ pub struct Context<'c> {
     pub caches: &'c Caches,
     /// The instant of the request.
     pub now: Time,
+    /// Whether it came by the paths of federated people (MS-RMPR 3.1.4.2). Those who come there
+    /// need not sign in to be licensed, so only federated RACs are: the rules by which others sign
+    /// in are not to be walked round.
+    pub external: bool,
 }
 
 /// Facts that can never change, kept because finding them out is costly.

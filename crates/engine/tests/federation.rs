@@ -10,10 +10,12 @@ use std::time::Duration;
 use openrms_directory::{Address, BuiltIn, Contact, Member, NewPerson, People};
 use openrms_engine::certify::certify;
 use openrms_engine::client_licensor::get_client_licensor_cert;
+use openrms_engine::license::acquire_license;
 use openrms_engine::locate::find_service_locations;
 use openrms_engine::precertify::precertify;
-use openrms_engine::{Caller, FederatedAccount, Refusal};
+use openrms_engine::{Caller, Context, FederatedAccount, Refusal};
 use openrms_protocol::certification::Certify;
+use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams};
 use openrms_protocol::precertification::{Precertify, PrecertifyParams};
 use openrms_protocol::publishing::GetClientLicensorCert;
 use openrms_protocol::server::{FindServiceLocationsForUser, ServiceType};
@@ -202,6 +204,37 @@ async fn without_federation_nobody_is_certified_and_no_rac_counts() {
         code(get_client_licensor_cert(&world.context(), &request).await),
         FaultCode::UnexpectedPersonaCert
     );
+}
+
+#[tokio::test]
+async fn the_paths_of_federated_people_serve_no_others() {
+    let world = federation().await;
+    let alice = world.member("alice").await;
+    let pat = world.join(&world.federated(PAT, &[]).await).await;
+    let license = Draft::new(&world, &alice.email, vec![grant("VIEW", Grantee::Anyone)]);
+    let license = license.sign(&world, &alice);
+    let external = Context {
+        external: true,
+        ..world.context()
+    };
+    let acquire = async |who: &Member_| {
+        let request = AcquireLicense::single(AcquireLicenseParams {
+            licensee_certs: who.rac_chain.clone(),
+            issuance_license: Some(license.clone()),
+            application_data: None,
+        });
+        let answer = acquire_license(&external, &request).await;
+        answer.map(|_| ()).map_err(|(refusal, _)| refusal)
+    };
+    assert!(acquire(&pat).await.is_ok());
+    assert_eq!(code(acquire(&alice).await), FaultCode::UnauthorizedAccess);
+    let request = |who: &Member_| GetClientLicensorCert {
+        persona_certs: vec![who.rac_chain.clone()],
+    };
+    let licensor = get_client_licensor_cert(&external, &request(&alice)).await;
+    assert_eq!(code(licensor), FaultCode::UnauthorizedAccess);
+    let request = request(&pat);
+    assert!(get_client_licensor_cert(&external, &request).await.is_ok());
 }
 
 #[tokio::test]

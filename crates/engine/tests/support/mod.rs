@@ -145,6 +145,7 @@ impl World {
             key_source: &FreshKeys,
             caches: &self.caches,
             now: self.now,
+            external: false,
         }
     }
 
