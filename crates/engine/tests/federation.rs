@@ -41,10 +41,7 @@ async fn a_federated_person_is_certified_for_a_day_under_a_guid() {
     assert_eq!(validity.until, NOW.plus_days(1));
     assert_eq!(validity.from, NOW.plus(-15 * 60));
     assert!(!pat.rac.is_temporary());
-    assert_eq!(
-        pat.rac.machine().is_some(),
-        world.member("alice").await.rac.machine().is_some()
-    );
+    assert!(pat.rac.machine().is_some());
 
     assert_eq!(pat.clc.account(), account);
     assert_eq!(pat.clc.range(), Some(validity));

@@ -1,22 +1,18 @@
-//! `rmsd federation`: whether people of other organizations are served (`federationEnabled` and
-//! `federatedRacValidityTime` of MS-RMPR 3.1.1.1.1). A server that runs takes changes over by
-//! itself within half a minute.
+//! `rmsd federation`. A server that runs takes changes over by itself within half a minute.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use openrms_store::{Change, Policies, Store as _, StoreError};
 use serde_json::json;
 
 use super::{Failure, Output, Place};
-use crate::Config;
-use crate::open::{Opened, blocking};
+use crate::federation;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Federation {
     /// Serve people whom federated issuers of the configuration file vouch for.
     Enable(Enable),
-    /// Serve them no longer, from now on: what they were certified counts no more.
+    /// Serve them no longer: from now on, what they were certified counts no more.
     Disable(Which),
     /// Show whether they are served.
     Show(Which),
@@ -37,65 +33,31 @@ pub(super) struct Which {
     place: Place,
 }
 
-impl Federation {
-    fn place(&self) -> &Place {
-        match self {
-            Self::Enable(command) => &command.place,
-            Self::Disable(command) | Self::Show(command) => &command.place,
-        }
-    }
-
-    fn change(&self, policies: &mut Policies) {
-        match self {
-            Self::Enable(command) => {
-                policies.federation_enabled = true;
-                if let Some(hours) = command.rac_hours {
-                    policies.federated_rac_validity = Duration::from_hours(hours.into());
-                }
-            }
-            Self::Disable(_) => policies.federation_enabled = false,
-            Self::Show(_) => {}
-        }
-    }
-}
-
 pub(super) fn run(command: &Federation, output: &Output) -> Result<(), Failure> {
-    let config = command.place().load()?;
-    let policies = blocking(async || changed(&config, command).await)?;
-    tell(&config, &policies, output);
-    Ok(())
-}
-
-/// The policies as they are stored after a change.
-async fn changed(config: &Config, command: &Federation) -> Result<Policies, Failure> {
-    let opened = Opened::open(config).await?;
-    let failed = |error: StoreError| Failure::failed(error);
-    let snapshot = opened.store.snapshot().await.map_err(failed)?;
-    let mut policies = snapshot.policies.clone();
-    command.change(&mut policies);
-    if policies != snapshot.policies {
-        let set = [Change::SetPolicies(Box::new(policies.clone()))];
-        let version = Some(snapshot.version);
-        opened.store.apply(&set, version).await.map_err(failed)?;
-    }
-    opened.store.close().await;
-    Ok(policies)
-}
-
-fn tell(config: &Config, policies: &Policies, output: &Output) {
+    let place = match command {
+        Federation::Enable(enable) => &enable.place,
+        Federation::Disable(which) | Federation::Show(which) => &which.place,
+    };
+    let config = place.load()?;
+    let federation = federation::change(&config, |federation| match command {
+        Federation::Enable(enable) => {
+            federation.enabled = true;
+            if let Some(hours) = enable.rac_hours {
+                federation.rac_validity = Duration::from_hours(hours.into());
+            }
+        }
+        Federation::Disable(_) => federation.enabled = false,
+        Federation::Show(_) => {}
+    })?;
     let tokens = config.tokens.as_ref();
     let issuers: Vec<&str> = tokens.map_or_else(Vec::new, |tokens| tokens.federated().collect());
-    let hours = policies.federated_rac_validity.as_secs() / 3600;
+    let hours = federation.rac_validity.as_secs() / 3600;
     let document = json!({
-        "enabled": policies.federation_enabled,
+        "enabled": federation.enabled,
         "rac_hours": hours,
         "issuers": issuers,
     });
-    let state = if policies.federation_enabled {
-        "on"
-    } else {
-        "off"
-    };
+    let state = if federation.enabled { "on" } else { "off" };
     let named = if issuers.is_empty() {
         "none: nobody is served until the configuration file names one".to_owned()
     } else {
@@ -108,6 +70,7 @@ fn tell(config: &Config, policies: &Policies, output: &Output) {
              federated issuers    {named}"
         ),
     );
+    Ok(())
 }
 
 /// A year, as for one's own people.
