@@ -110,7 +110,12 @@ impl State {
     }
 
     /// The surroundings of a decision.
-    pub(crate) fn context<'c>(&'c self, snapshot: &'c Snapshot, now: Time) -> Context<'c> {
+    pub(crate) fn context<'c>(
+        &'c self,
+        snapshot: &'c Snapshot,
+        service: Service,
+        now: Time,
+    ) -> Context<'c> {
         Context {
             cluster: &snapshot.cluster,
             directory: snapshot.accounts.directory(),
@@ -119,6 +124,7 @@ impl State {
             key_source: &*self.keys,
             caches: &self.caches,
             now,
+            external: service.is_external(),
         }
     }
 
@@ -130,9 +136,10 @@ impl State {
     }
 
     /// Who may use a service.
-    pub(crate) fn access(&self, service: Service) -> Access {
-        // There people sign in with tokens and with nothing else (MS-RMPR 3.1.4.2).
-        if service.is_external() && self.schemes.bearer.is_none() {
+    pub(crate) fn access(&self, snapshot: &Snapshot, service: Service) -> Access {
+        // The paths of federated people are there with federation alone (MS-RMPR 3.1.4.2).
+        let federation = snapshot.cluster.policies.federation_enabled;
+        if service.is_external() && !(federation && self.schemes.takes_tokens(true)) {
             return Access::Closed;
         }
         let integrated = self.schemes.negotiate.is_some() || self.schemes.ntlm.is_some();

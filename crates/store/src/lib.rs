@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
     ) -> Result<ConfigurationVersion, StoreError>;
 
     /// The key pair of a user's RACs, `GetUserKeyPair` of MS-RMPR 3.1.1.3.4. `account` is
-    /// compared byte for byte: hand in one spelling (a SID).
+    /// compared byte for byte: hand in one spelling (a SID, or a mail address in lower case).
     async fn user_key(&self, account: &str) -> Result<Option<StoredKey>, StoreError>;
 
     /// Stores a user's key pair (MS-RMPR 3.1.1.3.5) unless there is one, and returns the one
