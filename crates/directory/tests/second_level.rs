@@ -579,7 +579,7 @@ enum Step {
     /// A server is asked, perhaps while it is flushed.
     Ask {
         server: usize,
-        flushing: bool,
+        flush: Option<Order>,
     },
     Flush(usize),
     Restart(usize),
@@ -592,11 +592,21 @@ enum Step {
     Forward(u64),
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    FlushFirst,
+    QuestionFirst,
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let server = 0..3_usize;
+    let flush = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Order::FlushFirst)),
+        1 => Just(Some(Order::QuestionFirst)),
+    ];
     prop_oneof![
-        6 => (server.clone(), prop::bool::weighted(0.2))
-            .prop_map(|(server, flushing)| Step::Ask { server, flushing }),
+        6 => (server.clone(), flush).prop_map(|(server, flush)| Step::Ask { server, flush }),
         1 => server.clone().prop_map(Step::Flush),
         2 => server.prop_map(Step::Restart),
         3 => (1..500_u64).prop_map(Step::Pass),
@@ -640,19 +650,20 @@ impl Cluster {
 
     async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
-            Step::Ask { server, flushing } => {
+            Step::Ask { server, flush } => {
                 let directory = &self.servers[server];
                 let alice = who("alice");
-                let version = self.version.load(Ordering::SeqCst);
-                let answer = if flushing {
-                    let (answer, ()) = tokio::join!(directory.account(&alice), directory.flush());
-                    answer
-                } else {
-                    directory.account(&alice).await
+                let question = directory.account(&alice);
+                let answer = match flush {
+                    None => question.await,
+                    Some(Order::FlushFirst) => tokio::join!(biased; directory.flush(), question).1,
+                    Some(Order::QuestionFirst) => {
+                        tokio::join!(biased; question, directory.flush()).0
+                    }
                 };
                 self.check(server, answer.unwrap().as_ref())?;
-                if flushing {
-                    self.flushed[server] = version;
+                if flush.is_some() {
+                    self.flushed[server] = self.version.load(Ordering::SeqCst);
                     let answer = self.servers[server].account(&alice).await;
                     self.check(server, answer.unwrap().as_ref())?;
                 }
