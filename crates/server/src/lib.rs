@@ -39,6 +39,7 @@ mod open;
 mod outbound;
 mod remoting;
 mod running;
+mod second_level;
 mod sign_in;
 mod snapshot;
 mod soap;
