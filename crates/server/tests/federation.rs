@@ -149,8 +149,13 @@ fn the_paths_are_there_with_federation_alone() {
         };
         bare.ask::<GetClientLicensorCertResponse<'static>>(Service::Publish, request)
     };
+    // What asks nothing of the caller.
+    let slc = || {
+        let service = Service::LicensingExternalServer;
+        bare.ask::<GetLicensorCertificateResponse<'static>>(service, GetLicensorCertificate)
+    };
     let chain = ask().unwrap();
-    assert!(license(&chain).is_ok());
+    assert!(license(&chain).is_ok() && slc().is_ok());
 
     let (code, out, _) = rmsd(&["federation", "disable", "--data", &data, "--json"], "");
     assert_eq!(code, 0);
@@ -159,6 +164,7 @@ fn the_paths_are_there_with_federation_alone() {
     assert_eq!(told["issuers"], json!([issuer.url]));
     server.running.reload_now().unwrap();
     assert_eq!(ask().unwrap_err().code, Some(FaultCode::UnauthorizedAccess));
+    assert_eq!(slc().unwrap_err().code, Some(FaultCode::UnauthorizedAccess));
     assert_eq!(
         license(&chain).unwrap_err().code,
         Some(FaultCode::UnexpectedPersonaCert)
