@@ -51,9 +51,10 @@ impl From<Account> for Caller {
 }
 
 impl FederatedAccount {
-    /// The account of these addresses; `None` where the primary one is that of an account of the
-    /// directory. Further ones that are, are left out: nobody becomes somebody of this
-    /// organization by the word of another.
+    /// The account of these addresses; `None` where the primary one is that of an account or group
+    /// of the directory. Further ones that are, are left out: nobody becomes somebody of this
+    /// organization, or all of a group, by the word of another. A contact stands for somebody
+    /// elsewhere, who may be this one.
     pub async fn find(
         directory: &dyn Directory,
         mail: Address,
@@ -61,7 +62,8 @@ impl FederatedAccount {
     ) -> Result<Option<Self>, DirectoryError> {
         let is_taken = async |address: &Address| {
             let holder = AccountRef::Address(address.clone());
-            Ok(directory.account(&holder).await?.is_some())
+            let forest = directory.forest_of(&holder).await?;
+            Ok(forest.as_ref() == Some(directory.home_forest()))
         };
         if is_taken(&mail).await? {
             return Ok(None);

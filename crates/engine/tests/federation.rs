@@ -263,7 +263,7 @@ async fn their_rac_is_of_no_use_after_a_day_or_once_it_is_excluded() {
 }
 
 #[tokio::test]
-async fn nobody_is_federated_by_an_address_of_an_account() {
+async fn nobody_is_federated_by_an_address_of_an_account_or_group() {
     let world = federation().await;
     let find = async |mail: &str, aliases: &[&str]| {
         let aliases = aliases.iter().map(|alias| alias.parse().unwrap());
@@ -272,9 +272,16 @@ async fn nobody_is_federated_by_an_address_of_an_account() {
     };
     assert_eq!(find("Alice@example.test", &[]).await, None);
     assert_eq!(find("alice.old@example.test", &[]).await, None);
+    assert_eq!(find("staff@example.test", &[]).await, None);
     let pat = find(
         PAT,
-        &["alice@example.test", "PAT@partner.test", "a@x", "A@x"],
+        &[
+            "alice@example.test",
+            "staff@example.test",
+            "PAT@partner.test",
+            "a@x",
+            "A@x",
+        ],
     );
     let aliases: Vec<_> = pat
         .await
