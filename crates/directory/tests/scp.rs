@@ -12,7 +12,7 @@ use ldap3::{Scope, SearchEntry};
 use openrms_directory::scp::{
     self, CertificationUrl, OtherCluster, Registration, Removal, ScpError, ScpPlace,
 };
-use openrms_directory::{DirectoryError, LdapSecrets, LdapSettings};
+use openrms_directory::{DirectoryError, LdapSecrets, LdapSettings, LdapSignIn};
 use test_bed::TestBed;
 use zeroize::Zeroizing;
 
@@ -334,8 +334,10 @@ async fn without_a_server_the_directory_is_unreachable() {
         ..LdapSettings::default()
     };
     let secrets = LdapSecrets {
-        bind_name: "administrator@corp.example".to_owned(),
-        password: Zeroizing::new("secret".to_owned()),
+        sign_in: LdapSignIn::Password {
+            name: "administrator@corp.example".to_owned(),
+            password: Zeroizing::new("secret".to_owned()),
+        },
         roots: Vec::new(),
     };
     let error = scp::find(&settings, secrets).await.unwrap_err();

@@ -19,10 +19,10 @@ use libloading::Library;
 pub(crate) use self::context::{Context, Progress, Purpose};
 use self::raw::{
     ACCEPT, ANONYMOUS, AcceptSecContext, AcquireCredFrom, Buffer, CHANNEL_BOUND, CONTINUE_NEEDED,
-    ChannelBindings, DeleteSecContext, DisplayName, DisplayStatus, ERRORS, FIRST_VALUE, GENERAL,
-    GetNameAttribute, HOST_BASED_SERVICE, INDEFINITE, INITIATE, ImportName, InitSecContext,
-    InquireContext, KeyValue, KeyValueSet, MECHANISM, Oid, OidSet, PRINCIPAL_NAME, ROUTINE,
-    ReleaseBuffer, ReleaseHandle, SetNegMechs, Unwrap, Wrap, WrapSizeLimit,
+    ChannelBindings, DeleteSecContext, DisplayName, DisplayStatus, ERRORS, FAILURE, FIRST_VALUE,
+    GENERAL, GetNameAttribute, HOST_BASED_SERVICE, INDEFINITE, INITIATE, ImportName,
+    InitSecContext, InquireContext, KeyValue, KeyValueSet, MECHANISM, Oid, OidSet, PRINCIPAL_NAME,
+    ROUTINE, ReleaseBuffer, ReleaseHandle, SetNegMechs, Unwrap, Wrap, WrapSizeLimit,
 };
 use crate::NegotiateError;
 use crate::token::{KERBEROS, KERBEROS_MICROSOFT, SPNEGO};
@@ -117,20 +117,18 @@ impl Gss {
             KeyValue::new(c"keytab", keytab),
             KeyValue::new(c"rcache", replay_cache),
         ];
-        self.credential(service.handle, ACCEPT, &store)
+        self.credential(service.handle, ACCEPT, Purpose::Negotiate, &store)
     }
 
     /// The credential of whoever runs this program, from their default cache or the one named.
     pub(crate) fn initiator_credential(
         &'static self,
         cache: Option<&CStr>,
+        purpose: Purpose,
     ) -> Result<Credential, Status> {
-        match cache {
-            Some(cache) => {
-                self.credential(null_mut(), INITIATE, &[KeyValue::new(c"ccache", cache)])
-            }
-            None => self.credential(null_mut(), INITIATE, &[]),
-        }
+        let named = cache.map(|cache| [KeyValue::new(c"ccache", cache)]);
+        let store = named.as_ref().map_or(&[][..], |named| named);
+        self.credential(null_mut(), INITIATE, purpose, store)
     }
 
     /// The credential of a principal whose keys are in a keytab (`FILE:path`). Its tickets are in
@@ -140,22 +138,29 @@ impl Gss {
         principal: &Name,
         keytab: &CStr,
         memory: &CStr,
+        purpose: Purpose,
     ) -> Result<Credential, Status> {
         let store = [
             KeyValue::new(c"client_keytab", keytab),
             KeyValue::new(c"ccache", memory),
         ];
-        self.credential(principal.handle, INITIATE, &store)
+        self.credential(principal.handle, INITIATE, purpose, &store)
     }
 
     fn credential(
         &'static self,
         name: *mut c_void,
         usage: c_int,
+        purpose: Purpose,
         store: &[KeyValue],
     ) -> Result<Credential, Status> {
-        let oids = [Oid::new(SPNEGO), Oid::new(KERBEROS)];
-        let mechanisms = OidSet::new(&oids);
+        let oids = [Oid::new(KERBEROS), Oid::new(SPNEGO)];
+        // SPNEGO is left out where it is not needed: its own errors would hide those of Kerberos.
+        let needed = match purpose {
+            Purpose::Negotiate => &oids[..],
+            Purpose::SignIn | Purpose::Seal => &oids[..1],
+        };
+        let mechanisms = OidSet::new(needed);
         let store = KeyValueSet {
             // At most two, see above.
             count: u32::try_from(store.len()).unwrap_or(0),
@@ -183,6 +188,9 @@ impl Gss {
             )
         };
         self.check(major, minor)?;
+        if purpose != Purpose::Negotiate {
+            return Ok(credential);
+        }
         // Without this call SPNEGO also negotiates whatever plugin is installed, NTLM for one,
         // and code that nobody here has chosen then reads what strangers send.
         let kerberos = [Oid::new(KERBEROS)];
@@ -239,10 +247,11 @@ impl Gss {
         } else {
             self.text(minor, MECHANISM)
         };
-        let text = if reason.is_empty() {
-            general
-        } else {
-            format!("{general}: {reason}")
+        let text = match (major & ROUTINE, reason.as_str()) {
+            (_, "") => general,
+            // Its own text is only that there is a reason.
+            (FAILURE, _) => reason,
+            _ => format!("{general}: {reason}"),
         };
         Err(Status {
             routine: major & ROUTINE,

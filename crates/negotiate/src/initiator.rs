@@ -43,7 +43,7 @@ impl Initiator {
         check_target(target)?;
         let tickets = Tickets::new(source)?;
         Ok(Self {
-            credential: tickets.credential()?,
+            credential: tickets.credential(Purpose::Negotiate)?,
             target: tickets.target(target)?,
             bindings: None,
             state: State::New(tickets.context()),

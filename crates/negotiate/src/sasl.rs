@@ -73,7 +73,7 @@ impl Client {
             _ => None,
         };
         let mut client = Self {
-            credential: tickets.credential()?,
+            credential: tickets.credential(purpose(&protection))?,
             target: tickets.target(target)?,
             context: tickets.context(),
             protection,
@@ -100,15 +100,11 @@ impl Client {
     }
 
     fn step(&mut self, reply: Option<&[u8]>) -> Result<Progress, NegotiateError> {
-        let purpose = match self.protection {
-            Protection::Sealing => Purpose::Seal,
-            Protection::Tls { .. } => Purpose::SignIn,
-        };
         self.context
             .step(
                 &self.credential,
                 &self.target,
-                purpose,
+                purpose(&self.protection),
                 reply,
                 self.bindings.as_deref(),
             )
@@ -176,6 +172,13 @@ impl SecurityLayer {
         } else {
             Err(NegotiateError::Unsealed)
         }
+    }
+}
+
+fn purpose(protection: &Protection) -> Purpose {
+    match protection {
+        Protection::Sealing => Purpose::Seal,
+        Protection::Tls { .. } => Purpose::SignIn,
     }
 }
 

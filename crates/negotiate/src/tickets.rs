@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::NegotiateError;
 use crate::acceptor::{is_service, typed_path};
-use crate::ffi::{Context, Credential, Gss, Name, Status};
+use crate::ffi::{Context, Credential, Gss, Name, Purpose, Status};
 
 /// Where tickets come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +59,15 @@ impl Tickets {
 
     /// A credential with a valid ticket, as far as that can be known without the service. Blocks on
     /// the KDC when a keytab's ticket is to be got or renewed.
-    pub(crate) fn credential(&self) -> Result<Credential, NegotiateError> {
-        match &self.holder {
-            Holder::Own => self.gss.initiator_credential(None).map_err(refusal),
-            Holder::File(cache) => self.gss.initiator_credential(Some(cache)).map_err(refusal),
-            Holder::Keytab(client) => client.credential(self.gss),
-        }
+    pub(crate) fn credential(&self, purpose: Purpose) -> Result<Credential, NegotiateError> {
+        let cache = match &self.holder {
+            Holder::Own => None,
+            Holder::File(cache) => Some(cache.as_c_str()),
+            Holder::Keytab(client) => return client.credential(self.gss, purpose),
+        };
+        self.gss
+            .initiator_credential(cache, purpose)
+            .map_err(refusal)
     }
 
     /// The name of a service that [`check_target`] let pass.
@@ -116,20 +119,29 @@ struct Client {
 }
 
 impl Client {
-    fn credential(&self, gss: &'static Gss) -> Result<Credential, NegotiateError> {
+    fn credential(
+        &self,
+        gss: &'static Gss,
+        purpose: Purpose,
+    ) -> Result<Credential, NegotiateError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         gss.principal_name(&self.principal)
-            .and_then(|name| gss.keytab_credential(&name, &self.keys, &self.memory))
+            .and_then(|name| gss.keytab_credential(&name, &self.keys, &self.memory, purpose))
             .map_err(|Status { text, .. }| {
                 let (keytab, principal) = (self.keytab.clone(), self.principal.clone());
                 if text.ends_with(WRONG_KEY) {
-                    NegotiateError::WrongKey { keytab, principal }
+                    return NegotiateError::WrongKey { keytab, principal };
+                }
+                // What the library says when there is no key to fill the empty cache with.
+                let text = if text.ends_with(EMPTY_CACHE) {
+                    "it holds no key of theirs".to_owned()
                 } else {
-                    NegotiateError::NoKeytabTicket {
-                        keytab,
-                        principal,
-                        text,
-                    }
+                    text
+                };
+                NegotiateError::NoKeytabTicket {
+                    keytab,
+                    principal,
+                    text,
                 }
             })
     }
@@ -169,6 +181,8 @@ fn unused_memory() -> CString {
 const EXPIRED: &str = "Ticket expired";
 /// MIT's text of `KDC_ERR_PREAUTH_FAILED`.
 const WRONG_KEY: &str = "Preauthentication failed";
+/// MIT's text of a cache in memory that nothing was put into.
+const EMPTY_CACHE: &str = "No credentials cache found";
 const LONGEST_NAME: usize = 512;
 
 #[cfg(test)]

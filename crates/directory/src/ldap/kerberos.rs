@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio_rustls::TlsConnector;
 
 use super::connection::{Failure, SUCCESS};
@@ -126,7 +126,8 @@ impl Kerberos {
         }
     }
 
-    /// Gets the ticket where all may wait.
+    /// Gets the ticket on a thread that nobody waits for longer than they want to, also not when
+    /// the run-time ends: the KDC's answer may be long in coming.
     async fn begin(
         &self,
         server: &ServerUrl,
@@ -134,8 +135,13 @@ impl Kerberos {
     ) -> Result<(sasl::Client, Vec<u8>), Failure> {
         let tickets = Arc::clone(&self.tickets).lock_owned().await;
         let target = format!("ldap@{}", server.host());
-        let begun =
-            tokio::task::spawn_blocking(move || sasl::Client::begin(&tickets, &target, protection));
+        let (answer, begun) = oneshot::channel();
+        let work = move || {
+            // Whoever wanted to know may be gone.
+            let _ = answer.send(sasl::Client::begin(&tickets, &target, protection));
+        };
+        let thread = std::thread::Builder::new().name("kerberos".to_owned());
+        thread.spawn(work).map_err(cannot)?;
         begun.await.map_err(cannot)?.map_err(refused)
     }
 }

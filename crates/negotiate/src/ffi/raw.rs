@@ -222,6 +222,7 @@ pub(super) const INDEFINITE: u32 = u32::MAX;
 // While a context is established, a duplicate (2) and an old token (4) are fatal too (5.1).
 pub(super) const ERRORS: u32 = 0xFFFF_0000 | 2 | 4;
 pub(super) const ROUTINE: u32 = 0x00FF_0000;
+pub(super) const FAILURE: u32 = 13 << 16;
 pub(super) const CONTINUE_NEEDED: u32 = 1;
 /// Duplicate, old, out of sequence, after a gap: on a stream none of them can happen by itself.
 pub(super) const OUT_OF_ORDER: u32 = 2 | 4 | 8 | 16;
