@@ -12,7 +12,7 @@ mod layout;
 mod object;
 mod pool;
 mod pump;
-mod sasl_bind;
+pub(crate) mod sasl_bind;
 pub mod scp;
 mod secrets;
 mod settings;

@@ -7,6 +7,8 @@ mod address;
 mod builtin;
 mod cache;
 mod forests;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ldap;
 mod memberships;
 mod names;

@@ -7,7 +7,7 @@
 mod test_bed;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,6 +66,26 @@ impl Corp {
     /// Somebody by a ticket.
     fn tickets(&self, user: &str, password: &str, life: &str) -> TicketSource {
         TicketSource::File(self.bed.kinit(self.folder.path(), user, password, life))
+    }
+
+    /// What the library did in another process.
+    fn trace(&self) -> PathBuf {
+        self.folder.path().join("trace")
+    }
+
+    /// Runs an ignored test with other settings of the library, which looks at the environment; its
+    /// own tickets are alice's.
+    fn in_another_process(&self, test: &str, config: &Path) {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored", "--nocapture"])
+            .env("KRB5_CONFIG", config)
+            .env("KRB5CCNAME", self.folder.path().join("alice.ccache"))
+            .env("KRB5_TRACE", self.trace())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        print!("{said}");
+        assert!(said.contains("1 passed"), "{child:?}");
     }
 
     fn directory(&self, settings: LdapSettings, source: TicketSource) -> LdapDirectory {
@@ -312,9 +332,7 @@ async fn a_controller_that_was_away_is_found_again() {
 #[tokio::test]
 async fn a_key_distribution_center_that_does_not_answer_takes_no_longer_than_is_allowed() {
     let Some(corp) = Corp::find() else { return };
-    let TicketSource::File(cache) = corp.tickets("alice", "Alice-Passw0rd", "1h") else {
-        return;
-    };
+    corp.tickets("alice", "Alice-Passw0rd", "1h");
     // It takes connections, and never says anything.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
@@ -326,31 +344,20 @@ async fn a_key_distribution_center_that_does_not_answer_takes_no_longer_than_is_
          [domain_realm]\n.corp.example = CORP.EXAMPLE\n"
     );
     std::fs::write(&config, text).unwrap();
-    // In a process of its own, since the library looks at the environment.
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "questions_to_a_directory_whose_center_is_silent"])
-        .args(["--ignored", "--nocapture"])
-        .env("KRB5_CONFIG", &config)
-        .env("TICKETS_OF_THE_TEST", &cache)
-        .output()
-        .unwrap();
+    corp.in_another_process("questions_to_a_directory_whose_center_is_silent", &config);
     drop(silent);
-    let said = String::from_utf8_lossy(&child.stdout);
-    print!("{said}");
-    assert!(said.contains("1 passed"), "{child:?}");
 }
 
 #[tokio::test]
 #[ignore = "run by another test"]
 async fn questions_to_a_directory_whose_center_is_silent() {
     let corp = Corp::find().unwrap();
-    let cache = PathBuf::from(std::env::var_os("TICKETS_OF_THE_TEST").unwrap());
     let settings = LdapSettings {
         time_out_for_gc: 1,
         ldap_time_out: 1,
         ..corp.settings("ldap", 389)
     };
-    let directory = Arc::new(corp.directory(settings, TicketSource::File(cache)));
+    let directory = Arc::new(corp.directory(settings, TicketSource::Own));
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..20 {
@@ -363,6 +370,40 @@ async fn questions_to_a_directory_whose_center_is_silent() {
     }
     println!("20 questions: {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_key_gets_a_new_ticket_before_the_old_one_ends_and_no_sooner() {
+    let Some(corp) = Corp::find() else { return };
+    let text = std::fs::read_to_string(std::env::var_os("KRB5_CONFIG").unwrap()).unwrap();
+    let config = corp.folder.path().join("krb5.conf");
+    // With less than half a minute left, a ticket is as good as ended.
+    let life = "[libdefaults]\n  ticket_lifetime = 33s\n";
+    std::fs::write(&config, text.replacen("[libdefaults]\n", life, 1)).unwrap();
+    corp.in_another_process("questions_for_longer_than_a_ticket_lives", &config);
+    let trace = std::fs::read_to_string(corp.trace()).unwrap();
+    let count = |words: &str| trace.lines().filter(|line| line.contains(words)).count();
+    let got = count("Getting initial credentials for svc-rms@CORP.EXAMPLE");
+    let used = count("Getting credentials svc-rms@CORP.EXAMPLE -> ldap/dc1.corp.example");
+    println!("{got} tickets got, used {used} times");
+    assert!((2..=4).contains(&got) && used > 10 * got, "{got} {used}");
+}
+
+#[tokio::test]
+#[ignore = "run by another test"]
+async fn questions_for_longer_than_a_ticket_lives() {
+    let corp = Corp::find().unwrap();
+    let settings = LdapSettings {
+        retry_down: u32::MAX,
+        ..corp.settings("ldap", 389)
+    };
+    let directory = corp.directory(settings, corp.keytab());
+    let end = Instant::now() + Duration::from_secs(6);
+    while Instant::now() < end {
+        // Samba's KDC wants a ticket that lasts five minutes longer; ours is looked for all the same.
+        let error = error(&directory).await;
+        assert!(error.to_string().contains("Ticket expired"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,6 @@ use openrms_directory::{
     CacheCounters, CacheSettings, CachedDirectory, LdapDirectory, LdapSecrets, LdapSettings,
     LdapSettingsError, LdapSignIn,
 };
-use openrms_negotiate::TicketSource;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use serde::Deserialize;
@@ -40,6 +39,8 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::accounts::{Accounts, RemoteDirectory};
+
+pub use openrms_negotiate::TicketSource;
 
 /// An organisation's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

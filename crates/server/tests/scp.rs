@@ -28,7 +28,7 @@ fn an_administrator_registers_shows_and_removes_with_a_password() {
         )
     };
     corp.clear();
-    corp.registers_shows_and_removes(&signed_in);
+    registers_shows_and_removes(&signed_in);
     let refused = corp.scp(
         &["register", "--user", "administrator@corp.example"],
         "wrong\n",
@@ -47,7 +47,7 @@ fn an_administrator_registers_shows_and_removes_with_a_ticket_and_no_password() 
             "servers = ['{scheme}://dc1.corp.example']\nkerberos = {{ ccache = 'none' }}\n"
         ));
         let signed_in = |verb: &str| corp.scp(&[verb, "--kerberos"], "", "administrator");
-        corp.registers_shows_and_removes(&signed_in);
+        registers_shows_and_removes(&signed_in);
     }
     let none = corp.scp(&["register", "--kerberos"], "", "nobody");
     assert_eq!(none.failed_with(), (3, "kerberos-failed".to_owned()));
@@ -165,27 +165,28 @@ impl Corp {
         let run = self.scp(&arguments, &password, "nobody");
         assert_eq!(run.code, 0, "{}", run.err);
     }
+}
 
-    fn registers_shows_and_removes(&self, signed_in: &dyn Fn(&str) -> Run) {
-        let url = "https://rms.corp.example/_wmcs/certification";
-        let dn = "CN=SCP,CN=RightsManagementServices,CN=Services,CN=Configuration,\
+/// What an administrator may do, with one way of signing in.
+fn registers_shows_and_removes(signed_in: &dyn Fn(&str) -> Run) {
+    let url = "https://rms.corp.example/_wmcs/certification";
+    let dn = "CN=SCP,CN=RightsManagementServices,CN=Services,CN=Configuration,\
                   DC=corp,DC=example";
-        let before = signed_in("show").answer();
-        assert_eq!(before["problem"], "no-service-connection-point");
-        for outcome in ["added", "unchanged"] {
-            let done = signed_in("register").answer();
-            assert_eq!(
-                (done["outcome"].as_str(), &done["dn"]),
-                (Some(outcome), &dn.into())
-            );
-            assert_eq!(done["url"], url);
-        }
-        let shown = signed_in("show").answer();
-        assert_eq!(shown["url"], url);
-        assert_eq!(shown["this_cluster"], true);
-        for outcome in ["removed", "absent"] {
-            assert_eq!(signed_in("remove").answer()["outcome"], outcome);
-        }
+    let before = signed_in("show").answer();
+    assert_eq!(before["problem"], "no-service-connection-point");
+    for outcome in ["added", "unchanged"] {
+        let done = signed_in("register").answer();
+        assert_eq!(
+            (done["outcome"].as_str(), &done["dn"]),
+            (Some(outcome), &dn.into())
+        );
+        assert_eq!(done["url"], url);
+    }
+    let shown = signed_in("show").answer();
+    assert_eq!(shown["url"], url);
+    assert_eq!(shown["this_cluster"], true);
+    for outcome in ["removed", "absent"] {
+        assert_eq!(signed_in("remove").answer()["outcome"], outcome);
     }
 }
 

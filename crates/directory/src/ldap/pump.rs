@@ -56,12 +56,17 @@ async fn open(
     mut to: impl AsyncWrite + Unpin,
     layer: &Mutex<SecurityLayer>,
 ) -> Result<(), PumpError> {
-    let mut frame = Vec::new();
     loop {
         let mut prefix = [0; 4];
         from.read_exact(&mut prefix).await?;
-        frame.resize(frame_length(prefix)?, 0);
-        from.read_exact(&mut frame).await?;
+        let length = frame_length(prefix)?;
+        // Memory is taken for what comes and not for what is announced.
+        let mut frame = Vec::new();
+        let announced = u64::try_from(length).unwrap_or(u64::MAX);
+        (&mut from).take(announced).read_to_end(&mut frame).await?;
+        if frame.len() < length {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
         let message = with(layer, |layer| layer.open(&frame))?;
         to.write_all(&message).await?;
     }

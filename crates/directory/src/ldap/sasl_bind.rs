@@ -27,18 +27,18 @@ pub(super) fn request(id: u8, mechanism: &str, credentials: &[u8]) -> Vec<u8> {
 
 /// A step of the server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Response {
+pub(crate) struct Response {
     /// The result code (RFC 4511 appendix A).
-    pub(super) code: u32,
+    pub(crate) code: u32,
     /// The server's words, for people: of bounded length and without control characters.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The mechanism's token; empty when there is none.
-    pub(super) credentials: Vec<u8>,
+    pub(crate) credentials: Vec<u8>,
 }
 
 /// Why an answer cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ResponseError {
+pub(crate) enum ResponseError {
     /// The connection ended.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -77,7 +77,7 @@ impl Response {
     }
 
     /// Reads what is in the frame of a message.
-    fn read(message: &[u8], expected: u8) -> Result<Self, ResponseError> {
+    pub(crate) fn read(message: &[u8], expected: u8) -> Result<Self, ResponseError> {
         let (id, rest) = field(message, INTEGER, "number")?;
         if id != [expected] {
             return Err(ResponseError::Field("number that was asked for"));
@@ -154,8 +154,8 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 
 const VERSION: u8 = 3;
 /// Longer than a token and all that goes with it.
-const LONGEST: usize = 1 << 17;
-const LONGEST_TEXT: usize = 300;
+pub(crate) const LONGEST: usize = 1 << 17;
+pub(crate) const LONGEST_TEXT: usize = 300;
 
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
