@@ -7,10 +7,14 @@ mod descent;
 mod entry;
 mod finder;
 mod health;
+mod kerberos;
 mod layout;
 mod object;
 mod pool;
+mod pump;
+pub(crate) mod sasl_bind;
 pub mod scp;
+mod secrets;
 mod settings;
 mod task;
 mod walk;
@@ -32,7 +36,8 @@ use crate::{
     Memberships,
 };
 
-pub use self::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
+pub use self::secrets::{LdapSecrets, LdapSignIn};
+pub use self::settings::{LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
 
 /// A directory that is asked over LDAP.
 ///

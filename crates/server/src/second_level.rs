@@ -55,7 +55,7 @@ fn whose_answers(directory: &DirectoryConfig, config: &Config) -> String {
         &ldap.forest,
         &ldap.base_dn,
         &ldap.domain,
-        &directory.bind_name,
+        &directory.service_account,
     );
     let bounds = (ldap.nesting_depth, ldap.groups_of_one);
     let forests = config.forests.as_ref().map(|forests| &forests.other);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use fake_ldap::{BASE, Entry, FakeLdap};
 use openrms_directory::{CacheSettings, LdapSettings, Sid};
 use openrms_protocol::{CertificateChain, FaultCode, SoapVersion};
-use openrms_server::directory::DirectoryConfig;
+use openrms_server::directory::{DirectoryConfig, ServiceAccount};
 use openrms_server::{Config, Server};
 use support::*;
 use tokio::runtime::Runtime;
@@ -80,8 +80,10 @@ impl Moved {
                 retry_down: u32::MAX,
                 ..FakeLdap::settings(&[&self.ldap])
             },
-            bind_name: "svc-rms@corp.example".to_owned(),
-            password_file: folder.path().join("directory.password"),
+            service_account: ServiceAccount::Password {
+                bind_name: "svc-rms@corp.example".to_owned(),
+                password_file: folder.path().join("directory.password"),
+            },
             authorities: None,
             cache: self.cache.clone(),
         });

@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use crate::ForestName;
 
@@ -167,26 +165,8 @@ impl LdapSettings {
     }
 }
 
-/// Who signs in to the directory, and which servers are believed to be it.
-pub struct LdapSecrets {
-    /// A DN or a user principal name (`svc-rms@corp.example`).
-    pub bind_name: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
-    /// Authorities of the servers' certificates; those of this machine when empty.
-    pub roots: Vec<CertificateDer<'static>>,
-}
-
-impl fmt::Debug for LdapSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LdapSecrets")
-            .field("bind_name", &self.bind_name)
-            .field("roots", &self.roots.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A server: `ldaps://host[:port]`, or `ldap://host[:port]` for TLS started on the LDAP port.
+/// A server: `ldaps://host[:port]`, or `ldap://host[:port]` for the LDAP port, where TLS is started
+/// for a password, and Kerberos seals by itself.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ServerUrl {
@@ -217,6 +197,10 @@ impl ServerUrl {
 
     pub(super) fn is_global_catalog(&self) -> bool {
         matches!(self.port, 3268 | 3269)
+    }
+
+    pub(super) fn is_address(&self) -> bool {
+        self.host().parse::<IpAddr>().is_ok()
     }
 
     fn is_loopback(&self) -> bool {
@@ -341,6 +325,21 @@ pub enum LdapSettingsError {
         /// The server that is not on this machine.
         server: ServerUrl,
     },
+    /// `allow_plain` is for passwords only: with Kerberos nothing travels in clear.
+    #[error("`allow_plain` cannot be set with Kerberos, which always seals")]
+    PlainKerberos,
+    /// Tickets are for servers by name, and this one is named by its address.
+    #[error("Kerberos needs the name of {server} and not its address")]
+    AddressForKerberos {
+        /// The server.
+        server: ServerUrl,
+    },
+    /// The tickets to sign in with cannot be had: a library or a keytab is missing, for one.
+    #[error("{reason}")]
+    Tickets {
+        /// What is wrong.
+        reason: String,
+    },
     /// The name or the password to sign in with is empty, which LDAP takes for "anonymous".
     #[error("the name and the password of the service account must not be empty")]
     Anonymous,
@@ -435,15 +434,5 @@ mod tests {
         let error = changed(|settings| settings.allow_plain = true);
         let server = url("ldap://dc1.corp.example");
         assert_eq!(error, LdapSettingsError::Plain { server });
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        let secrets = LdapSecrets {
-            bind_name: "svc".to_owned(),
-            password: Zeroizing::new("hunter2".to_owned()),
-            roots: Vec::new(),
-        };
-        assert!(!format!("{secrets:?}").contains("hunter2"));
     }
 }
