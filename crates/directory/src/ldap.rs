@@ -2,6 +2,7 @@
 //! (MS-RMPR 3.1.1.1.7). Users, groups and contacts are read as they are when asked for; put a
 //! [`crate::CachedDirectory`] in front.
 
+mod catalogs;
 mod connection;
 mod descent;
 mod entry;
@@ -10,6 +11,7 @@ mod health;
 mod layout;
 mod object;
 mod pool;
+mod roster;
 pub mod scp;
 mod settings;
 mod task;
@@ -32,7 +34,10 @@ use crate::{
     Memberships,
 };
 
-pub use self::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
+pub use self::settings::{
+    LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError, SiteName,
+    SiteNameError, Transport,
+};
 
 /// A directory that is asked over LDAP.
 ///

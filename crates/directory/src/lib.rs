@@ -6,6 +6,7 @@ mod account;
 mod address;
 mod builtin;
 mod cache;
+pub mod dns;
 mod forests;
 mod ldap;
 mod memberships;
@@ -27,7 +28,8 @@ pub use cache::{
 };
 pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
 pub use ldap::{
-    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError, scp,
+    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError,
+    SiteName, SiteNameError, Transport, scp,
 };
 pub use memberships::{ForeignGroup, Memberships, MembershipsBuilder};
 pub use names::{AccountName, AccountNameError, ForestName, ForestNameError};

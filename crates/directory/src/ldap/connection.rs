@@ -2,6 +2,7 @@
 //! objects (RFC 4511, RFC 2696). Any number of searches share a connection.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,7 +242,14 @@ impl Drop for Connection {
 
 /// Without delay, so that a request need not wait for the answers to earlier ones.
 async fn connect(server: &ServerUrl) -> std::io::Result<std::net::TcpStream> {
-    let stream = TcpStream::connect((server.host(), server.port())).await?;
+    let stream = match server.addresses() {
+        [] => TcpStream::connect((server.host(), server.port())).await?,
+        known => {
+            let at = |&address| SocketAddr::new(address, server.port());
+            let known: Vec<_> = known.iter().map(at).collect();
+            TcpStream::connect(known.as_slice()).await?
+        }
+    };
     stream.set_nodelay(true)?;
     stream.into_std()
 }
