@@ -341,7 +341,7 @@ impl Client {
             let urls = publishing.license.licensing_urls();
             let endpoints = license_endpoints(
                 server,
-                caller.licensing.as_ref(),
+                caller.licensing.as_ref().map(|licensing| &licensing.server),
                 same_server,
                 urls,
                 self.license_servers,

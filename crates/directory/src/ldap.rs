@@ -34,10 +34,8 @@ use crate::{
     Memberships,
 };
 
-pub use self::settings::{
-    LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError, SiteName,
-    SiteNameError, Transport,
-};
+pub use self::catalogs::{SiteName, SiteNameError, Transport};
+pub use self::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
 
 /// A directory that is asked over LDAP.
 ///

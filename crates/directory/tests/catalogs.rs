@@ -252,6 +252,29 @@ async fn a_question_under_way_outlives_the_change_of_its_server() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_is_found_again_keeps_its_connection() {
+    let Some(forest) = Forest::start() else {
+        return;
+    };
+    let catalog = forest.catalog().await;
+    forest
+        .dns
+        .services(FOREST, &[(0, 100, catalog.port(), "dc1.corp.example.")]);
+    // Never enough, so others are looked for again and again.
+    let directory = forest.directory(LdapSettings {
+        threshold_alive: 2,
+        time_retry_slow: 0,
+        ..forest.settings()
+    });
+    alice(&directory).await.unwrap();
+    let before = forest.dns.questions();
+    while forest.dns.questions() < before + 3 {
+        alice(&directory).await.unwrap();
+    }
+    assert_eq!(catalog.connections(), 1);
+}
+
+#[tokio::test]
 async fn when_dns_fails_the_known_catalogs_go_on() {
     let Some(forest) = Forest::start() else {
         return;

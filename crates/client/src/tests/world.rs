@@ -73,6 +73,8 @@ pub(super) struct World {
     log: Mutex<Vec<(String, String, Option<String>)>>,
     /// Days a RAC is good for.
     pub rac_days: AtomicI64,
+    /// How whoever gets a RAC signed in.
+    pub account_type: Mutex<AccountType>,
     /// Refuses whoever does not say who they are, whatever they ask.
     pub closed: AtomicBool,
     /// Signs other licenses than it is asked to.
@@ -282,6 +284,7 @@ impl World {
             offline: AtomicBool::new(false),
             log: Mutex::default(),
             rac_days: AtomicI64::new(365),
+            account_type: Mutex::new(AccountType::Windows),
             closed: AtomicBool::new(false),
             dishonest: AtomicBool::new(false),
             locations: Mutex::default(),
@@ -321,7 +324,7 @@ impl World {
             .join_when_missing(JoinPolicy::TrustOnFirstUse)
             .discovery(Discovery {
                 explicit: Some(SERVER.parse().unwrap()),
-                environment: None,
+                ..Discovery::default()
             })
     }
 
@@ -555,7 +558,7 @@ impl World {
         let email = format!("{user}@example.com");
         let key = keys.account_key(&email);
         let account = AccountIdentity {
-            account_type: AccountType::Windows,
+            account_type: *self.account_type.lock().unwrap(),
             id: format!("S-1-5-21-1-2-3-{}", 1000 + user.len()),
             email,
             aliases: Vec::new(),

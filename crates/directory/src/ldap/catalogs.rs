@@ -1,7 +1,10 @@
 //! The global catalogs of a forest, as its controllers register them in DNS (MS-ADTS 6.3.2.3:
 //! `_gc._tcp` of the forest and of its sites).
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
+
+use serde::Deserialize;
 
 use super::settings::{LdapSettings, ServerUrl};
 use crate::DirectoryError;
@@ -14,6 +17,55 @@ pub(super) struct Catalog {
     /// Whether it is in the site that is preferred. Without such a site, all are near.
     pub(super) is_near: bool,
 }
+
+/// How a global catalog that was found is spoken to. Always with TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TLS from the start, at port 3269: DNS tells the other port only.
+    #[default]
+    Ldaps,
+    /// TLS started on the port that DNS names, mostly 3268.
+    #[serde(rename = "starttls")]
+    StartTls,
+}
+
+/// The name of a site of Active Directory: one label of DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SiteName(Box<str>);
+
+impl SiteName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SiteName {
+    type Err = SiteNameError;
+
+    fn from_str(text: &str) -> Result<Self, SiteNameError> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !(1..=63).contains(&text.len()) || !text.bytes().all(fits) {
+            return Err(SiteNameError);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for SiteName {
+    type Error = SiteNameError;
+
+    fn try_from(text: String) -> Result<Self, SiteNameError> {
+        text.parse()
+    }
+}
+
+/// A text that should be the name of a site is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a site must be letters, digits, hyphens and underscores, 63 at most")]
+pub struct SiteNameError;
 
 /// Asks DNS for the global catalogs of the forest: those of the site, then the others, `max_gc` at
 /// most. Never gives an empty list.

@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::catalogs::{SiteName, Transport};
 use crate::ForestName;
 use crate::dns::{HostName, NameServer};
 
@@ -253,18 +254,6 @@ pub(super) enum Scheme {
     Ldaps,
 }
 
-/// How a global catalog that was found is spoken to. Always with TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// TLS from the start, at port 3269: DNS tells the other port only.
-    #[default]
-    Ldaps,
-    /// TLS started on the port that DNS names, mostly 3268.
-    #[serde(rename = "starttls")]
-    StartTls,
-}
-
 impl ServerUrl {
     /// A server that was found. Without addresses, its host is looked up when connecting.
     pub(super) fn found(
@@ -400,43 +389,6 @@ pub enum ServerUrlError {
     #[error("the port of a server is not a number from 1 to 65535")]
     Port,
 }
-
-/// The name of a site of Active Directory: one label of DNS.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct SiteName(Box<str>);
-
-impl SiteName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for SiteName {
-    type Err = SiteNameError;
-
-    fn from_str(text: &str) -> Result<Self, SiteNameError> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !(1..=63).contains(&text.len()) || !text.bytes().all(fits) {
-            return Err(SiteNameError);
-        }
-        Ok(Self(text.into()))
-    }
-}
-
-impl TryFrom<String> for SiteName {
-    type Error = SiteNameError;
-
-    fn try_from(text: String) -> Result<Self, SiteNameError> {
-        text.parse()
-    }
-}
-
-/// A text that should be the name of a site is not one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a site must be letters, digits, hyphens and underscores, 63 at most")]
-pub struct SiteNameError;
 
 /// Why settings cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -27,7 +27,7 @@ pub(crate) struct FakeLdap {
 
 struct Shared {
     entries: Vec<Entry>,
-    /// Without it, StartTLS is not supported.
+    /// Without it, TLS cannot be started.
     tls: Option<TlsAcceptor>,
     habits: watch::Sender<Habits>,
     connections: AtomicUsize,
