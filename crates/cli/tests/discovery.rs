@@ -98,7 +98,7 @@ fn where_nothing_is_found_the_program_says_where_it_looked() {
         let run = init(&machine);
         assert_eq!(
             (run.code, run.error_code().as_str()),
-            (5, "service-not-found")
+            (5, "server-not-configured")
         );
         let error = &run.json()["error"];
         assert!(error["message"].as_str().unwrap().contains(what), "{error}");
@@ -165,7 +165,7 @@ fn forged_records_lead_nowhere_and_do_not_reach_the_terminal() {
     let run = init(&machine);
     assert_eq!(
         (run.code, run.error_code().as_str()),
-        (5, "service-not-found")
+        (5, "server-not-configured")
     );
     let is_plain = |text: &str| !text.contains(|c: char| c.is_control() && c != '\n');
     assert!(is_plain(&run.out) && is_plain(&run.err), "{:?}", run.err);

@@ -93,8 +93,7 @@ pub enum DiscoveryError {
 impl Coded for DiscoveryError {
     fn code(&self) -> &'static str {
         match self {
-            Self::NoServer => "server-not-configured",
-            Self::NotFound { .. } => "service-not-found",
+            Self::NoServer | Self::NotFound { .. } => "server-not-configured",
             Self::NotProven { .. } => "server-not-proven",
             Self::Settings(_) => "server-url-malformed",
             Self::UnknownLicenseServer { .. } => "license-server-unknown",

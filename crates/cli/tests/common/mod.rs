@@ -58,8 +58,9 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
     ] {
         command.env_remove(name);
     }
-    // Nor what an administrator has set on the machine that tests.
-    command.env("RMS_CONFIG_DIR", "/nonexistent/openrms");
+    // Nor what an administrator has set on the machine that tests, nor its name servers.
+    let machine = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/machine");
+    command.env("RMS_CONFIG_DIR", machine);
     command
 }
 
