@@ -5,13 +5,17 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::corp::{Corp, CorpServer, Place, kinit};
+use openrms_negotiate::Initiator;
 use openrms_protocol::certification::Certify;
 use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, VersionData};
+use openrms_server::Config;
 use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
+use openrms_server::config::Ntlm;
 use openrms_server::forests::{ForestsConfig, OtherForest};
 
 #[test]
@@ -51,6 +55,118 @@ fn curl_certifies_with_negotiate() {
             .to_lowercase()
             .contains("www-authenticate: negotiate ")
     );
+}
+
+#[test]
+fn a_ticket_that_is_bound_to_the_tls_of_another_server_is_worth_nothing() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    server.log_on("zoe", "Zoe-Passw0rd.1");
+    let fingerprint = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+        .arg(server.at("server.pem"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(fingerprint.stdout).unwrap();
+    let hex = text.trim().split_once('=').unwrap().1.split(':');
+    let own: Vec<u8> = hex.map(|b| u8::from_str_radix(b, 16).unwrap()).collect();
+    let mut other = own.clone();
+    other[0] ^= 1;
+    let tickets = server.tickets("zoe");
+    let tickets = Path::new(tickets.strip_prefix("FILE:").unwrap());
+    for (certificate, status) in [(own, "200"), (other, "401")] {
+        let initiator = Initiator::with_ticket_file("HTTP@rms.corp.example", tickets).unwrap();
+        let shown = initiator.bound_to(&certificate).authorization().unwrap();
+        let shown = format!("Authorization: {shown}");
+        let output = curl(&server, "zoe", &["-H", &shown])
+            .arg("--include")
+            .arg(Service::Certification.url(&server.url))
+            .output()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn old_clients_certify_with_ntlm_where_it_is_switched_on() {
+    let Some(corp) = Corp::from_env() else { return };
+    let without = corp.serve();
+    let with = corp.serve_with(ntlm_only);
+    for (server, login, certified) in [
+        (
+            &with,
+            "CORP\\alice:Alice-Passw0rd",
+            Some("alice@corp.example"),
+        ),
+        (&with, "corp\\ZOE:Zoe-Passw0rd.1", Some("zoe@corp.example")),
+        (&with, "CORP\\alice:alice-Passw0rd", None),
+        (&with, "CORP\\nobody:Alice-Passw0rd", None),
+        // Disabled.
+        (&with, "CORP\\dave:Dave-Passw0rd", None),
+        // Nobody whom this directory knows, though the domain does.
+        (&with, "PARTNER\\pat:Pat-Passw0rd.1", None),
+        (&without, "CORP\\alice:Alice-Passw0rd", None),
+    ] {
+        let output = curl(server, "old", &["--ntlm", "--user", login])
+            .arg("--include")
+            .arg(Service::Certification.url(&server.url))
+            .output()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&output.stdout);
+        let (_, last) = answer.rsplit_once("HTTP/1.1 ").unwrap();
+        match certified {
+            Some(mail) => assert!(last.starts_with("200") && last.contains(mail), "{last}"),
+            None => assert!(last.starts_with("401"), "{login}: {last}"),
+        }
+    }
+}
+
+#[test]
+fn one_handshake_of_ntlm_serves_its_connection_and_no_other() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve_with(ntlm_only);
+    let url = Service::Certification.url(&server.url);
+    let twice = || {
+        let login = ["--ntlm", "--user", "CORP\\bob:Bob-Passw0rd"];
+        let output = curl(&server, "old", &login)
+            .args(["--write-out", "%{num_connects} %{http_code} "])
+            .args(["--output", "/dev/null", &url, "--output", "/dev/null", &url])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for requests in [3, 6] {
+        assert_eq!(twice(), "1 200 0 200 ");
+        // The first half, the second, and one that needed neither.
+        let audit = fs::read_to_string(server.at("server/audit.jsonl")).unwrap();
+        let bobs = audit.matches("\"user\":\"CORP\\\\bob\"").count();
+        assert_eq!((audit.lines().count(), bobs), (requests, requests / 3 * 2));
+    }
+}
+
+#[test]
+fn ntlm_goes_over_the_trust_to_the_other_forest() {
+    let (Some(_), Some(partner)) = (Corp::from_env(), Corp::partner_from_env()) else {
+        return;
+    };
+    // Its directory is the other forest's; the winbind that it asks is this one's.
+    let server = partner.serve_with(ntlm_only);
+    for (login, status) in [
+        ("PARTNER\\pat:Pat-Passw0rd.1", "200"),
+        ("PARTNER\\pat:Pat-Passw0rd", "401"),
+        ("CORP\\alice:Alice-Passw0rd", "401"),
+    ] {
+        let output = curl(&server, "old", &["--ntlm", "--user", login])
+            .args(["--output", "/dev/null", "--write-out", "%{http_code}"])
+            .arg(Service::Certification.url(&server.url))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{login}");
+    }
 }
 
 #[test]
@@ -157,6 +273,57 @@ fn somebody_removed_from_a_group_is_out_as_soon_as_the_cache_is_flushed() {
     server.running.reload_now().unwrap();
     let run = server.opens("zoe", &third);
     assert_eq!((run.code, run.error_code().as_str()), (3, "no-rights"));
+}
+
+#[test]
+fn a_renamed_person_stays_who_they_are_and_one_with_a_new_sid_is_somebody_else() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    let sign_in = |who: &str, password: &str| {
+        server.log_on(who, password);
+        let run = server.run_as(who, ["sign-in", "--yes", "--json"]);
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+        run.json()
+    };
+    sign_in("bob", "Bob-Passw0rd");
+    let newcomer = Newcomer::hire("nora", "Nora-Passw0rd.1", "nora@corp.example");
+    let before = sign_in("nora", "Nora-Passw0rd.1");
+    let files = ["one", "two", "three"]
+        .map(|name| server.protect("bob", name, "nora@corp.example:view,export"));
+    assert_eq!(server.opens("nora", &files[0]).code, 0);
+
+    // She marries: another account name, another address. The SID and so the account stay.
+    let newcomer = newcomer.renamed("norah", "norah@corp.example");
+    server.running.reload_now().unwrap();
+    let new_name = server.protect("bob", "new-name", "norah@corp.example:view,export");
+    let run = server.opens("nora", &new_name);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    // Nobody else has her old address, so what was written to it is still hers.
+    assert_eq!(server.opens("nora", &files[1]).code, 0);
+    fs::rename(server.home("nora"), server.home("norah")).unwrap();
+    let after = sign_in("norah", "Nora-Passw0rd.1");
+    assert_eq!(after["id"], before["id"]);
+    assert_eq!(after["account"], "norah@corp.example");
+
+    // Moved to another domain: the account is gone, and another one has the name and the address.
+    drop(newcomer);
+    let _moved = Newcomer::hire("norah", "Moved-Passw0rd.1", "norah@corp.example");
+    server.running.reload_now().unwrap();
+    let last = server.protect("bob", "last", "norah@corp.example:view,export");
+    let run = server.opens("norah", &last);
+    assert_eq!(run.code, 4, "{}{}", run.out, run.err);
+    assert!(run.out.contains("UntrustedPersonaCert"), "{}", run.out);
+    let anew = sign_in("norah", "Moved-Passw0rd.1");
+    assert_ne!(anew["id"], before["id"]);
+    assert_eq!(server.opens("norah", &last).code, 0);
+    // What was written to the address that only the old account had.
+    let run = server.opens("norah", &files[2]);
+    assert_eq!(
+        (run.code, run.error_code().as_str()),
+        (3, "no-rights"),
+        "{}",
+        run.out
+    );
 }
 
 #[test]
@@ -310,14 +477,7 @@ impl GroupMember {
     }
 
     fn change(verb: &str, group: &str, who: &str) {
-        let variable = |name| std::env::var(name).unwrap();
-        let administrator = format!("Administrator%{}", variable("CORP_ADMIN_PASSWORD"));
-        let done = Command::new("samba-tool")
-            .args(["group", verb, group, who, "--user", &administrator])
-            .args(["--URL", &format!("ldap://{}", variable("CORP_DC"))])
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
+        administer(["group", verb, group, who]);
     }
 }
 
@@ -325,6 +485,46 @@ impl Drop for GroupMember {
     fn drop(&mut self) {
         Self::change("removemembers", self.group, self.who);
     }
+}
+
+/// An account that is there until this is dropped.
+struct Newcomer(&'static str);
+
+impl Newcomer {
+    fn hire(name: &'static str, password: &str, mail: &str) -> Self {
+        administer(["user", "create", name, password, "--mail-address", mail]);
+        Self(name)
+    }
+
+    /// The same account with another name and address.
+    fn renamed(mut self, name: &'static str, mail: &str) -> Self {
+        let old = std::mem::replace(&mut self.0, name);
+        let (name, mail) = (
+            format!("--samaccountname={name}"),
+            format!("--mail-address={mail}"),
+        );
+        administer(["user", "rename", old, &name, &mail]);
+        self
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        administer(["user", "delete", self.0]);
+    }
+}
+
+/// Changes the directory as its administrator would.
+fn administer<const N: usize>(arguments: [&str; N]) {
+    let variable = |name| std::env::var(name).unwrap();
+    let administrator = format!("Administrator%{}", variable("CORP_ADMIN_PASSWORD"));
+    let done = Command::new("samba-tool")
+        .args(arguments)
+        .args(["--username", &administrator])
+        .args(["--URL", &format!("ldap://{}", variable("CORP_DC"))])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
 }
 
 /// The program that runs the directory, when it is the project's own.
@@ -359,8 +559,24 @@ impl Drop for Down<'_> {
     }
 }
 
+/// Leaves people nothing but NTLM.
+fn ntlm_only(config: &mut Config) {
+    config.negotiate = None;
+    config.ntlm = Some(Ntlm::default());
+}
+
 /// The answer to a Certify request that curl sends, headers included.
 fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String {
+    let output = curl(server, who, &["--negotiate", "--user", ":"])
+        .arg("--include")
+        .arg(service.url(&server.url))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// curl, about to send a Certify request of somebody's machine to the URLs that are added.
+fn curl(server: &CorpServer, who: &str, login: &[&str]) -> Command {
     let run = server.run_as(who, ["init", "--yes"]);
     assert_eq!(run.code, 0, "{}", run.err);
     let run = server.run_as(who, ["activate"]);
@@ -372,22 +588,20 @@ fn certify_with_curl(server: &CorpServer, who: &str, service: Service) -> String
     });
     let body = openrms_protocol::encode_request(
         SoapVersion::V11,
-        service.contract(),
+        Service::Certification.contract(),
         Some(VersionData::CLIENT),
         &certify,
     );
     let file = server.at(&format!("certify-{who}.xml"));
     fs::write(&file, body).unwrap();
-    let output = Command::new("curl")
-        .args(["--silent", "--include", "--negotiate", "--user", ":"])
+    let mut curl = Command::new("curl");
+    curl.arg("--silent")
+        .args(login)
         .arg("--cacert")
         .arg(server.at("server.pem"))
         .args(["--header", "Content-Type: text/xml; charset=utf-8"])
         .arg("--data-binary")
         .arg(format!("@{}", file.display()))
-        .arg(service.url(&server.url))
-        .env("KRB5CCNAME", server.tickets(who))
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+        .env("KRB5CCNAME", server.tickets(who));
+    curl
 }

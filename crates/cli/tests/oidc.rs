@@ -30,6 +30,24 @@ fn a_person_signs_in_in_a_browser_and_holds_an_account() {
 }
 
 #[test]
+fn a_person_signs_in_with_chromium() {
+    let Some(bed) = Bed::start() else { return };
+    let driver = scripts().join("../../target/oidc/node_modules/playwright-core");
+    if !Path::new("/usr/bin/chromium").is_file() || !driver.is_dir() {
+        println!("skipped: no Chromium, or nothing to drive it with (tests/oidc/install)");
+        return;
+    }
+    let issuer = &bed.provider.issuer;
+    let mut command = bed.command("carol", ["sign-in", "--issuer", issuer]);
+    command
+        .args(["--client-id", "rms", "--resource", RESOURCE])
+        .env("BROWSER", scripts().join("chromium.mjs"));
+    let run = ended(command.output().unwrap());
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    assert_eq!(run.json()["account"], "carol@corp.example");
+}
+
+#[test]
 fn the_provider_can_be_named_by_the_environment() {
     let Some(bed) = Bed::start() else { return };
     let mut command = bed.command("bob", ["sign-in", "--audience", RESOURCE]);

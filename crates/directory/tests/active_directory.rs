@@ -3,17 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+mod hostile_texts;
 mod test_bed;
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use hostile_texts::hostile_texts;
 use ldap3::Mod;
 use openrms_directory::{
     Account, AccountRef, Address, CacheSettings, CachedDirectory, Directory, DirectoryError,
     Identity, LdapDirectory, LdapSecrets, LdapSettings, Memberships, Sid, is_member,
 };
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use test_bed::TestBed;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
@@ -313,6 +317,44 @@ async fn a_person_who_is_renamed_and_gets_another_address_stays_the_same() {
 }
 
 #[tokio::test]
+async fn somebody_removed_from_a_group_is_in_it_until_the_answer_is_too_old() {
+    let Some(bed) = test_bed() else {
+        return;
+    };
+    let passed = Arc::new(Mutex::new(Duration::ZERO));
+    let (start, time) = (Instant::now(), Arc::clone(&passed));
+    let cached = CachedDirectory::with_clock(
+        directory(&bed),
+        &CacheSettings::default(),
+        Arc::new(move || start + *time.lock().unwrap()),
+    );
+    let frank = Identity::from(&account(&cached, "frank").await);
+    let mut administrator = bed.administrator().await;
+    let group = format!("CN=U-Empty,OU=Groups,{}", bed.base_dn);
+    let member = (
+        "member",
+        format!("CN=Frank Fifteen,OU=People,{}", bed.base_dn),
+    );
+    let value = HashSet::from([member.1.as_str()]);
+    let join = vec![Mod::Add(member.0, value.clone())];
+    let joined = administrator.modify(&group, join).await.unwrap();
+    joined.success().unwrap();
+    let is_in = async || {
+        let memberships = cached.memberships(&frank).await.unwrap();
+        memberships.is_in_group("empty@corp.example")
+    };
+    assert!(is_in().await);
+    let leave = vec![Mod::Delete(member.0, value)];
+    let left = administrator.modify(&group, leave).await.unwrap();
+    left.success().unwrap();
+
+    *passed.lock().unwrap() = Duration::from_mins(12).saturating_sub(Duration::from_secs(1));
+    assert!(is_in().await);
+    *passed.lock().unwrap() = Duration::from_mins(12);
+    assert!(!is_in().await);
+}
+
+#[tokio::test]
 async fn texts_that_would_change_a_filter_find_nobody() {
     let Some(bed) = test_bed() else {
         return;
@@ -335,6 +377,17 @@ async fn texts_that_would_change_a_filter_find_nobody() {
         };
         assert_eq!(directory.account(&who).await.unwrap(), None, "{text}");
     }
+    let mut asked = 0;
+    let mut random = TestRunner::deterministic();
+    for _ in 0..500 {
+        for text in hostile_texts().new_tree(&mut random).unwrap().current() {
+            if let Some(who) = AccountRef::parse(&text) {
+                asked += 1;
+                assert_eq!(directory.account(&who).await.unwrap(), None, "{text}");
+            }
+        }
+    }
+    assert!(asked > 1_000, "hardly anything was asked");
     // Active Directory compares without accents; whoever is found must be the one asked for.
     let accented = directory.account(&who("zo\u{eb}@corp.example")).await;
     assert_eq!(accented.unwrap(), None);

@@ -48,6 +48,8 @@ pub enum Scheme {
     Basic,
     /// HTTP Negotiate with Kerberos.
     Negotiate,
+    /// NTLM, for clients that know nothing better.
+    Ntlm,
     /// An access token of an issuer of `OpenID` Connect.
     Bearer,
     /// A TLS client certificate or smart card.
@@ -173,7 +175,7 @@ impl AccessRules {
     }
 
     /// Who may use a service. `integrated` is whether people sign in without being asked for a
-    /// password (Kerberos): then the product asks them everywhere.
+    /// password (Kerberos, NTLM): then the product asks them everywhere.
     pub fn access(&self, service: Service, integrated: bool) -> Access {
         let Some(part) = Part::of(service) else {
             return Access::Closed;

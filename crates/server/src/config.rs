@@ -28,7 +28,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub struct Config {
     pub basic: bool,
     /// Kerberos, when switched on.
     pub negotiate: Option<Negotiate>,
+    /// NTLM, when switched on.
+    pub ntlm: Option<Ntlm>,
     /// Issuers of tokens, when there are any.
     pub(crate) tokens: Option<BearerSettings>,
     /// TLS client certificates and smart cards, when switched on.
@@ -92,6 +94,22 @@ pub struct Negotiate {
     pub keytab: PathBuf,
     /// Where tickets that were used are remembered; in the data directory when absent.
     pub replay_cache: Option<PathBuf>,
+}
+
+/// Sign-in with NTLM, for clients that know nothing better.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ntlm {
+    /// `ntlm_auth` of winbind.
+    pub helper: PathBuf,
+    /// Arguments for it, before the one that names the protocol.
+    pub helper_arguments: Vec<String>,
+    /// Helpers that run at a time; each serves one handshake.
+    pub processes: NonZeroU16,
+    /// Seconds for each answer of a helper.
+    pub time_limit: NonZeroU16,
+    /// Whether other machines are offered it over plain HTTP as well.
+    pub plain_http: bool,
 }
 
 /// HTTPS.
@@ -233,11 +251,24 @@ impl Config {
             limits: ServerLimits::default(),
             basic: true,
             negotiate: None,
+            ntlm: None,
             tokens: None,
             certificates: None,
             access: AccessRules::default(),
             forests: None,
             proxies: Proxies::default(),
+        }
+    }
+}
+
+impl Default for Ntlm {
+    fn default() -> Self {
+        Self {
+            helper: "/usr/bin/ntlm_auth".into(),
+            helper_arguments: Vec::new(),
+            processes: const { NonZeroU16::new(4).unwrap() },
+            time_limit: const { NonZeroU16::new(10).unwrap() },
+            plain_http: false,
         }
     }
 }
@@ -303,6 +334,7 @@ struct File {
 struct SignIn {
     basic: bool,
     negotiate: Option<Negotiate>,
+    ntlm: Option<Ntlm>,
     tokens: Option<BearerSettings>,
     certificates: Option<Certificates>,
 }
@@ -312,6 +344,7 @@ impl Default for SignIn {
         Self {
             basic: true,
             negotiate: None,
+            ntlm: None,
             tokens: None,
             certificates: None,
         }
@@ -341,6 +374,10 @@ impl File {
         let negotiate = self.sign_in.negotiate.map(|negotiate| Negotiate {
             keytab: base.join(negotiate.keytab),
             replay_cache: negotiate.replay_cache.map(|cache| base.join(cache)),
+        });
+        let ntlm = self.sign_in.ntlm.map(|ntlm| Ntlm {
+            helper: base.join(ntlm.helper),
+            ..ntlm
         });
         let certificates = self.sign_in.certificates.map(|certificates| Certificates {
             authorities: base.join(certificates.authorities),
@@ -377,6 +414,7 @@ impl File {
             limits: self.limits,
             basic: self.sign_in.basic,
             negotiate,
+            ntlm,
             tokens: self.sign_in.tokens,
             certificates,
             access: AccessRules::new(self.services)?,

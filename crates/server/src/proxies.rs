@@ -70,6 +70,13 @@ impl Proxies {
     }
 }
 
+/// Whether some proxy says that it handed the request on, listed or not.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["via", "forwarded", "x-forwarded-for"]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
+}
+
 impl Network {
     fn contains(self, address: IpAddr) -> bool {
         // Shifting all bits away leaves nothing to compare.

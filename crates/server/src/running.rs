@@ -290,7 +290,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let mode: Mode = snapshot.cluster.mode;
     let (keys, thread) =
         KeyPool::start(mode, config.limits.spare_keys).map_err(StartError::Thread)?;
-    let schemes = Schemes::start(&config)?;
+    let schemes = Schemes::start(&config, tokio::runtime::Handle::current())?;
     let cache = config
         .directory
         .as_ref()

@@ -7,6 +7,7 @@ mod certificate;
 mod failures;
 mod jwks;
 mod negotiate;
+mod ntlm;
 mod token;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use openrms_directory::{Directory, DirectoryError, Identity, Sid};
 use openrms_engine::Caller;
 use openrms_negotiate::{Acceptor, AcceptorSettings, NegotiateError};
 use openrms_protocol::Service;
+use tokio::runtime::Handle;
 
 use crate::access::{GroupRef, Scheme};
 use crate::config::{self, Config};
@@ -27,10 +29,12 @@ use crate::state::State;
 
 use bearer::Bearer;
 use jwks::{Fetch, HttpFetch};
+use ntlm::{Message, Ntlm, NtlmStartError};
 
 pub(crate) use bearer::BearerSettings;
 pub(crate) use certificate::ClientCertificate;
 pub(crate) use failures::FailedSignIns;
+pub(crate) use ntlm::NtlmSession;
 
 /// The ways to sign in that are switched on, the people list's passwords aside.
 pub(crate) struct Schemes {
@@ -38,6 +42,8 @@ pub(crate) struct Schemes {
     pub(crate) negotiate: Option<Arc<Acceptor>>,
     /// What a ticket that is bound to this server's TLS is bound to.
     pub(crate) end_point: Option<Vec<u8>>,
+    /// For clients that know nothing better.
+    pub(crate) ntlm: Option<Arc<Ntlm>>,
     /// Tokens of `OpenID` Connect issuers.
     pub(crate) bearer: Option<Bearer>,
 }
@@ -48,6 +54,9 @@ pub enum SchemeError {
     /// Tickets cannot be checked.
     #[error("[sign_in.negotiate]: {0}")]
     Negotiate(#[from] NegotiateError),
+    /// The helper for NTLM does not start.
+    #[error("[sign_in.ntlm] helper {0}")]
+    Ntlm(#[from] NtlmStartError),
     /// Issuers of tokens cannot be asked for their keys.
     #[error("[sign_in.tokens]: {0}")]
     Tokens(OutboundError),
@@ -57,8 +66,7 @@ pub enum SchemeError {
 #[derive(Clone, Copy)]
 pub(crate) struct Credentials<'r> {
     pub(crate) headers: &'r HeaderMap,
-    /// The TLS of the connection.
-    pub(crate) tls: &'r TlsFacts,
+    pub(crate) connection: &'r ConnectionFacts,
 }
 
 impl Credentials<'_> {
@@ -66,6 +74,14 @@ impl Credentials<'_> {
     pub(crate) fn are_given(&self) -> bool {
         self.headers.contains_key(AUTHORIZATION)
     }
+}
+
+/// What the connection itself tells of the caller; nothing where a proxy is between.
+#[derive(Clone, Default)]
+pub(crate) struct ConnectionFacts {
+    pub(crate) tls: TlsFacts,
+    /// Where NTLM goes on, when it may.
+    pub(crate) ntlm: Option<Arc<NtlmSession>>,
 }
 
 /// The TLS between the caller and this server, as far as no proxy is between.
@@ -94,6 +110,9 @@ pub(crate) enum NotSignedIn {
         "Passwords are accepted over HTTPS, or from the server's own machine, and nowhere else."
     )]
     Insecure,
+    /// The caller has to answer this first.
+    #[error("The sign-in goes on with the next request.")]
+    HalfDone(HeaderValue),
     /// No credentials, or not in a form that is offered.
     #[error("Sign in with your account name or mail address and your password.")]
     Missing,
@@ -126,8 +145,8 @@ impl From<DirectoryError> for NotSignedIn {
 }
 
 impl Schemes {
-    /// Opens what the configuration names.
-    pub(crate) fn start(config: &Config) -> Result<Self, SchemeError> {
+    /// Opens what the configuration names. Helpers are looked after on `runtime`.
+    pub(crate) fn start(config: &Config, runtime: Handle) -> Result<Self, SchemeError> {
         let acceptor = |negotiate: &config::Negotiate| {
             let cache = negotiate.replay_cache.clone();
             Acceptor::new(&AcceptorSettings {
@@ -142,8 +161,11 @@ impl Schemes {
             let http: Arc<dyn Fetch> = Arc::new(http);
             Ok::<_, SchemeError>(Bearer::new(settings.clone(), &http))
         };
+        let ntlm = config.ntlm.as_ref();
+        let ntlm = ntlm.map(|ntlm| Ntlm::start(ntlm, runtime)).transpose()?;
         Ok(Self {
             negotiate: negotiate.map(Arc::new),
+            ntlm: ntlm.map(Arc::new),
             end_point: config.tls.as_ref().and_then(http::end_point),
             bearer: config.tokens.as_ref().map(bearer).transpose()?,
         })
@@ -158,7 +180,7 @@ pub(crate) async fn sign_in(
     service: Service,
     carried: Credentials<'_>,
 ) -> Result<SignedIn, NotSignedIn> {
-    let offered = offered(state, snapshot, peer, service);
+    let offered = offered(state, snapshot, (peer, carried.connection), service);
     let given = carried
         .headers
         .get(AUTHORIZATION)
@@ -169,6 +191,19 @@ pub(crate) async fn sign_in(
     };
     let (_, credentials) = given.unwrap_or_default();
     let credentials = credentials.trim();
+    let directory = snapshot.accounts.directory();
+    if let Some(session) = &carried.connection.ntlm {
+        let is_offered = offered.contains(&Scheme::Ntlm);
+        if let Some(message) = given.and_then(ntlm_message).filter(|_| is_offered) {
+            return session.go_on(directory, peer, message).await;
+        }
+        if carried.are_given() {
+            // Whoever says who they are is who they say, or nobody, from here on.
+            session.end();
+        } else if is_offered && let Some(signed_in) = session.account(directory).await? {
+            return Ok(signed_in);
+        }
+    }
     if let Some(list) = snapshot.accounts.list().filter(|_| is(Scheme::Basic)) {
         let account = basic::check(state, list, peer, credentials).await?;
         return Ok(SignedIn {
@@ -187,18 +222,19 @@ pub(crate) async fn sign_in(
         .filter(|_| is(Scheme::Negotiate))
     {
         let bindings = state.schemes.end_point.clone();
-        let bindings = bindings.filter(|_| carried.tls.ends_here);
-        let directory = snapshot.accounts.directory();
+        let bindings = bindings.filter(|_| carried.connection.tls.ends_here);
         return negotiate::check(acceptor, directory, peer, credentials, bindings).await;
     }
     if let Some(bearer) = state.schemes.bearer.as_ref().filter(|_| is(Scheme::Bearer)) {
-        return token::check(bearer, snapshot.accounts.directory(), peer, credentials).await;
+        return token::check(bearer, directory, peer, credentials).await;
     }
-    if let (Some(settings), Some(shown), None) =
-        (&state.config.certificates, &carried.tls.certificate, given)
-        && offered.contains(&Scheme::Certificate)
+    if let (Some(settings), Some(shown), None) = (
+        &state.config.certificates,
+        &carried.connection.tls.certificate,
+        given,
+    ) && offered.contains(&Scheme::Certificate)
     {
-        return certificate::check(settings, snapshot.accounts.directory(), shown).await;
+        return certificate::check(settings, directory, shown).await;
     }
     // Whoever could sign in with a password is not asked for it where it would be overheard.
     if offered.is_empty() {
@@ -212,10 +248,10 @@ pub(crate) async fn sign_in(
 pub(crate) fn challenges(
     state: &State,
     snapshot: &Snapshot,
-    peer: Peer,
+    caller: (Peer, &ConnectionFacts),
     service: Service,
 ) -> impl Iterator<Item = HeaderValue> {
-    let offered = offered(state, snapshot, peer, service);
+    let offered = offered(state, snapshot, caller, service);
     offered
         .into_iter()
         .filter_map(|scheme| scheme.challenge().map(HeaderValue::from_static))
@@ -252,6 +288,7 @@ impl Scheme {
         match self {
             Self::Basic => "Basic",
             Self::Negotiate => "Negotiate",
+            Self::Ntlm => "NTLM",
             Self::Bearer => "Bearer",
             // Not HTTP's business: nobody can write it in a header.
             Self::Certificate => "",
@@ -262,17 +299,35 @@ impl Scheme {
         match self {
             Self::Basic => Some("Basic realm=\"OpenRMS\", charset=\"UTF-8\""),
             Self::Negotiate => Some("Negotiate"),
+            Self::Ntlm => Some("NTLM"),
             Self::Bearer => Some("Bearer realm=\"OpenRMS\""),
             Self::Certificate => None,
         }
     }
 }
 
+/// A message of NTLM, and the word that it came with. Old clients put it into Negotiate as it is.
+fn ntlm_message((word, credentials): (&str, &str)) -> Option<(&'static str, Message)> {
+    let scheme = [Scheme::Ntlm, Scheme::Negotiate]
+        .into_iter()
+        .find(|scheme| word.eq_ignore_ascii_case(scheme.name()))?;
+    Some((scheme.name(), Message::read(credentials.trim())?))
+}
+
 /// The ways to sign in at a service over this connection, the one that asks least of people
 /// first.
-fn offered(state: &State, snapshot: &Snapshot, peer: Peer, service: Service) -> Vec<Scheme> {
+fn offered(
+    state: &State,
+    snapshot: &Snapshot,
+    (peer, connection): (Peer, &ConnectionFacts),
+    service: Service,
+) -> Vec<Scheme> {
     let is_on = |scheme: &Scheme| match scheme {
         Scheme::Negotiate => state.schemes.negotiate.is_some(),
+        Scheme::Ntlm => {
+            let session = connection.ntlm.as_ref();
+            session.is_some_and(|session| session.is_for(peer))
+        }
         Scheme::Bearer => state.schemes.bearer.is_some() && peer.may_send_passwords(),
         Scheme::Certificate => state.config.certificates.is_some() && peer.tls,
         Scheme::Basic => {
@@ -282,6 +337,7 @@ fn offered(state: &State, snapshot: &Snapshot, peer: Peer, service: Service) -> 
     [
         Scheme::Certificate,
         Scheme::Negotiate,
+        Scheme::Ntlm,
         Scheme::Bearer,
         Scheme::Basic,
     ]

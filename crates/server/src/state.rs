@@ -135,7 +135,7 @@ impl State {
         if service.is_external() && self.schemes.bearer.is_none() {
             return Access::Closed;
         }
-        let integrated = self.schemes.negotiate.is_some();
+        let integrated = self.schemes.negotiate.is_some() || self.schemes.ntlm.is_some();
         self.config.access.access(service, integrated)
     }
 
@@ -187,7 +187,7 @@ impl State {
 }
 
 impl Gauge {
-    fn new(bound: usize) -> Self {
+    pub(crate) fn new(bound: usize) -> Self {
         Self {
             under_way: AtomicUsize::new(0),
             bound,

@@ -29,10 +29,13 @@ impl Check {
                 ProbeOutcome::WantsSignIn => ("wants-sign-in", None, None),
                 ProbeOutcome::Fails(error) => ("fails", Some(error.to_string()), error.hint()),
             };
-            let shown = why.as_deref().map(plain).unwrap_or_default();
+            let shown = why
+                .as_deref()
+                .map(|why| format!("  {}", plain(why)))
+                .unwrap_or_default();
             _ = writeln!(
                 text,
-                "  {:20} {outcome:14} {}  {shown}",
+                "  {:20} {outcome:14} {}{shown}",
                 probe.service, probe.url
             );
             services.push(json!({

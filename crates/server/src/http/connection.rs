@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -22,7 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use super::listener::ThreadListeners;
 use super::routes::Core;
 use super::{Peer, router};
-use crate::sign_in::{ClientCertificate, TlsFacts};
+use crate::proxies;
+use crate::sign_in::{ClientCertificate, ConnectionFacts, NtlmSession, TlsFacts};
 use crate::state::State;
 
 /// Serves until `stop` says so, then until requests under way are answered.
@@ -158,23 +159,31 @@ async fn http<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let header_time = state.config.limits.header_time();
+    let ntlm = state.schemes.ntlm.clone();
+    let ntlm = ntlm.map(|ntlm| Arc::new(NtlmSession::new(ntlm)));
     let service = service_fn(move |mut request: Request<Incoming>| {
         let routes = routes.clone();
         let proxies = &state.config.proxies;
         let caller = proxies.caller(peer, request.headers());
+        let is_forwarded = proxies::is_forwarded(request.headers());
         // What a proxy shows, and the TLS that it speaks, are its own.
         let is_proxy = proxies.contains(peer.address.ip());
-        let tls = if is_proxy {
-            TlsFacts::default()
+        let facts = if is_proxy {
+            ConnectionFacts::default()
         } else {
-            tls.clone()
+            // A connection is one client's only where nothing lets several share it.
+            let own = !is_forwarded && request.version() == Version::HTTP_11;
+            ConnectionFacts {
+                tls: tls.clone(),
+                ntlm: ntlm.clone().filter(|_| own),
+            }
         };
         async move {
             let Some(routes) = routes else {
                 return Ok::<_, Infallible>(full());
             };
             request.extensions_mut().insert(caller);
-            request.extensions_mut().insert(tls);
+            request.extensions_mut().insert(facts);
             TowerToHyperService::new(routes)
                 .call(request.map(Body::new))
                 .await

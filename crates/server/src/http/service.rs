@@ -19,7 +19,7 @@ use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
 use crate::remoting;
-use crate::sign_in::{self, Credentials, NotSignedIn, SignedIn, TlsFacts, sign_in};
+use crate::sign_in::{self, ConnectionFacts, Credentials, NotSignedIn, SignedIn, sign_in};
 use crate::snapshot::Snapshot;
 use crate::soap::{self, Form, Incoming, Outgoing, Trace};
 
@@ -27,7 +27,7 @@ use crate::soap::{self, Form, Incoming, Outgoing, Trace};
 pub(super) async fn service(
     Extract(core): Extract<Core>,
     Extension(peer): Extension<Peer>,
-    Extension(tls): Extension<TlsFacts>,
+    Extension(connection): Extension<ConnectionFacts>,
     request: Request,
 ) -> Response {
     let path = request.uri().path();
@@ -51,8 +51,8 @@ pub(super) async fn service(
         Form::Soap(wanted_soap(request.headers()))
     };
     match *request.method() {
-        Method::POST => in_task(core, (peer, tls), (service, form), request).await,
-        _ if is_binary => in_task(core, (peer, tls), (service, form), request).await,
+        Method::POST => in_task(core, (peer, connection), (service, form), request).await,
+        _ if is_binary => in_task(core, (peer, connection), (service, form), request).await,
         Method::GET | Method::HEAD => describe(&core, peer, service, &request),
         _ => {
             let allow = [(header::ALLOW, "GET, HEAD, POST")];
@@ -70,7 +70,7 @@ pub(super) async fn service(
 /// and written down.
 async fn in_task(
     core: Core,
-    caller: (Peer, TlsFacts),
+    caller: (Peer, ConnectionFacts),
     asked: (Service, Form),
     request: Request,
 ) -> Response {
@@ -88,7 +88,7 @@ async fn in_task(
 
 async fn post(
     core: Core,
-    (peer, tls): (Peer, TlsFacts),
+    (peer, connection): (Peer, ConnectionFacts),
     (service, form): (Service, Form),
     request: Request,
 ) -> Response {
@@ -108,7 +108,7 @@ async fn post(
         Some(_under_way) => {
             let credentials = Credentials {
                 headers: &parts.headers,
-                tls: &tls,
+                connection: &connection,
             };
             answer(&core, peer, (service, form), credentials, body, &mut user).await
         }
@@ -216,11 +216,17 @@ async fn answer(
                     let outgoing = soap::refuse(form, &unanswered(error));
                     return Ok(Outgoing { reply, ..outgoing });
                 }
+                Err(NotSignedIn::HalfDone(challenge)) => {
+                    let offers = vec![challenge.clone()];
+                    let half_done = NotSignedIn::HalfDone(challenge);
+                    return Err(Refused::NotSignedIn(half_done, offers));
+                }
                 Err(refused) => {
                     core.counters()
                         .failed_sign_ins
                         .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let offers = sign_in::challenges(state, &snapshot, peer, service);
+                    let caller = (peer, credentials.connection);
+                    let offers = sign_in::challenges(state, &snapshot, caller, service);
                     return Err(Refused::NotSignedIn(refused, offers.collect()));
                 }
             };
@@ -360,7 +366,9 @@ impl Refused {
             Self::NotSignedIn(why, offers) => {
                 let status = match why {
                     NotSignedIn::Insecure => StatusCode::FORBIDDEN,
-                    NotSignedIn::Missing | NotSignedIn::Refused => StatusCode::UNAUTHORIZED,
+                    NotSignedIn::HalfDone(_) | NotSignedIn::Missing | NotSignedIn::Refused => {
+                        StatusCode::UNAUTHORIZED
+                    }
                     NotSignedIn::TooMany => StatusCode::TOO_MANY_REQUESTS,
                     NotSignedIn::Busy | NotSignedIn::Issuer | NotSignedIn::Directory { .. } => {
                         StatusCode::SERVICE_UNAVAILABLE
@@ -373,6 +381,10 @@ impl Refused {
                             .headers_mut()
                             .append(header::WWW_AUTHENTICATE, offer);
                     }
+                }
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    let soon = HeaderValue::from_static("1");
+                    response.headers_mut().insert(header::RETRY_AFTER, soon);
                 }
                 response
             }
