@@ -9,9 +9,10 @@ use std::sync::Mutex;
 use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
-    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Found, Hierarchy,
-    Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers, LockboxSecretSource,
-    MachineIdentity, MachineSettings, Origin, Scheme, Secret, ServerUrl, Transport as _,
+    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Forest, Found,
+    Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
+    LockboxSecretSource, MachineIdentity, MachineSettings, Origin, Scheme, Secret, ServerUrl,
+    Transport as _,
 };
 use zeroize::Zeroizing;
 
@@ -71,6 +72,7 @@ impl Connection {
             machine: machine_settings()?,
         };
         let names = Dns::new(discovery.machine.name_servers());
+        let forest = Forest::of_own_ticket(discovery.machine.name_servers());
         let passphrase = Passphrase { shell };
         let allowed = if self.any_license_server {
             LicenseServers::Any
@@ -78,7 +80,8 @@ impl Connection {
             LicenseServers::OnlyConfigured
         };
         let builder = client_of(&home()?, self.transport()?, discovery, source, passphrase)?;
-        Ok(builder.license_servers(allowed).name_service(names).build())
+        let builder = builder.license_servers(allowed);
+        Ok(builder.forest(forest).name_service(names).build())
     }
 
     /// Who signs in, where the caller says so.

@@ -5,8 +5,9 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::corp::{Corp, CorpServer, Place, kinit};
@@ -16,6 +17,7 @@ use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, Versio
 use openrms_server::Config;
 use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
 use openrms_server::config::Ntlm;
+use openrms_server::directory::{ServiceAccount, TicketSource};
 use openrms_server::forests::{ForestsConfig, OtherForest};
 
 #[test]
@@ -462,6 +464,47 @@ fn a_group_of_the_other_forest_counts_and_circles_over_both_end() {
             run.out
         );
     }
+}
+
+#[test]
+fn a_server_with_a_key_asks_the_directory_without_a_password() {
+    let Some(corp) = Corp::from_env() else { return };
+    for server in ["ldap://dc1.corp.example", "ldaps://dc1.corp.example:3269"] {
+        let place = corp.place();
+        let keytab = place.at("svc-rms.keytab");
+        key("svc-rms@CORP.EXAMPLE", "CORP_SVC_PASSWORD", &keytab);
+        let server = corp.serve_at(place, |config| {
+            let directory = config.directory.as_mut().unwrap();
+            directory.ldap.servers = vec![server.parse().unwrap()];
+            directory.service_account = ServiceAccount::Kerberos(TicketSource::Keytab {
+                keytab,
+                principal: "svc-rms@CORP.EXAMPLE".to_owned(),
+            });
+        });
+        for (who, password) in [("alice", "Alice-Passw0rd"), ("zoe", "Zoe-Passw0rd.1")] {
+            server.log_on(who, password);
+            assert_eq!(server.run_as(who, ["sign-in", "--yes"]).code, 0);
+        }
+        let file = server.protect("zoe", "all", "all@corp.example:view,export");
+        let run = server.opens("alice", &file);
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    }
+}
+
+/// Writes the key that follows from a password.
+fn key(principal: &str, password: &str, keytab: &Path) {
+    let mut ktutil = Command::new("ktutil")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (password, path) = (std::env::var(password).unwrap(), keytab.display());
+    writeln!(
+        ktutil.stdin.take().unwrap(),
+        "addent -password -p {principal} -k 1 -e aes256-cts-hmac-sha1-96\n{password}\nwkt {path}\nq"
+    )
+    .unwrap();
+    assert!(ktutil.wait().unwrap().success() && keytab.exists());
 }
 
 /// Somebody who is in a group until this is dropped.

@@ -16,7 +16,12 @@ use common::{Run, ended};
 use fake_dns::FakeDns;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use openrms_directory::scp::{CertificationUrl, OtherCluster, ScpPlace};
+use openrms_directory::{LdapSecrets, LdapSettings, LdapSignIn};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 const NAME: &str = "_rmsdisco._tcp.corp.example";
 
@@ -295,6 +300,91 @@ impl Drop for DnsRecord {
     }
 }
 
+/// The service connection point of the directory's forest until this is dropped.
+struct Registered {
+    place: ScpPlace,
+    url: CertificationUrl,
+    runtime: Runtime,
+}
+
+impl Registered {
+    fn new(server: &CorpServer) -> Self {
+        let variable = |name| std::env::var(name).unwrap();
+        let settings = LdapSettings {
+            forest: Some("corp.example".parse().unwrap()),
+            servers: vec![variable("CORP_LDAPS_URL").parse().unwrap()],
+            ..LdapSettings::default()
+        };
+        let secrets = LdapSecrets {
+            sign_in: LdapSignIn::Password {
+                name: "administrator@corp.example".to_owned(),
+                password: variable("CORP_ADMIN_PASSWORD").into(),
+            },
+            roots: vec![CertificateDer::from_pem_file(variable("AD_CA")).unwrap()],
+        };
+        let runtime = Runtime::new().unwrap();
+        let url: CertificationUrl = format!("{}/_wmcs/certification", server.url)
+            .parse()
+            .unwrap();
+        let place = runtime.block_on(async {
+            let place = ScpPlace::open(&settings, secrets).await.unwrap();
+            place.register(&url, OtherCluster::Override).await.unwrap();
+            place
+        });
+        Self {
+            place,
+            url,
+            runtime,
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let removing = self.place.remove(&self.url, OtherCluster::Override);
+        self.runtime.block_on(removing).unwrap();
+    }
+}
+
+#[test]
+fn whoever_has_a_ticket_of_a_real_forest_finds_its_service_connection_point() {
+    let Some(corp) = Corp::from_env() else { return };
+    let server = corp.serve();
+    server.log_on("alice", "Alice-Passw0rd");
+    let init = |who: &str| {
+        let mut command = common::command(["init", "--json", "--yes"]);
+        // Its own name servers, as on any machine of the forest.
+        command
+            .env("RMS_CONFIG_DIR", server.at("no-machine-settings"))
+            .env("RMS_HOME", server.home(who))
+            .env("RMS_CA_FILE", server.at("server.pem"))
+            .env("KRB5CCNAME", server.tickets(who));
+        ended(command.output().unwrap())
+    };
+    let run = init("alice");
+    assert_eq!(
+        (run.code, run.error_code().as_str()),
+        (5, "server-not-configured")
+    );
+    assert!(
+        run.out
+            .contains("corp.example has no service connection point"),
+        "{}",
+        run.out
+    );
+
+    let _registered = Registered::new(&server);
+    let run = init("nobody");
+    assert_eq!(run.code, 5, "{}", run.out);
+    let run = init("alice");
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    assert_eq!(run.json()["server"], server.url);
+    assert_eq!(run.json()["server_source"], "service-connection-point");
+    assert_eq!(run.json()["server_found_at"], "corp.example");
+    let run = server.run_as("alice", ["sign-in", "--json"]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+}
+
 #[test]
 fn with_nothing_but_the_dns_of_a_real_directory_a_person_gets_to_work() {
     let Some(corp) = Corp::from_env() else { return };
@@ -304,6 +394,7 @@ fn with_nothing_but_the_dns_of_a_real_directory_a_person_gets_to_work() {
     let run = |arguments: &[&str]| {
         let mut command = common::command(arguments);
         command
+            .env("RMS_CONFIG_DIR", server.at("no-machine-settings"))
             .env("RMS_HOME", server.home("alice"))
             .env("RMS_CA_FILE", server.at("server.pem"))
             .env("KRB5CCNAME", server.tickets("alice"));

@@ -1,6 +1,7 @@
 //! Where the service is (MS-RMPR 3.8.3.2): what the caller says, else the environment, the person's
 //! settings, the machine's; where nobody says, it can be looked for.
 
+mod forest;
 mod locations;
 mod overrides;
 mod search;
@@ -14,6 +15,7 @@ use crate::machine_settings::MachineSettings;
 use crate::settings::Settings;
 use crate::url::{ServerUrl, UrlError};
 
+pub use self::forest::Forest;
 pub(crate) use self::locations::license_endpoints;
 pub use self::locations::{LicenseServers, Locations};
 pub use self::overrides::{CertificationCluster, LicensingCluster, Overrides};

@@ -76,8 +76,8 @@ pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
 pub use discovery::{
-    Discovery, Dns, ForestError, ForestSource, Found, FoundBy, LicenseServers, Located, Locations,
-    NameService, Overrides, ServerSource,
+    Discovery, Dns, Forest, ForestError, ForestSource, Found, FoundBy, LicenseServers, Located,
+    Locations, NameService, Overrides, ServerSource,
 };
 pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};

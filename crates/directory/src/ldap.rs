@@ -8,11 +8,15 @@ mod descent;
 mod entry;
 mod finder;
 mod health;
+mod kerberos;
 mod layout;
 mod object;
 mod pool;
+mod pump;
 mod roster;
+pub(crate) mod sasl_bind;
 pub mod scp;
+mod secrets;
 mod settings;
 mod task;
 mod walk;
@@ -35,7 +39,8 @@ use crate::{
 };
 
 pub use self::catalogs::{SiteName, SiteNameError, Transport};
-pub use self::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
+pub use self::secrets::{LdapSecrets, LdapSignIn};
+pub use self::settings::{LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
 
 /// A directory that is asked over LDAP.
 ///

@@ -8,6 +8,8 @@ mod builtin;
 mod cache;
 pub mod dns;
 mod forests;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ldap;
 mod memberships;
 mod names;
@@ -28,8 +30,8 @@ pub use cache::{
 };
 pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
 pub use ldap::{
-    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError,
-    SiteName, SiteNameError, Transport, scp,
+    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, LdapSignIn, ServerUrl,
+    ServerUrlError, SiteName, SiteNameError, Transport, scp,
 };
 pub use memberships::{ForeignGroup, Memberships, MembershipsBuilder};
 pub use names::{AccountName, AccountNameError, ForestName, ForestNameError};
@@ -115,6 +117,15 @@ pub enum DirectoryError {
         /// Which attribute.
         field: &'static str,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The directory cannot be signed in to with Kerberos: there is no ticket, it is not taken, or
+    /// the server cannot prove who it is.
+    #[error("the directory {directory} cannot be signed in to: {reason}")]
+    SignIn {
+        /// Which directory or forest was asked.
+        directory: String,
+        /// What the attempt ended with.
         reason: String,
     },
     /// The directory refused the service account.

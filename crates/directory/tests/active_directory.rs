@@ -20,7 +20,6 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use test_bed::TestBed;
 use tokio::runtime::Handle;
-use zeroize::Zeroizing;
 
 fn test_bed() -> Option<TestBed> {
     TestBed::from_env("CORP", "corp.example")
@@ -426,10 +425,7 @@ async fn global_catalog_and_starttls_answer_alike_and_strangers_are_not_trusted(
             "{error}"
         );
     }
-    let wrong_password = LdapSecrets {
-        password: Zeroizing::new("wrong".to_owned()),
-        ..bed.secrets()
-    };
+    let wrong_password = bed.secrets_of("svc-rms", "wrong");
     let directory = LdapDirectory::new(bed.settings(), wrong_password, Handle::current()).unwrap();
     let error = directory.account(&who("alice")).await.unwrap_err();
     assert!(matches!(error, DirectoryError::Refused { .. }), "{error}");

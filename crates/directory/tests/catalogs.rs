@@ -17,7 +17,7 @@ use fake_ldap::{Entry, FakeLdap, Fault};
 use openrms_directory::scp::ScpPlace;
 use openrms_directory::{
     Account, AccountRef, Directory, DirectoryError, LdapDirectory, LdapSecrets, LdapSettings,
-    Transport,
+    LdapSignIn, Transport,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -98,8 +98,10 @@ impl Forest {
 
     fn directory(&self, settings: LdapSettings) -> LdapDirectory {
         let secrets = LdapSecrets {
-            bind_name: "svc-rms@corp.example".to_owned(),
-            password: Zeroizing::new("secret".to_owned()),
+            sign_in: LdapSignIn::Password {
+                name: "svc-rms@corp.example".to_owned(),
+                password: Zeroizing::new("secret".to_owned()),
+            },
             roots: vec![self.root.clone()],
         };
         LdapDirectory::new(settings, secrets, Handle::current()).unwrap()
@@ -404,7 +406,7 @@ async fn the_controllers_of_a_real_forest_are_found_in_its_own_dns() {
 }
 
 #[tokio::test]
-async fn the_service_connection_point_is_looked_for_at_controllers_that_dns_names() {
+async fn the_place_of_a_service_connection_point_is_found_in_the_dns_of_a_real_forest() {
     let Some(bed) = TestBed::from_env("CORP", "corp.example") else {
         return;
     };

@@ -12,7 +12,7 @@ use fake_ldap::{BASE, Entry, FakeLdap, Fault, domain};
 use hostile_texts::hostile_texts;
 use openrms_directory::{
     Account, AccountRef, Directory, DirectoryError, Identity, LdapDirectory, LdapSecrets,
-    LdapSettings, Memberships,
+    LdapSettings, LdapSignIn, Memberships,
 };
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Handle};
@@ -21,8 +21,10 @@ use zeroize::Zeroizing;
 
 fn directory(settings: LdapSettings) -> LdapDirectory {
     let secrets = LdapSecrets {
-        bind_name: "svc-rms@corp.example".to_owned(),
-        password: Zeroizing::new("secret".to_owned()),
+        sign_in: LdapSignIn::Password {
+            name: "svc-rms@corp.example".to_owned(),
+            password: Zeroizing::new("secret".to_owned()),
+        },
         roots: Vec::new(),
     };
     LdapDirectory::new(settings, secrets, Handle::current()).unwrap()
@@ -365,8 +367,10 @@ async fn a_password_is_not_sent_where_tls_cannot_be_started() {
         ..FakeLdap::settings(&[&server])
     };
     let secrets = LdapSecrets {
-        bind_name: "svc-rms@corp.example".to_owned(),
-        password: Zeroizing::new("secret".to_owned()),
+        sign_in: LdapSignIn::Password {
+            name: "svc-rms@corp.example".to_owned(),
+            password: Zeroizing::new("secret".to_owned()),
+        },
         roots: Vec::new(),
     };
     // Without any roots on this machine, there is not even a beginning.

@@ -12,7 +12,8 @@ use ldap3::{Scope, SearchEntry};
 use openrms_directory::scp::{
     self, CertificationUrl, OtherCluster, Registration, Removal, ScpError, ScpPlace,
 };
-use openrms_directory::{DirectoryError, LdapSecrets, LdapSettings};
+use openrms_directory::{DirectoryError, LdapSecrets, LdapSettings, LdapSignIn};
+use openrms_negotiate::{NegotiateError, TicketSource, Tickets};
 use test_bed::TestBed;
 use zeroize::Zeroizing;
 
@@ -177,6 +178,7 @@ async fn an_administrator_registers_what_clients_then_find_and_removes_it() {
     let done = place.register(&own, keep).await.unwrap();
     assert_eq!(done, Registration::Added);
     assert_eq!(corp.find().await.unwrap(), own);
+    a_person_finds_it_with_a_ticket(&corp.0, &own).await;
     let objects = corp.objects().await;
     let [point, container] = objects.as_slice() else {
         panic!("{objects:?}");
@@ -220,6 +222,28 @@ async fn an_administrator_registers_what_clients_then_find_and_removes_it() {
 
     another_cluster_is_kept_unless_told_otherwise(corp, &place).await;
     what_else_is_in_the_place_is_respected(corp, &place).await;
+}
+
+/// As a client does that has no password.
+async fn a_person_finds_it_with_a_ticket(corp: &TestBed, own: &CertificationUrl) {
+    let Some(controller) = corp.controller() else {
+        return;
+    };
+    if let Err(error @ NegotiateError::NoLibrary { .. }) = Tickets::new(TicketSource::Own) {
+        println!("skipped: {error}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tickets = corp.kinit(folder.path(), "alice", "Alice-Passw0rd", "1h");
+    for port in [389, 3268] {
+        let settings = LdapSettings {
+            servers: vec![format!("ldap://{controller}:{port}").parse().unwrap()],
+            ..LdapSettings::default()
+        };
+        let secrets = corp.tickets(TicketSource::File(tickets.clone()));
+        let found = scp::find(&settings, secrets).await.unwrap();
+        assert_eq!(found.as_str(), own.as_str());
+    }
 }
 
 async fn another_cluster_is_kept_unless_told_otherwise(corp: &Access, place: &ScpPlace) {
@@ -334,8 +358,10 @@ async fn without_a_server_the_directory_is_unreachable() {
         ..LdapSettings::default()
     };
     let secrets = LdapSecrets {
-        bind_name: "administrator@corp.example".to_owned(),
-        password: Zeroizing::new("secret".to_owned()),
+        sign_in: LdapSignIn::Password {
+            name: "administrator@corp.example".to_owned(),
+            password: Zeroizing::new("secret".to_owned()),
+        },
         roots: Vec::new(),
     };
     let error = scp::find(&settings, secrets).await.unwrap_err();

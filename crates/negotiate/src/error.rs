@@ -101,10 +101,54 @@ pub enum NegotiateError {
         /// The library's text.
         text: String,
     },
+    /// With the keytab no ticket can be got: it has no key of the principal, nobody has that name,
+    /// the account is disabled, or no domain controller answers.
+    #[error("no ticket for {principal} with the keytab {keytab}: {text}")]
+    NoKeytabTicket {
+        /// The file.
+        keytab: PathBuf,
+        /// The principal of the settings.
+        principal: String,
+        /// The library's text.
+        text: String,
+    },
+    /// The domain controller has another key of the principal than the keytab. To ask again may
+    /// lock the account out.
+    #[error("the keytab {keytab} has another key of {principal} than the domain controller")]
+    WrongKey {
+        /// The file.
+        keytab: PathBuf,
+        /// The principal of the settings.
+        principal: String,
+    },
+    /// Not the name of a principal.
+    #[error("{name:?} is not the name of a principal, as svc-rms@CORP.EXAMPLE is")]
+    Principal {
+        /// What was given.
+        name: String,
+    },
     /// The server did not prove who it is.
     #[error("the server did not prove its identity (no mutual authentication)")]
     NotMutual,
     /// A step was asked for after the last, after a failure, or out of order.
     #[error("the exchange is over, or the server's token is missing")]
     OutOfOrder,
+    /// The server's offer of layers is not as RFC 4752 3.1 has it.
+    #[error("the server offers its security layers in an unknown form")]
+    LayerOffer,
+    /// The server would have everything travel unencrypted.
+    #[error("the server offers no layer that encrypts")]
+    NoSealing,
+    /// The server wants to sign or encrypt what TLS protects already.
+    #[error("the server wants a security layer inside TLS")]
+    LayerForced,
+    /// A message is not encrypted.
+    #[error("a message is not encrypted, though that was agreed on")]
+    Unsealed,
+    /// A frame of the server is empty, or longer than it was told that it may be.
+    #[error("a frame of {length} bytes")]
+    FrameLength {
+        /// Its length in bytes.
+        length: usize,
+    },
 }

@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "a C library stands behind this module")]
 
+mod context;
 mod raw;
 
 use std::ffi::{CStr, c_int, c_void};
@@ -15,12 +16,14 @@ use std::sync::OnceLock;
 
 use libloading::Library;
 
+pub(crate) use self::context::{Context, Progress, Purpose};
 use self::raw::{
     ACCEPT, ANONYMOUS, AcceptSecContext, AcquireCredFrom, Buffer, CHANNEL_BOUND, CONTINUE_NEEDED,
-    ChannelBindings, DeleteSecContext, DisplayName, DisplayStatus, ERRORS, FIRST_VALUE, GENERAL,
-    GetNameAttribute, HOST_BASED_SERVICE, INDEFINITE, INITIATE, ImportName, InitSecContext,
-    KeyValue, KeyValueSet, MECHANISM, MUTUAL, Oid, OidSet, ROUTINE, ReleaseBuffer, ReleaseHandle,
-    SetNegMechs,
+    ChannelBindings, DeleteSecContext, DisplayName, DisplayStatus, ERRORS, FAILURE, FIRST_VALUE,
+    GENERAL, GetNameAttribute, HOST_BASED_SERVICE, INDEFINITE, INITIATE, ImportName,
+    InitSecContext, InquireContext, InquireCred, KeyValue, KeyValueSet, MECHANISM, Oid, OidSet,
+    PRINCIPAL_NAME, ROUTINE, ReleaseBuffer, ReleaseHandle, SetNegMechs, Unwrap, Wrap,
+    WrapSizeLimit,
 };
 use crate::NegotiateError;
 use crate::token::{KERBEROS, KERBEROS_MICROSOFT, SPNEGO};
@@ -47,6 +50,11 @@ pub(crate) struct Gss {
     set_neg_mechs: SetNegMechs,
     accept_sec_context: AcceptSecContext,
     init_sec_context: InitSecContext,
+    inquire_context: InquireContext,
+    inquire_cred: InquireCred,
+    wrap_size_limit: WrapSizeLimit,
+    wrap: Wrap,
+    unwrap: Unwrap,
     import_name: ImportName,
     display_name: DisplayName,
     get_name_attribute: GetNameAttribute,
@@ -82,6 +90,11 @@ impl Gss {
                 set_neg_mechs: symbol(&library, "gss_set_neg_mechs")?,
                 accept_sec_context: symbol(&library, "gss_accept_sec_context")?,
                 init_sec_context: symbol(&library, "gss_init_sec_context")?,
+                inquire_context: symbol(&library, "gss_inquire_context")?,
+                inquire_cred: symbol(&library, "gss_inquire_cred")?,
+                wrap_size_limit: symbol(&library, "gss_wrap_size_limit")?,
+                wrap: symbol(&library, "gss_wrap")?,
+                unwrap: symbol(&library, "gss_unwrap")?,
                 import_name: symbol(&library, "gss_import_name")?,
                 display_name: symbol(&library, "gss_display_name")?,
                 get_name_attribute: symbol(&library, "gss_get_name_attribute")?,
@@ -107,30 +120,50 @@ impl Gss {
             KeyValue::new(c"keytab", keytab),
             KeyValue::new(c"rcache", replay_cache),
         ];
-        self.credential(service.handle, ACCEPT, &store)
+        self.credential(service.handle, ACCEPT, Purpose::Negotiate, &store)
     }
 
     /// The credential of whoever runs this program, from their default cache or the one named.
     pub(crate) fn initiator_credential(
         &'static self,
         cache: Option<&CStr>,
+        purpose: Purpose,
     ) -> Result<Credential, Status> {
-        match cache {
-            Some(cache) => {
-                self.credential(null_mut(), INITIATE, &[KeyValue::new(c"ccache", cache)])
-            }
-            None => self.credential(null_mut(), INITIATE, &[]),
-        }
+        let named = cache.map(|cache| [KeyValue::new(c"ccache", cache)]);
+        let store = named.as_ref().map_or(&[][..], |named| named);
+        self.credential(null_mut(), INITIATE, purpose, store)
+    }
+
+    /// The credential of a principal whose keys are in a keytab (`FILE:path`). Its tickets are in
+    /// `memory` (`MEMORY:word`); one that is there is taken again until half its time is over.
+    pub(crate) fn keytab_credential(
+        &'static self,
+        principal: &Name,
+        keytab: &CStr,
+        memory: &CStr,
+        purpose: Purpose,
+    ) -> Result<Credential, Status> {
+        let store = [
+            KeyValue::new(c"client_keytab", keytab),
+            KeyValue::new(c"ccache", memory),
+        ];
+        self.credential(principal.handle, INITIATE, purpose, &store)
     }
 
     fn credential(
         &'static self,
         name: *mut c_void,
         usage: c_int,
+        purpose: Purpose,
         store: &[KeyValue],
     ) -> Result<Credential, Status> {
-        let oids = [Oid::new(SPNEGO), Oid::new(KERBEROS)];
-        let mechanisms = OidSet::new(&oids);
+        let oids = [Oid::new(KERBEROS), Oid::new(SPNEGO)];
+        // SPNEGO is left out where it is not needed: its own errors would hide those of Kerberos.
+        let needed = match purpose {
+            Purpose::Negotiate => &oids[..],
+            Purpose::SignIn | Purpose::Seal => &oids[..1],
+        };
+        let mechanisms = OidSet::new(needed);
         let store = KeyValueSet {
             // At most two, see above.
             count: u32::try_from(store.len()).unwrap_or(0),
@@ -158,6 +191,9 @@ impl Gss {
             )
         };
         self.check(major, minor)?;
+        if purpose != Purpose::Negotiate {
+            return Ok(credential);
+        }
         // Without this call SPNEGO also negotiates whatever plugin is installed, NTLM for one,
         // and code that nobody here has chosen then reads what strangers send.
         let kerberos = [Oid::new(KERBEROS)];
@@ -172,12 +208,21 @@ impl Gss {
 
     /// A host-based service name, `HTTP@host.name` (RFC 2744 4.1).
     pub(crate) fn service_name(&'static self, name: &str) -> Result<Name, Status> {
+        self.name(name, HOST_BASED_SERVICE)
+    }
+
+    /// A principal, `svc-rms@CORP.EXAMPLE` (RFC 1964 2.1.1).
+    pub(crate) fn principal_name(&'static self, name: &str) -> Result<Name, Status> {
+        self.name(name, PRINCIPAL_NAME)
+    }
+
+    fn name(&'static self, name: &str, kind: &'static [u8]) -> Result<Name, Status> {
         let mut imported = Name {
             gss: self,
             handle: null_mut(),
         };
         let text = Buffer::lend(name.as_bytes());
-        let kind = Oid::new(HOST_BASED_SERVICE);
+        let kind = Oid::new(kind);
         let mut minor = 0;
         // SAFETY: the buffer and the OID outlive the call, which copies them; the out-pointer is
         // valid.
@@ -205,10 +250,11 @@ impl Gss {
         } else {
             self.text(minor, MECHANISM)
         };
-        let text = if reason.is_empty() {
-            general
-        } else {
-            format!("{general}: {reason}")
+        let text = match (major & ROUTINE, reason.as_str()) {
+            (_, "") => general,
+            // Its own text is only that there is a reason.
+            (FAILURE, _) => reason,
+            _ => format!("{general}: {reason}"),
         };
         Err(Status {
             routine: major & ROUTINE,
@@ -339,6 +385,32 @@ impl Credential {
     }
 }
 
+impl Credential {
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> Result<Name, Status> {
+        let gss = self.gss;
+        let mut name = Name {
+            gss,
+            handle: null_mut(),
+        };
+        let mut minor = 0;
+        // SAFETY: the credential is live; the name is owned by its guard; the other out-pointers
+        // are null, since those answers are not wanted.
+        let major = unsafe {
+            (gss.inquire_cred)(
+                &raw mut minor,
+                self.handle,
+                &raw mut name.handle,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+            )
+        };
+        gss.check(major, minor)?;
+        Ok(name)
+    }
+}
+
 impl Drop for Credential {
     fn drop(&mut self) {
         let mut minor = 0;
@@ -406,95 +478,6 @@ impl Drop for Name {
         let mut minor = 0;
         // SAFETY: the handle is owned and not used again.
         unsafe { (self.gss.release_name)(&raw mut minor, &raw mut self.handle) };
-    }
-}
-
-/// One exchange, half done or done.
-pub(crate) struct Context {
-    gss: &'static Gss,
-    handle: *mut c_void,
-}
-
-// SAFETY: the handle is not bound to a thread, and has one owner.
-unsafe impl Send for Context {}
-// SAFETY: a shared reference gives no access to the handle.
-unsafe impl Sync for Context {}
-
-/// What one step of a client led to.
-pub(crate) struct Progress {
-    /// What to send.
-    pub(crate) token: Option<Vec<u8>>,
-    /// No further token of the server is needed.
-    pub(crate) done: bool,
-    /// The server has proved who it is; of meaning when done.
-    pub(crate) mutual: bool,
-}
-
-impl Gss {
-    /// An exchange that has not begun.
-    pub(crate) fn context(&'static self) -> Context {
-        Context {
-            gss: self,
-            handle: null_mut(),
-        }
-    }
-}
-
-impl Context {
-    /// Makes the client's next token out of the server's last.
-    pub(crate) fn step(
-        &mut self,
-        credential: &Credential,
-        target: &Name,
-        reply: Option<&[u8]>,
-        bindings: Option<&[u8]>,
-    ) -> Result<Progress, Status> {
-        let gss = self.gss;
-        let mut token = gss.buffer();
-        let spnego = Oid::new(SPNEGO);
-        let input = Buffer::lend(reply.unwrap_or_default());
-        let bindings = bindings.map(ChannelBindings::new);
-        let (mut minor, mut flags) = (0, 0);
-        // SAFETY: credential and name are live; the context is null at first and then what the
-        // library left there, always owned by its guard; the buffers, the OID and the bindings
-        // outlive the call, which only reads them; the out-pointers are valid, and null where the
-        // answer is not wanted.
-        let major = unsafe {
-            (gss.init_sec_context)(
-                &raw mut minor,
-                credential.handle,
-                &raw mut self.handle,
-                target.handle,
-                &raw const spnego,
-                MUTUAL,
-                0,
-                bindings.as_ref().map_or(null(), |b| &raw const *b),
-                &raw const input,
-                null_mut(),
-                &raw mut token.raw,
-                &raw mut flags,
-                null_mut(),
-            )
-        };
-        gss.check(major, minor)?;
-        Ok(Progress {
-            token: token.to_vec(),
-            done: major & CONTINUE_NEEDED == 0,
-            mutual: flags & MUTUAL != 0,
-        })
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        if self.handle.is_null() {
-            return;
-        }
-        let mut minor = 0;
-        // SAFETY: the handle is owned and not used again; no last token is wanted.
-        unsafe {
-            (self.gss.delete_sec_context)(&raw mut minor, &raw mut self.handle, null_mut());
-        }
     }
 }
 

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use crate::NegotiateError;
-use crate::acceptor::{check_length, end_point, is_service, typed_path};
-use crate::ffi::{Context, Credential, Gss, Name, Status};
+use crate::acceptor::{check_length, end_point};
+use crate::ffi::{Context, Credential, Name, Purpose};
+use crate::tickets::{TicketSource, Tickets, check_target, refusal};
 
 /// One exchange with a service.
 pub struct Initiator {
@@ -29,30 +30,23 @@ impl Initiator {
     /// Begins an exchange with a service, `HTTP@host.name`, with the person's own tickets
     /// (`KRB5CCNAME`, or the cache that `krb5.conf` names).
     pub fn new(target: &str) -> Result<Self, NegotiateError> {
-        Self::begin(target, None)
+        Self::begin(target, TicketSource::Own)
     }
 
     /// The same with the tickets of a file that `kinit -c` made, for programs that act for
     /// somebody else than their account.
     pub fn with_ticket_file(target: &str, tickets: &Path) -> Result<Self, NegotiateError> {
-        Self::begin(target, Some(tickets))
+        Self::begin(target, TicketSource::File(tickets.to_owned()))
     }
 
-    fn begin(target: &str, tickets: Option<&Path>) -> Result<Self, NegotiateError> {
-        if !target.contains('@') || !is_service(target) {
-            return Err(NegotiateError::ServiceName {
-                name: target.to_owned(),
-            });
-        }
-        let tickets = tickets.map(|path| typed_path("FILE:", path)).transpose()?;
-        let gss = Gss::load()?;
+    fn begin(target: &str, source: TicketSource) -> Result<Self, NegotiateError> {
+        check_target(target)?;
+        let tickets = Tickets::new(source)?;
         Ok(Self {
-            credential: gss
-                .initiator_credential(tickets.as_deref())
-                .map_err(refusal)?,
-            target: gss.service_name(target).map_err(refusal)?,
+            credential: tickets.credential(Purpose::Negotiate)?,
+            target: tickets.target(target)?,
             bindings: None,
-            state: State::New(gss.context()),
+            state: State::New(tickets.context()),
         })
     }
 
@@ -78,11 +72,12 @@ impl Initiator {
             .step(
                 &self.credential,
                 &self.target,
+                Purpose::Negotiate,
                 reply,
                 self.bindings.as_deref(),
             )
             .map_err(refusal)?;
-        if progress.done && !progress.mutual {
+        if progress.done && !progress.proved {
             return Err(NegotiateError::NotMutual);
         }
         if !progress.done {
@@ -100,20 +95,6 @@ enum State {
     Begun(Context),
     Over,
 }
-
-/// Expired tickets are known by their text: the library finds out late, and calls it a failure
-/// among others.
-fn refusal(status: Status) -> NegotiateError {
-    let text = status.text;
-    match status.routine {
-        Status::NO_CREDENTIAL | Status::CREDENTIALS_EXPIRED => NegotiateError::NoTicket { text },
-        _ if text.ends_with(EXPIRED) => NegotiateError::NoTicket { text },
-        _ => NegotiateError::Refused { text },
-    }
-}
-
-/// MIT's text of `KRB_AP_ERR_TKT_EXPIRED` (RFC 4120 7.5.9).
-const EXPIRED: &str = "Ticket expired";
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,8 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openrms_negotiate::{
-    Accepted, Acceptor, AcceptorSettings, Initiator, NegotiateError, Offer, Step, http,
+    Accepted, Acceptor, AcceptorSettings, Initiator, NegotiateError, Offer, Step, TicketSource,
+    Tickets, http, sasl,
 };
 use tempfile::TempDir;
 
@@ -391,6 +392,34 @@ fn a_token_of_another_tls_channel_is_refused() {
 }
 
 #[test]
+fn a_client_of_sasl_names_its_channel_and_believes_nothing_but_the_proof() {
+    let Some(forest) = Forest::find() else { return };
+    let tickets = Tickets::new(TicketSource::File(forest.alice())).unwrap();
+    let begin = |protection| sasl::Client::begin(&tickets, SERVICE, protection).unwrap();
+    let inside = |hash: [u8; 32]| sasl::Protection::Tls {
+        end_point: Some(hash.to_vec()),
+    };
+    let (ours, theirs) = ([1; 32], [2; 32]);
+    let (_, token) = begin(inside(theirs));
+    let error = forest.accept(&token, Some(&ours)).unwrap_err();
+    assert!(matches!(error, NegotiateError::ChannelBindings), "{error}");
+    for (protection, bound) in [(inside(ours), true), (sasl::Protection::Sealing, false)] {
+        let (client, token) = begin(protection.clone());
+        let accepted = forest.accept(&token, Some(&ours)).unwrap();
+        assert_eq!(accepted.principal, "alice@CORP.EXAMPLE");
+        assert_eq!(accepted.channel_bound, bound);
+        let proof = accepted.reply.unwrap();
+        let proved = client.proved(&proof).ok().unwrap();
+        // An offer that nobody signed.
+        let error = proved.choose(&[7, 1, 0, 0]).err().unwrap();
+        assert!(matches!(error, NegotiateError::Refused { .. }), "{error}");
+        let (another, _) = begin(protection);
+        let error = another.proved(&proof).err().unwrap();
+        assert!(matches!(error, NegotiateError::Refused { .. }), "{error}");
+    }
+}
+
+#[test]
 fn a_person_without_a_ticket_is_told_to_run_kinit() {
     let Some(forest) = Forest::find() else { return };
     let none = forest.folder.path().join("nobody.ccache");
@@ -471,6 +500,7 @@ fn nothing_is_left_behind_by_accepted_and_refused_tokens() {
 fn the_memory_after_thousands_of_tokens() {
     let forest = Forest::find().unwrap();
     let alice = forest.alice();
+    let tickets = Tickets::new(TicketSource::File(alice.clone())).unwrap();
     let rounds = |count: usize| {
         for _ in 0..count {
             let mut client = Initiator::with_ticket_file(SERVICE, &alice).unwrap();
@@ -488,6 +518,11 @@ fn the_memory_after_thousands_of_tokens() {
             abandoned.step(None).unwrap();
             assert!(abandoned.step(Some(b"garbage")).is_err());
             let _ = Acceptor::new(&forest.settings()).unwrap();
+            let sealing = sasl::Protection::Sealing;
+            let (client, token) = sasl::Client::begin(&tickets, SERVICE, sealing).unwrap();
+            let accepted = forest.accept(&token, None).unwrap();
+            let proved = client.proved(&accepted.reply.unwrap()).ok().unwrap();
+            assert!(proved.choose(b"garbage").is_err());
         }
     };
     // The first rounds fill the library's caches and the allocator's.

@@ -12,6 +12,16 @@
 //! [directory.cache]
 //! principal_cache_expire_minutes = 12
 //! ```
+//!
+//! In place of `bind_name` and `password_file`, `kerberos` says whose tickets to sign in with: those
+//! that a key gets, those of a file, or the server's own.
+//!
+//! ```toml
+//! [directory]
+//! servers = ["ldap://dc1.corp.example", "ldap://dc2.corp.example"]
+//! forest = "corp.example"
+//! kerberos = { keytab = "/etc/openrms/svc-rms.keytab", principal = "svc-rms@CORP.EXAMPLE" }
+//! ```
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,30 +29,45 @@ use std::sync::Arc;
 
 use openrms_directory::{
     CacheCounters, CacheSettings, CachedDirectory, LdapDirectory, LdapSecrets, LdapSettings,
-    LdapSettingsError,
+    LdapSettingsError, LdapSignIn,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use serde::Deserialize;
+use serde::de::Error as _;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::accounts::{Accounts, RemoteDirectory};
+
+pub use openrms_negotiate::TicketSource;
 
 /// An organisation's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryConfig {
     /// Which servers, and how they are asked.
     pub ldap: LdapSettings,
-    /// Who signs in there: a DN or a user principal name.
-    pub bind_name: String,
-    /// The file with their password in its first line.
-    pub password_file: PathBuf,
+    /// Who signs in there.
+    pub service_account: ServiceAccount,
     /// PEM file with the authorities of the servers' certificates; those that this machine
     /// trusts when absent.
     pub authorities: Option<PathBuf>,
     /// How long answers are kept.
     pub cache: CacheSettings,
+}
+
+/// How the server signs in to a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceAccount {
+    /// With a password.
+    Password {
+        /// A DN or a user principal name.
+        bind_name: String,
+        /// The file with the password in its first line.
+        password_file: PathBuf,
+    },
+    /// With Kerberos tickets.
+    Kerberos(TicketSource),
 }
 
 /// Why a directory cannot be used.
@@ -63,15 +88,20 @@ impl DirectoryConfig {
     /// Reads `[directory]`. Relative paths start at `base`.
     pub(crate) fn read(mut table: toml::Table, base: &Path) -> Result<Self, toml::de::Error> {
         let mut own = toml::Table::new();
-        for key in ["bind_name", "password_file", "authorities", "cache"] {
+        for key in OWN {
             own.extend(table.remove_entry(key));
         }
         let own: Own = own.try_into()?;
         Ok(Self {
             // What is left over are the settings of LDAP, and of those each must be known.
             ldap: table.try_into()?,
-            bind_name: own.bind_name,
-            password_file: base.join(own.password_file),
+            service_account: ServiceAccount::read(
+                own.bind_name,
+                own.password_file,
+                own.kerberos,
+                base,
+            )
+            .map_err(toml::de::Error::custom)?,
             authorities: own.authorities.map(|path| base.join(path)),
             cache: own.cache,
         })
@@ -89,23 +119,29 @@ impl DirectoryConfig {
 
     /// The account that the server itself uses.
     pub(crate) fn service_account(&self) -> Result<LdapSecrets, DirectoryStartError> {
-        let password = std::fs::read_to_string(&self.password_file)
-            .map(Zeroizing::new)
-            .map_err(|error| DirectoryStartError::Password(self.password_file.clone(), error))?;
-        let first_line = password.lines().next().unwrap_or_default();
-        self.secrets_of(&self.bind_name, Zeroizing::new(first_line.to_owned()))
+        self.secrets(match &self.service_account {
+            ServiceAccount::Kerberos(source) => LdapSignIn::Kerberos(source.clone()),
+            ServiceAccount::Password {
+                bind_name,
+                password_file,
+            } => {
+                let password = std::fs::read_to_string(password_file)
+                    .map(Zeroizing::new)
+                    .map_err(|error| DirectoryStartError::Password(password_file.clone(), error))?;
+                let first_line = password.lines().next().unwrap_or_default();
+                LdapSignIn::Password {
+                    name: bind_name.clone(),
+                    password: Zeroizing::new(first_line.to_owned()),
+                }
+            }
+        })
     }
 
-    /// Somebody else who signs in to the same servers.
-    pub(crate) fn secrets_of(
-        &self,
-        bind_name: &str,
-        password: Zeroizing<String>,
-    ) -> Result<LdapSecrets, DirectoryStartError> {
+    /// Somebody who signs in to the same servers.
+    pub(crate) fn secrets(&self, sign_in: LdapSignIn) -> Result<LdapSecrets, DirectoryStartError> {
         crate::http::use_aws_lc();
         Ok(LdapSecrets {
-            bind_name: bind_name.to_owned(),
-            password,
+            sign_in,
             roots: self.roots()?,
         })
     }
@@ -126,6 +162,50 @@ impl DirectoryConfig {
     }
 }
 
+impl ServiceAccount {
+    /// Exactly one of the two ways, and of that all.
+    fn read(
+        bind_name: Option<String>,
+        password_file: Option<PathBuf>,
+        kerberos: Option<Kerberos>,
+        base: &Path,
+    ) -> Result<Self, &'static str> {
+        match (bind_name, password_file, kerberos) {
+            (Some(bind_name), Some(password_file), None) => Ok(Self::Password {
+                bind_name,
+                password_file: base.join(password_file),
+            }),
+            (None, None, Some(kerberos)) => Ok(Self::Kerberos(kerberos.source(base)?)),
+            (Some(_), None, None) => Err("`password_file` is missing beside `bind_name`"),
+            (None, Some(_), None) => Err("`bind_name` is missing beside `password_file`"),
+            (None, None, None) => {
+                Err("who signs in is missing: `bind_name` and `password_file`, or `kerberos`")
+            }
+            (_, _, Some(_)) => {
+                Err("`kerberos` takes the place of `bind_name` and `password_file`: not both")
+            }
+        }
+    }
+}
+
+impl Kerberos {
+    fn source(self, base: &Path) -> Result<TicketSource, &'static str> {
+        match (self.keytab, self.principal, self.ccache) {
+            (None, None, None) => Ok(TicketSource::Own),
+            (None, None, Some(ccache)) => Ok(TicketSource::File(base.join(ccache))),
+            (Some(keytab), Some(principal), None) => Ok(TicketSource::Keytab {
+                keytab: base.join(keytab),
+                principal,
+            }),
+            (Some(_), None, None) => Err("`kerberos.principal` is missing beside `keytab`"),
+            (None, Some(_), None) => Err("`kerberos.keytab` is missing beside `principal`"),
+            (_, _, Some(_)) => {
+                Err("`kerberos.ccache` takes the place of `keytab` and `principal`: not both")
+            }
+        }
+    }
+}
+
 impl RemoteDirectory for CachedDirectory<LdapDirectory> {
     fn flush(&self) {
         CachedDirectory::flush(self);
@@ -139,12 +219,30 @@ impl RemoteDirectory for CachedDirectory<LdapDirectory> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
-    bind_name: String,
-    password_file: PathBuf,
+    bind_name: Option<String>,
+    password_file: Option<PathBuf>,
+    kerberos: Option<Kerberos>,
     authorities: Option<PathBuf>,
     #[serde(default)]
     cache: CacheSettings,
 }
+
+/// Whose tickets: the server's own when nothing is said.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kerberos {
+    keytab: Option<PathBuf>,
+    principal: Option<String>,
+    ccache: Option<PathBuf>,
+}
+
+const OWN: [&str; 5] = [
+    "bind_name",
+    "password_file",
+    "kerberos",
+    "authorities",
+    "cache",
+];
 
 #[cfg(test)]
 mod tests {
@@ -157,14 +255,16 @@ mod tests {
 
     const SERVERS: &str = "servers = [\"ldaps://dc1.corp.example\"]\nforest = \"corp.example\"\n\
                            bind_name = \"svc@corp.example\"\npassword_file = \"ad.password\"\n";
+    const UNSIGNED: &str = "servers = ['ldap://dc1.corp.example']\nforest = 'corp.example'\n";
 
     #[test]
     fn a_directory_is_read_with_its_defaults() {
         let directory = read(SERVERS).unwrap();
-        assert_eq!(
-            directory.password_file,
-            Path::new("/etc/openrms/ad.password")
-        );
+        let password = ServiceAccount::Password {
+            bind_name: "svc@corp.example".to_owned(),
+            password_file: "/etc/openrms/ad.password".into(),
+        };
+        assert_eq!(directory.service_account, password);
         assert_eq!(directory.cache, CacheSettings::default());
         assert_eq!(directory.ldap.ldap_time_out, 5);
     }
@@ -178,6 +278,49 @@ mod tests {
             let error = read(&format!("{SERVERS}{more}")).unwrap_err();
             assert!(error.contains(name), "{error}");
         }
-        assert!(read("servers = []").unwrap_err().contains("bind_name"));
+    }
+
+    #[test]
+    fn kerberos_takes_the_place_of_a_password() {
+        for (table, source) in [
+            ("{}", TicketSource::Own),
+            (
+                "{ ccache = 'svc.ccache' }",
+                TicketSource::File("/etc/openrms/svc.ccache".into()),
+            ),
+            (
+                "{ keytab = '/k/svc.keytab', principal = 'svc@CORP.EXAMPLE' }",
+                TicketSource::Keytab {
+                    keytab: "/k/svc.keytab".into(),
+                    principal: "svc@CORP.EXAMPLE".to_owned(),
+                },
+            ),
+        ] {
+            let directory = read(&format!("{UNSIGNED}kerberos = {table}\n")).unwrap();
+            assert_eq!(directory.service_account, ServiceAccount::Kerberos(source));
+        }
+    }
+
+    #[test]
+    fn who_signs_in_is_said_once_and_wholly() {
+        for (account, words) in [
+            ("", "who signs in is missing"),
+            ("bind_name = 'svc'", "`password_file` is missing"),
+            ("password_file = 'p'", "`bind_name` is missing"),
+            ("bind_name = 'svc'\nkerberos = {}", "not both"),
+            ("password_file = 'p'\nkerberos = {}", "not both"),
+            ("kerberos = { keytab = 'k' }", "`kerberos.principal`"),
+            ("kerberos = { principal = 'p' }", "`kerberos.keytab`"),
+            (
+                "kerberos = { ccache = 'c', keytab = 'k', principal = 'p' }",
+                "`kerberos.ccache`",
+            ),
+            ("kerberos = { ccache = 'c', principal = 'p' }", "not both"),
+            ("kerberos = { cache = 'c' }", "cache"),
+            ("kerberos = true", "kerberos"),
+        ] {
+            let error = read(&format!("{UNSIGNED}{account}\n")).unwrap_err();
+            assert!(error.contains(words), "{account}: {error}");
+        }
     }
 }

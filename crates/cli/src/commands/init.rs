@@ -17,8 +17,9 @@ use crate::shell::{Shell, plain};
 #[command(
     after_help = "Without --server, the service is taken from RMS_SERVER, from what was remembered, \
                   or from the machine's settings in /etc/openrms. Where none of them says, it is \
-                  looked for in DNS: the records _rmsdisco._tcp and _rmsdisco._http._tcp of the \
-                  domain in --user, else of the machine's domain. What is found is shown and \
+                  looked for: in the forest, for whoever has a Kerberos ticket; else in DNS, the \
+                  records _rmsdisco._tcp and _rmsdisco._http._tcp of the ticket's realm, the \
+                  domain in --user, or the machine's domain. What is found is shown and \
                   remembered."
 )]
 pub(crate) struct Init {

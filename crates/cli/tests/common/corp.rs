@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use openrms_server::config::{Negotiate, Tls};
-use openrms_server::directory::DirectoryConfig;
+use openrms_server::directory::{DirectoryConfig, ServiceAccount};
 use openrms_server::provision::{RootOptions, provision_root};
 use openrms_server::{Config, Running, Server};
 use tempfile::TempDir;
@@ -113,8 +113,10 @@ impl Corp {
         std::fs::write(&password_file, &self.service_password).unwrap();
         let mut directory = DirectoryConfig {
             ldap: openrms_directory::LdapSettings::default(),
-            bind_name: format!("svc-rms@{}", self.forest),
-            password_file,
+            service_account: ServiceAccount::Password {
+                bind_name: format!("svc-rms@{}", self.forest),
+                password_file,
+            },
             authorities: Some(self.authority.clone()),
             cache: openrms_directory::CacheSettings::default(),
         };

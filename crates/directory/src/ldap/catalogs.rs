@@ -18,14 +18,15 @@ pub(super) struct Catalog {
     pub(super) is_near: bool,
 }
 
-/// How a global catalog that was found is spoken to. Always with TLS.
+/// How a global catalog that was found is spoken to: always with TLS, or sealed by Kerberos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TLS from the start, at port 3269: DNS tells the other port only.
     #[default]
     Ldaps,
-    /// TLS started on the port that DNS names, mostly 3268.
+    /// On the port that DNS names, mostly 3268: TLS is started there for a password, and Kerberos
+    /// seals by itself.
     #[serde(rename = "starttls")]
     StartTls,
 }

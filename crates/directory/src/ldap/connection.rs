@@ -1,7 +1,8 @@
-//! One connection to one server: TLS, the simple bind, searches with paging, and changes of single
+//! One connection to one server: TLS, signing in, searches with paging, and changes of single
 //! objects (RFC 4511, RFC 2696). Any number of searches share a connection.
 
 use std::collections::HashSet;
+use std::future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,29 +13,43 @@ use ldap3::result::LdapError;
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapResult, Mod, Scope, SearchStream, StdStream,
 };
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::entry::{Entry, invalid};
-use super::settings::{LdapSecrets, LdapSettings, LdapSettingsError, Scheme, ServerUrl};
+use super::kerberos::Kerberos;
+use super::secrets::{LdapSecrets, LdapSignIn};
+use super::settings::{LdapSettings, LdapSettingsError, Scheme, ServerUrl};
 use super::task::Task;
 use crate::DirectoryError;
 
 /// Everything that is needed to connect to a server.
 pub(super) struct Connector {
     tls: Arc<ClientConfig>,
-    secrets: LdapSecrets,
-    plain: bool,
+    sign_in: SignIn,
     limit: Duration,
+}
+
+enum SignIn {
+    Password {
+        name: String,
+        password: Zeroizing<String>,
+        /// Without TLS.
+        plain: bool,
+    },
+    Kerberos(Kerberos),
 }
 
 /// A connection that is signed in. Closed when dropped.
 pub(super) struct Connection {
     ldap: Ldap,
     driver: JoinHandle<()>,
+    name: String,
 }
 
 /// A search, the only operation that the answers of a directory need.
@@ -70,8 +85,10 @@ pub(super) enum Failure {
     Timeout,
     /// It is alive, but cannot answer now.
     Unwilling(String),
-    /// It does not let the service account in.
+    /// It does not let the service account in, and asking again may lock the account out.
     Refused,
+    /// There is no ticket for it, or it does not take the ticket, or cannot prove who it is.
+    SignIn(String),
     /// It answered, and any other would answer the same.
     Answer(DirectoryError),
 }
@@ -81,32 +98,30 @@ impl Connector {
         settings: &LdapSettings,
         secrets: LdapSecrets,
     ) -> Result<Self, LdapSettingsError> {
-        if secrets.bind_name.is_empty() || secrets.password.is_empty() {
-            return Err(LdapSettingsError::Anonymous);
-        }
-        let wrong = |reason: String| LdapSettingsError::Roots { reason };
-        let mut roots = RootCertStore::empty();
-        if secrets.roots.is_empty() {
-            let system = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(system.certs);
-        }
-        for root in &secrets.roots {
-            let added = roots.add(root.clone());
-            added.map_err(|error| wrong(error.to_string()))?;
-        }
-        if roots.is_empty() && !settings.allow_plain {
-            return Err(wrong("this machine trusts none".to_owned()));
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let LdapSecrets { sign_in, roots } = secrets;
+        let sign_in = match sign_in {
+            LdapSignIn::Password { name, password } => {
+                if name.is_empty() || password.is_empty() {
+                    return Err(LdapSettingsError::Anonymous);
+                }
+                let plain = settings.allow_plain;
+                SignIn::Password {
+                    name,
+                    password,
+                    plain,
+                }
+            }
+            LdapSignIn::Kerberos(source) => SignIn::Kerberos(Kerberos::new(settings, source)?),
+        };
+        let seals = !matches!(sign_in, SignIn::Password { plain: false, .. });
+        let roots = if seals && settings.is_without_ldaps() {
+            RootCertStore::empty()
+        } else {
+            trusted(roots)?
+        };
         Ok(Self {
-            tls: Arc::new(tls),
-            secrets,
-            plain: settings.allow_plain,
+            tls: tls(roots)?,
+            sign_in,
             limit: Duration::from_secs(settings.time_out_for_gc),
         })
     }
@@ -125,31 +140,60 @@ impl Connector {
     }
 
     async fn try_connect(&self, server: &ServerUrl) -> Result<Connection, Failure> {
-        let cannot = |error: LdapError| Failure::Connect(error.to_string());
         let stream = connect(server)
             .await
             .map_err(|error| Failure::Connect(error.to_string()))?;
-        let settings = LdapConnSettings::new()
-            .set_std_stream(StdStream::Tcp(stream))
-            .set_config(Arc::clone(&self.tls))
-            .set_starttls(server.scheme() == Scheme::Ldap && !self.plain);
-        let (driver, mut ldap) = LdapConnAsync::with_settings(settings, &server.to_string())
+        match &self.sign_in {
+            SignIn::Password {
+                name,
+                password,
+                plain,
+            } => {
+                let stream = stream
+                    .into_std()
+                    .map_err(|error| Failure::Connect(error.to_string()))?;
+                let settings = LdapConnSettings::new()
+                    .set_std_stream(StdStream::Tcp(stream))
+                    .set_config(Arc::clone(&self.tls))
+                    .set_starttls(server.scheme() == Scheme::Ldap && !plain);
+                let url = server.to_string();
+                let mut connection =
+                    Connection::begin(settings, &url, future::ready(()), name.clone()).await?;
+                connection.simple_bind(name, password).await?;
+                Ok(connection)
+            }
+            SignIn::Kerberos(kerberos) => {
+                let channel = kerberos.sign_in(server, stream, &self.tls).await?;
+                let settings =
+                    LdapConnSettings::new().set_std_stream(StdStream::Unix(channel.stream));
+                Connection::begin(settings, LOCAL, channel.work, channel.principal).await
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Begins to speak LDAP; `beside` is done as long as that goes on.
+    async fn begin(
+        settings: LdapConnSettings,
+        url: &str,
+        beside: impl Future<Output = ()> + Send + 'static,
+        name: String,
+    ) -> Result<Self, Failure> {
+        let (driver, ldap) = LdapConnAsync::with_settings(settings, url)
             .await
             .map_err(cannot)?;
         // Whoever waits for an answer learns of the end of the connection by itself.
         let driver = tokio::spawn(async move {
-            let _ = driver.drive().await;
+            let _ = tokio::join!(driver.drive(), beside);
         });
-        let connection = Connection {
-            ldap: ldap.clone(),
-            driver,
-        };
-        let answer = ldap
-            .simple_bind(&self.secrets.bind_name, &self.secrets.password)
-            .await
-            .map_err(cannot)?;
-        match answer.rc {
-            SUCCESS => Ok(connection),
+        Ok(Self { ldap, driver, name })
+    }
+
+    async fn simple_bind(&mut self, name: &str, password: &str) -> Result<(), Failure> {
+        let answer = self.ldap.simple_bind(name, password).await;
+        match answer.map_err(cannot)?.rc {
+            SUCCESS => Ok(()),
             STRONGER_AUTH_REQUIRED
             | CONFIDENTIALITY_REQUIRED
             | INAPPROPRIATE_AUTHENTICATION
@@ -158,9 +202,12 @@ impl Connector {
             rc => Err(Failure::Connect(format!("bind ended with code {rc}"))),
         }
     }
-}
 
-impl Connection {
+    /// Who signed in.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.driver.is_finished()
     }
@@ -241,7 +288,7 @@ impl Drop for Connection {
 }
 
 /// Without delay, so that a request need not wait for the answers to earlier ones.
-async fn connect(server: &ServerUrl) -> std::io::Result<std::net::TcpStream> {
+async fn connect(server: &ServerUrl) -> std::io::Result<TcpStream> {
     let stream = match server.addresses() {
         [] => TcpStream::connect((server.host(), server.port())).await?,
         known => {
@@ -251,7 +298,36 @@ async fn connect(server: &ServerUrl) -> std::io::Result<std::net::TcpStream> {
         }
     };
     stream.set_nodelay(true)?;
-    stream.into_std()
+    Ok(stream)
+}
+
+/// Those given, or else those of this machine.
+fn trusted(roots: Vec<CertificateDer<'static>>) -> Result<RootCertStore, LdapSettingsError> {
+    let wrong = |reason: String| LdapSettingsError::Roots { reason };
+    let mut store = RootCertStore::empty();
+    if roots.is_empty() {
+        let system = rustls_native_certs::load_native_certs();
+        store.add_parsable_certificates(system.certs);
+    }
+    for root in roots {
+        store.add(root).map_err(|error| wrong(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(wrong("this machine trusts none".to_owned()));
+    }
+    Ok(store)
+}
+
+fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>, LdapSettingsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| LdapSettingsError::Roots {
+            reason: error.to_string(),
+        })?;
+    Ok(Arc::new(
+        builder.with_root_certificates(roots).with_no_client_auth(),
+    ))
 }
 
 /// Gives work up after some time, or when the client library does.
@@ -317,6 +393,11 @@ fn next_cookie(controls: &[Control]) -> Result<Vec<u8>, Failure> {
     cookie.ok_or_else(|| Failure::Answer(invalid("paged results", "without a cookie")))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
+fn cannot(error: LdapError) -> Failure {
+    Failure::Connect(error.to_string())
+}
+
 fn lost(error: LdapError) -> Failure {
     match error {
         // A filter of ours that is none would be so everywhere.
@@ -324,6 +405,9 @@ fn lost(error: LdapError) -> Failure {
         error => Failure::Lost(error.to_string()),
     }
 }
+
+/// The client library's URL of a connection within this process.
+const LOCAL: &str = "ldapi:///";
 
 // RFC 4511 appendix A and RFC 2696.
 pub(super) const SUCCESS: u32 = 0;

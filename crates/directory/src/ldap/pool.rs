@@ -156,6 +156,7 @@ impl Pool {
             Some(Failure::Answer(error)) => return error,
             Some(Failure::Timeout) => return DirectoryError::Timeout { directory },
             Some(Failure::Refused) => return DirectoryError::Refused { directory },
+            Some(Failure::SignIn(reason)) => return DirectoryError::SignIn { directory, reason },
             Some(Failure::Connect(reason) | Failure::Lost(reason) | Failure::Unwilling(reason)) => {
                 reason
             }

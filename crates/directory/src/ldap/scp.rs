@@ -16,7 +16,8 @@ use super::connection::{
 };
 use super::entry::Entry;
 use super::layout::search;
-use super::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl};
+use super::secrets::LdapSecrets;
+use super::settings::{LdapSettings, LdapSettingsError, ServerUrl};
 use crate::DirectoryError;
 
 pub use self::url::{CertificationUrl, CertificationUrlError};

@@ -7,9 +7,7 @@ use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::catalogs::{SiteName, Transport};
 use crate::ForestName;
@@ -128,6 +126,15 @@ impl LdapSettings {
         self.servers.is_empty()
     }
 
+    /// Whether no server is spoken to with TLS from the start.
+    pub(super) fn is_without_ldaps(&self) -> bool {
+        if self.finds_servers() {
+            return self.transport == Some(Transport::StartTls);
+        }
+        let mut servers = self.servers.iter();
+        servers.all(|server| server.scheme == Scheme::Ldap)
+    }
+
     /// Whether the servers know the whole forest.
     pub(super) fn is_forest_wide(&self) -> bool {
         self.finds_servers() || self.servers.iter().any(ServerUrl::is_global_catalog)
@@ -218,26 +225,8 @@ impl LdapSettings {
     }
 }
 
-/// Who signs in to the directory, and which servers are believed to be it.
-pub struct LdapSecrets {
-    /// A DN or a user principal name (`svc-rms@corp.example`).
-    pub bind_name: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
-    /// Authorities of the servers' certificates; those of this machine when empty.
-    pub roots: Vec<CertificateDer<'static>>,
-}
-
-impl fmt::Debug for LdapSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LdapSecrets")
-            .field("bind_name", &self.bind_name)
-            .field("roots", &self.roots.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A server: `ldaps://host[:port]`, or `ldap://host[:port]` for TLS started on the LDAP port.
+/// A server: `ldaps://host[:port]`, or `ldap://host[:port]` for the LDAP port, where TLS is started
+/// for a password, and Kerberos seals by itself.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ServerUrl {
@@ -302,6 +291,10 @@ impl ServerUrl {
 
     pub(super) fn is_global_catalog(&self) -> bool {
         matches!(self.port, GLOBAL_CATALOG | GLOBAL_CATALOG_TLS)
+    }
+
+    pub(super) fn is_address(&self) -> bool {
+        self.host().parse::<IpAddr>().is_ok()
     }
 
     fn is_loopback(&self) -> bool {
@@ -435,6 +428,21 @@ pub enum LdapSettingsError {
     Plain {
         /// The server that is not on this machine.
         server: ServerUrl,
+    },
+    /// `allow_plain` is for passwords only: with Kerberos nothing travels in clear.
+    #[error("`allow_plain` cannot be set with Kerberos, which always seals")]
+    PlainKerberos,
+    /// Tickets are for servers by name, and this one is named by its address.
+    #[error("Kerberos needs the name of {server} and not its address")]
+    AddressForKerberos {
+        /// The server.
+        server: ServerUrl,
+    },
+    /// The tickets to sign in with cannot be had: a library or a keytab is missing, for one.
+    #[error("{reason}")]
+    Tickets {
+        /// What is wrong.
+        reason: String,
     },
     /// The name or the password to sign in with is empty, which LDAP takes for "anonymous".
     #[error("the name and the password of the service account must not be empty")]
@@ -579,15 +587,5 @@ mod tests {
         let found = |transport| ServerUrl::found(transport, &host, port, Vec::new()).to_string();
         assert_eq!(found(Transport::Ldaps), "ldaps://dc1.corp.example:3269");
         assert_eq!(found(Transport::StartTls), "ldap://dc1.corp.example:3268");
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        let secrets = LdapSecrets {
-            bind_name: "svc".to_owned(),
-            password: Zeroizing::new("hunter2".to_owned()),
-            roots: Vec::new(),
-        };
-        assert!(!format!("{secrets:?}").contains("hunter2"));
     }
 }

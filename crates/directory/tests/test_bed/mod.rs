@@ -8,10 +8,15 @@
 )]
 
 use std::env;
+use std::io::Write as _;
+use std::net::ToSocketAddrs as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings};
-use openrms_directory::{LdapSecrets, LdapSettings};
+use openrms_directory::{LdapSecrets, LdapSettings, LdapSignIn};
+use openrms_negotiate::TicketSource;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
@@ -61,10 +66,73 @@ impl TestBed {
 
     pub(crate) fn secrets_of(&self, user: &str, password: &str) -> LdapSecrets {
         LdapSecrets {
-            bind_name: format!("{user}@{}", self.forest),
-            password: Zeroizing::new(password.to_owned()),
+            sign_in: LdapSignIn::Password {
+                name: format!("{user}@{}", self.forest),
+                password: Zeroizing::new(password.to_owned()),
+            },
             roots: self.roots.clone(),
         }
+    }
+
+    /// Those of whoever has the tickets.
+    pub(crate) fn tickets(&self, source: TicketSource) -> LdapSecrets {
+        LdapSecrets {
+            sign_in: LdapSignIn::Kerberos(source),
+            roots: self.roots.clone(),
+        }
+    }
+
+    /// The realm of its principals.
+    pub(crate) fn realm(&self) -> String {
+        self.forest.to_uppercase()
+    }
+
+    /// The domain controller by its name, which tickets are for; `None` with a line on the terminal
+    /// where the name is not known.
+    pub(crate) fn controller(&self) -> Option<String> {
+        let name = format!("dc1.{}", self.forest);
+        if (name.as_str(), 389).to_socket_addrs().is_err() {
+            println!("skipped: {name} does not resolve; run under `active-directory exec`");
+            return None;
+        }
+        Some(name)
+    }
+
+    /// A file in a folder with a ticket of somebody.
+    pub(crate) fn kinit(&self, folder: &Path, user: &str, password: &str, life: &str) -> PathBuf {
+        let cache = folder.join(format!("{user}.ccache"));
+        let mut kinit = Command::new("kinit")
+            .args(["-l", life, "-c"])
+            .arg(&cache)
+            .arg(format!("{user}@{}", self.realm()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(kinit.stdin.take().unwrap(), "{password}").unwrap();
+        assert!(kinit.wait().unwrap().success(), "kinit {user}");
+        cache
+    }
+
+    /// A file in a folder with the key of somebody.
+    pub(crate) fn keytab(&self, folder: &Path, user: &str, password: &str) -> PathBuf {
+        let keytab = folder.join(format!("{user}.keytab"));
+        let _ = std::fs::remove_file(&keytab);
+        let mut ktutil = Command::new("ktutil")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (realm, cipher) = (self.realm(), "aes256-cts-hmac-sha1-96");
+        writeln!(
+            ktutil.stdin.take().unwrap(),
+            "addent -password -p {user}@{realm} -k 1 -e {cipher}\n{password}\nwkt {}\nq",
+            keytab.display()
+        )
+        .unwrap();
+        assert!(ktutil.wait().unwrap().success(), "ktutil {user}");
+        assert!(keytab.exists(), "ktutil {user}");
+        keytab
     }
 
     /// Those of the service account.

@@ -152,6 +152,44 @@ pub(super) type InitSecContext = unsafe extern "C" fn(
     *mut u32,
     *mut u32,
 ) -> u32;
+pub(super) type InquireContext = unsafe extern "C" fn(
+    *mut u32,
+    *mut c_void,
+    *mut *mut c_void,
+    *mut *mut c_void,
+    *mut u32,
+    *mut *const Oid,
+    *mut u32,
+    *mut c_int,
+    *mut c_int,
+) -> u32;
+pub(super) type InquireCred = unsafe extern "C" fn(
+    *mut u32,
+    *mut c_void,
+    *mut *mut c_void,
+    *mut u32,
+    *mut c_int,
+    *mut *mut OidSet,
+) -> u32;
+pub(super) type WrapSizeLimit =
+    unsafe extern "C" fn(*mut u32, *mut c_void, c_int, u32, u32, *mut u32) -> u32;
+pub(super) type Wrap = unsafe extern "C" fn(
+    *mut u32,
+    *mut c_void,
+    c_int,
+    u32,
+    *const Buffer,
+    *mut c_int,
+    *mut Buffer,
+) -> u32;
+pub(super) type Unwrap = unsafe extern "C" fn(
+    *mut u32,
+    *mut c_void,
+    *const Buffer,
+    *mut Buffer,
+    *mut c_int,
+    *mut u32,
+) -> u32;
 pub(super) type ImportName =
     unsafe extern "C" fn(*mut u32, *const Buffer, *const Oid, *mut *mut c_void) -> u32;
 pub(super) type DisplayName =
@@ -176,6 +214,9 @@ pub(super) type DeleteSecContext =
 /// 1.2.840.113554.1.2.1.4, `GSS_C_NT_HOSTBASED_SERVICE`.
 pub(super) const HOST_BASED_SERVICE: &[u8] =
     &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x01, 0x04];
+/// 1.2.840.113554.1.2.2.1, `GSS_KRB5_NT_PRINCIPAL_NAME`.
+pub(super) const PRINCIPAL_NAME: &[u8] =
+    &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02, 0x01];
 
 // gss_cred_usage_t, code types of gss_display_status, `more` of gss_get_name_attribute.
 pub(super) const INITIATE: c_int = 1;
@@ -189,9 +230,16 @@ pub(super) const INDEFINITE: u32 = u32::MAX;
 // While a context is established, a duplicate (2) and an old token (4) are fatal too (5.1).
 pub(super) const ERRORS: u32 = 0xFFFF_0000 | 2 | 4;
 pub(super) const ROUTINE: u32 = 0x00FF_0000;
+pub(super) const FAILURE: u32 = 13 << 16;
 pub(super) const CONTINUE_NEEDED: u32 = 1;
+/// Duplicate, old, out of sequence, after a gap: on a stream none of them can happen by itself.
+pub(super) const OUT_OF_ORDER: u32 = 2 | 4 | 8 | 16;
 
 // Flags of a context; the last is MIT's of version 1.19.
 pub(super) const MUTUAL: u32 = 2;
+pub(super) const REPLAY_DETECTED: u32 = 4;
+pub(super) const SEQUENCE_KEPT: u32 = 8;
+pub(super) const CONFIDENTIAL: u32 = 16;
+pub(super) const INTEGRITY: u32 = 32;
 pub(super) const ANONYMOUS: u32 = 64;
 pub(super) const CHANNEL_BOUND: u32 = 2048;

@@ -157,11 +157,13 @@ impl From<ScpError> for Failure {
             ScpError::Directory(
                 DirectoryError::Unreachable { .. } | DirectoryError::Timeout { .. },
             ) => Self::new(UNREACHABLE, code, error),
+            ScpError::Directory(DirectoryError::SignIn { .. }) => Self::new(DENIED, code, error)
+                .with_hint("`kinit NAME` gets a ticket, and `klist` shows it."),
             ScpError::SignIn { .. } => Self::new(DENIED, code, error)
                 .with_hint("Check the password, and that the name is a user principal name."),
             ScpError::Denied { .. } => Self::new(DENIED, code, error).with_hint(
                 "Name somebody who may change the configuration of the forest, such as an \
-                 enterprise administrator, with --user NAME.",
+                 enterprise administrator, with --user NAME, or sign in as one with --kerberos.",
             ),
             ScpError::OtherCluster { .. } => Self::new(FAILED, code, error).with_hint(
                 "If that cluster is gone, `rmsd scp register --replace` takes its place and \
@@ -182,6 +184,7 @@ pub(super) fn scp_code(error: &ScpError) -> &'static str {
         ScpError::Directory(
             DirectoryError::Unreachable { .. } | DirectoryError::Timeout { .. },
         ) => "directory-unreachable",
+        ScpError::Directory(DirectoryError::SignIn { .. }) => "kerberos-failed",
         ScpError::Directory(_) => "directory",
         ScpError::SignIn { .. } => "sign-in-refused",
         ScpError::Denied { .. } => "insufficient-access-rights",

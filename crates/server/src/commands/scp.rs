@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use openrms_directory::scp::{
     self, CertificationUrl, OtherCluster, Registration, Removal, Scp, ScpError, ScpPlace,
 };
-use openrms_directory::{LdapSecrets, LdapSettings};
+use openrms_directory::{LdapSecrets, LdapSettings, LdapSignIn};
 use openrms_engine::Cluster;
+use openrms_negotiate::TicketSource;
 use openrms_store::Store as _;
 use serde_json::json;
 
@@ -62,6 +63,9 @@ struct Access {
     /// File whose first line is their password; standard input by default.
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    /// Sign in with the Kerberos ticket of whoever runs this command, as kinit got it.
+    #[arg(long, conflicts_with = "user")]
+    kerberos: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -174,9 +178,12 @@ impl Access {
         let secrets = match &self.user {
             Some(user) => {
                 let prompt = format!("Password of {user}");
-                let password = secrets::password(self.password_file.as_deref(), &prompt, output)?;
-                directory.secrets_of(user, password)?
+                directory.secrets(LdapSignIn::Password {
+                    name: user.clone(),
+                    password: secrets::password(self.password_file.as_deref(), &prompt, output)?,
+                })?
             }
+            None if self.kerberos => directory.secrets(LdapSignIn::Kerberos(TicketSource::Own))?,
             None => directory.service_account()?,
         };
         Ok(Prepared {
@@ -229,7 +236,9 @@ mod tests {
         let binding = String::from("https://rms2.corp.example/_wmcs/certification");
         for (error, exit, code) in [
             (
-                ScpError::Directory(DirectoryError::Timeout { directory }),
+                ScpError::Directory(DirectoryError::Timeout {
+                    directory: directory.clone(),
+                }),
                 5,
                 "directory-unreachable",
             ),
@@ -237,6 +246,14 @@ mod tests {
                 ScpError::SignIn { name: name.clone() },
                 3,
                 "sign-in-refused",
+            ),
+            (
+                ScpError::Directory(DirectoryError::SignIn {
+                    directory: directory.clone(),
+                    reason: String::from("Ticket expired"),
+                }),
+                3,
+                "kerberos-failed",
             ),
             (
                 ScpError::Denied {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use openrms_negotiate::end_point_hash;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{Certificates, Tls};
 
@@ -46,17 +46,11 @@ pub(crate) fn acceptor(tls: &Tls, clients: Option<&Certificates>) -> Result<TlsA
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// What tickets are bound to (`tls-server-end-point`, RFC 5929 4): the hash of this server's
-/// certificate by the algorithm of its signature, SHA-256 for the weak ones. `None` for a
-/// certificate whose signature uses another: then tickets are not held against it.
+/// What tickets are bound to: the hash of this server's certificate. Where there is none, tickets
+/// are not held against it.
 pub(crate) fn end_point(tls: &Tls) -> Option<Vec<u8>> {
     let mut chain = CertificateDer::pem_file_iter(&tls.certificate).ok()?;
-    let leaf = chain.find_map(Result::ok)?;
-    let (_, certificate) = X509Certificate::from_der(&leaf).ok()?;
-    let signature = certificate.signature_algorithm.algorithm.to_id_string();
-    SHA256_SIGNATURES
-        .contains(&signature.as_str())
-        .then(|| openrms_crypto::sha256(&leaf).to_vec())
+    end_point_hash(&chain.find_map(Result::ok)?)
 }
 
 /// Client certificates are asked for and need not be shown: there are other ways to sign in. One
@@ -82,15 +76,6 @@ fn verifier(clients: &Certificates) -> Result<Arc<dyn ClientCertVerifier>, TlsEr
 pub(crate) fn use_aws_lc() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
-
-/// RSA with MD5, SHA-1 and SHA-256, ECDSA with SHA-1 and SHA-256.
-const SHA256_SIGNATURES: [&str; 5] = [
-    "1.2.840.113549.1.1.4",
-    "1.2.840.113549.1.1.5",
-    "1.2.840.113549.1.1.11",
-    "1.2.840.10045.4.1",
-    "1.2.840.10045.4.3.2",
-];
 
 #[cfg(test)]
 mod tests {

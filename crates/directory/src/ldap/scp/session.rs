@@ -11,14 +11,13 @@ use crate::DirectoryError;
 use crate::ldap::connection::{Change, Connection, Connector, Failure, Search};
 use crate::ldap::entry::{Entry, invalid};
 use crate::ldap::layout::search;
-use crate::ldap::settings::{LdapSecrets, LdapSettings, LdapSettingsError, ServerUrl};
+use crate::ldap::secrets::LdapSecrets;
+use crate::ldap::settings::{LdapSettings, LdapSettingsError, ServerUrl};
 
 /// One connection, and where the forest keeps its configuration.
 pub(super) struct Session {
     connection: Arc<Connection>,
     server: ServerUrl,
-    /// Who signed in.
-    name: String,
     limit: Duration,
     page_size: u16,
     pub(super) configuration: String,
@@ -31,7 +30,7 @@ impl Session {
         secrets: LdapSecrets,
     ) -> Result<Self, ScpError> {
         settings.check()?;
-        let name = secrets.bind_name.clone();
+        let name = secrets.sign_in.name().to_owned();
         let connector = Arc::new(Connector::new(settings, secrets)?);
         let mut last = None;
         for server in servers {
@@ -40,7 +39,6 @@ impl Session {
                     let mut session = Self {
                         connection: Arc::new(connection),
                         server,
-                        name,
                         limit: Duration::from_secs(settings.ldap_time_out),
                         page_size: settings.page_size,
                         configuration: String::new(),
@@ -122,7 +120,7 @@ impl Session {
 
     pub(super) fn denied(&self, dn: &str) -> ScpError {
         ScpError::Denied {
-            name: self.name.clone(),
+            name: self.connection.name().to_owned(),
             dn: dn.to_owned(),
         }
     }
@@ -136,6 +134,7 @@ fn directory_error(server: &ServerUrl, failure: Failure) -> DirectoryError {
         }
         Failure::Timeout => DirectoryError::Timeout { directory },
         Failure::Refused => DirectoryError::Refused { directory },
+        Failure::SignIn(reason) => DirectoryError::SignIn { directory, reason },
         Failure::Answer(error) => error,
     }
 }

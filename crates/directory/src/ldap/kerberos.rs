@@ -1,0 +1,205 @@
+//! Signing in to a directory with Kerberos (RFC 4752; RFC 4513 5.2), and the channel that the client
+//! library then speaks through: sealed by Kerberos, or inside TLS.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use openrms_negotiate::sasl::{self, Agreed, Protection};
+use openrms_negotiate::{NegotiateError, TicketSource, Tickets, end_point_hash};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Mutex, oneshot};
+use tokio_rustls::TlsConnector;
+
+use super::connection::{Failure, SUCCESS};
+use super::pump;
+use super::sasl_bind::{Response, ResponseError, request};
+use super::settings::{LdapSettings, LdapSettingsError, Scheme, ServerUrl};
+
+/// Signs in with tickets.
+pub(super) struct Kerberos {
+    /// Locked while a ticket is got: a KDC that does not answer then holds one thread, and not one
+    /// for everybody who waits.
+    tickets: Arc<Mutex<Tickets>>,
+}
+
+/// A connection that is signed in.
+pub(super) struct Channel {
+    /// The client library's end.
+    pub(super) stream: std::os::unix::net::UnixStream,
+    /// Carries what goes through, until one of the ends is closed.
+    pub(super) work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Who signed in.
+    pub(super) principal: String,
+}
+
+impl Kerberos {
+    pub(super) fn new(
+        settings: &LdapSettings,
+        source: TicketSource,
+    ) -> Result<Self, LdapSettingsError> {
+        if settings.allow_plain {
+            return Err(LdapSettingsError::PlainKerberos);
+        }
+        let mut servers = settings.servers.iter();
+        if let Some(server) = servers.find(|server| server.is_address()) {
+            return Err(LdapSettingsError::AddressForKerberos {
+                server: server.clone(),
+            });
+        }
+        let tickets = Tickets::new(source).map_err(|error| LdapSettingsError::Tickets {
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            tickets: Arc::new(Mutex::new(tickets)),
+        })
+    }
+
+    /// Signs in over a connection that has just been opened.
+    pub(super) async fn sign_in(
+        &self,
+        server: &ServerUrl,
+        stream: TcpStream,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Channel, Failure> {
+        let (near, far) = UnixStream::pair().map_err(cannot)?;
+        let near = near.into_std().map_err(cannot)?;
+        let url = server.clone();
+        let (work, principal): (Pin<Box<dyn Future<Output = ()> + Send>>, _) = match server.scheme()
+        {
+            Scheme::Ldap => {
+                let mut stream = stream;
+                let agreed = self.bind(&mut stream, server, Protection::Sealing).await?;
+                let layer = agreed.layer.ok_or_else(unsealed)?;
+                let work = async move {
+                    if let Err(error) = pump::run(stream, far, layer).await {
+                        tracing::debug!(server = %url, %error, "directory connection ended");
+                    }
+                };
+                (Box::pin(work), agreed.principal)
+            }
+            Scheme::Ldaps => {
+                let name = ServerName::try_from(server.host().to_owned()).map_err(cannot)?;
+                let connector = TlsConnector::from(Arc::clone(tls));
+                let mut stream = connector.connect(name, stream).await.map_err(cannot)?;
+                let (_, session) = stream.get_ref();
+                let certificate = session.peer_certificates().and_then(<[_]>::first);
+                let end_point = certificate.and_then(|certificate| end_point_hash(certificate));
+                let agreed = self
+                    .bind(&mut stream, server, Protection::Tls { end_point })
+                    .await?;
+                let work = async move {
+                    let mut far = far;
+                    let ended = tokio::io::copy_bidirectional(&mut stream, &mut far).await;
+                    if let Err(error) = ended {
+                        tracing::debug!(server = %url, %error, "directory connection ended");
+                    }
+                };
+                (Box::pin(work), agreed.principal)
+            }
+        };
+        Ok(Channel {
+            stream: near,
+            work,
+            principal,
+        })
+    }
+
+    async fn bind<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+        server: &ServerUrl,
+        protection: Protection,
+    ) -> Result<Agreed, Failure> {
+        let (client, token) = self.begin(server, protection).await?;
+        let proof = step(stream, 1, &token).await?.in_progress()?;
+        let client = client.proved(&proof).map_err(refused)?;
+        let offer = step(stream, 2, b"").await?.in_progress()?;
+        let (choice, agreed) = client.choose(&offer).map_err(refused)?;
+        let last = step(stream, 3, &choice).await?;
+        if last.code == SUCCESS {
+            Ok(agreed)
+        } else {
+            Err(last.refusal())
+        }
+    }
+
+    /// Gets the ticket on a thread that nobody waits for longer than they want to, also not when
+    /// the run-time ends: the KDC's answer may be long in coming.
+    async fn begin(
+        &self,
+        server: &ServerUrl,
+        protection: Protection,
+    ) -> Result<(sasl::Client, Vec<u8>), Failure> {
+        let tickets = Arc::clone(&self.tickets).lock_owned().await;
+        let target = format!("ldap@{}", server.host());
+        let (answer, begun) = oneshot::channel();
+        let work = move || {
+            // Whoever wanted to know may be gone.
+            let _ = answer.send(sasl::Client::begin(&tickets, &target, protection));
+        };
+        let thread = std::thread::Builder::new().name("kerberos".to_owned());
+        thread.spawn(work).map_err(cannot)?;
+        begun.await.map_err(cannot)?.map_err(refused)
+    }
+}
+
+async fn step<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    id: u8,
+    credentials: &[u8],
+) -> Result<Response, Failure> {
+    let message = request(id, MECHANISM, credentials);
+    stream.write_all(&message).await.map_err(cannot)?;
+    stream.flush().await.map_err(cannot)?;
+    Response::receive(stream, id)
+        .await
+        .map_err(|error| match error {
+            ResponseError::Io(error) => cannot(error),
+            error => Failure::SignIn(error.to_string()),
+        })
+}
+
+impl Response {
+    /// The token of a server that goes on.
+    fn in_progress(self) -> Result<Vec<u8>, Failure> {
+        if self.code == SASL_BIND_IN_PROGRESS {
+            Ok(self.credentials)
+        } else {
+            Err(self.refusal())
+        }
+    }
+
+    fn refusal(self) -> Failure {
+        let Self { code, text, .. } = self;
+        Failure::SignIn(format!("the server refuses with code {code}: {text}"))
+    }
+}
+
+fn refused(error: NegotiateError) -> Failure {
+    match error {
+        // As with a wrong password, asking on would lock the account out.
+        NegotiateError::WrongKey { .. } => {
+            tracing::warn!(%error, "the directory cannot be signed in to");
+            Failure::Refused
+        }
+        error => Failure::SignIn(error.to_string()),
+    }
+}
+
+fn unsealed() -> Failure {
+    refused(NegotiateError::Unsealed)
+}
+
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "of many types, to be handed to map_err"
+)]
+fn cannot(error: impl ToString) -> Failure {
+    Failure::Connect(error.to_string())
+}
+
+const MECHANISM: &str = "GSSAPI";
+const SASL_BIND_IN_PROGRESS: u32 = 14;
