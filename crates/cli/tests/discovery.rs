@@ -304,6 +304,7 @@ fn with_nothing_but_the_dns_of_a_real_directory_a_person_gets_to_work() {
     let run = |arguments: &[&str]| {
         let mut command = common::command(arguments);
         command
+            .env("RMS_CONFIG_DIR", server.at("no-machine-settings"))
             .env("RMS_HOME", server.home("alice"))
             .env("RMS_CA_FILE", server.at("server.pem"))
             .env("KRB5CCNAME", server.tickets("alice"));

@@ -404,7 +404,7 @@ async fn the_controllers_of_a_real_forest_are_found_in_its_own_dns() {
 }
 
 #[tokio::test]
-async fn the_service_connection_point_is_looked_for_at_controllers_that_dns_names() {
+async fn the_place_of_a_service_connection_point_is_found_in_the_dns_of_a_real_forest() {
     let Some(bed) = TestBed::from_env("CORP", "corp.example") else {
         return;
     };
