@@ -1,7 +1,8 @@
 // An OpenID provider for one test: the npm package oidc-provider, with a client that has no secret.
 //   node provider.mjs FOLDER     FOLDER/node_modules holds the package
 // Prints its issuer, then serves until its standard input is closed. Anybody signs in with any
-// password; access tokens name NAME@corp.example. It knows two servers that tokens are for, by
+// password; access tokens name NAME@corp.example, or the very address that somebody signs in by,
+// with a further one. It knows two servers that tokens are for, by
 // JWT, and gives opaque tokens to whoever names none.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -12,7 +13,8 @@ const require = createRequire(join(resolve(process.argv[2]), 'package.json'));
 const { default: Provider, errors } = await import(pathToFileURL(require.resolve('oidc-provider')));
 
 const SERVERS = ['https://rms.corp.example/', 'https://other.corp.example/'];
-const mail = (account) => `${account}@corp.example`;
+const mail = (account) => (account.includes('@') ? account : `${account}@corp.example`);
+const further = (account) => [`smtp:also.${mail(account)}`];
 
 const http = createServer();
 await new Promise((ready) => http.listen(0, '127.0.0.1', ready));
@@ -29,7 +31,10 @@ const provider = new Provider(issuer, {
   }],
   claims: { openid: ['sub'], email: ['email'] },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, email: mail(id) }) }),
-  extraTokenClaims: (_, token) => ({ email: mail(token.accountId) }),
+  extraTokenClaims: (_, token) => ({
+    email: mail(token.accountId),
+    proxyAddresses: further(token.accountId),
+  }),
   pkce: { required: () => true },
   features: {
     devInteractions: { enabled: true },

@@ -352,6 +352,10 @@ impl Prompt {
             offered?;
             return Some(Credentials::Negotiate);
         }
+        let takes_passwords = |offered: &[Scheme]| offered.contains(&Scheme::Basic);
+        if offered.is_some_and(|offered| !offered.is_empty() && !takes_passwords(offered)) {
+            return None;
+        }
         let user = named.or_else(|| user.map(str::to_owned))?;
         let password = match (&self.options.password_file, secret_variable("RMS_PASSWORD")) {
             (Some(path), _) => first_line(path)

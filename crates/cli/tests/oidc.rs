@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 
 use common::cluster::Cluster;
 use common::{Run, ended};
+use openrms_server::{Config, federation};
+use serde_json::json;
 
 #[test]
 fn a_person_signs_in_in_a_browser_and_holds_an_account() {
@@ -133,6 +135,82 @@ fn a_provider_that_is_stopped_or_calls_itself_otherwise_is_named() {
     );
 }
 
+#[test]
+fn somebody_of_another_organization_opens_what_is_granted_to_their_address() {
+    let Some(bed) = Bed::federated() else { return };
+    let signed_in = bed.sign_in(PAT, "signs-in", &["--resource", RESOURCE]);
+    assert_eq!(signed_in.code, 0, "{}{}", signed_in.out, signed_in.err);
+    let told = signed_in.json();
+    assert_eq!(
+        (&told["account"], &told["id_type"]),
+        (&json!(PAT), &json!("Federation"))
+    );
+    let status = ended(bed.command(PAT, ["status"]).output().unwrap()).json();
+    assert_eq!(status["accounts"][0]["id_type"], "Federation");
+    assert!(!status["accounts"][0]["licensor"].is_null());
+
+    let also = format!("also.{PAT}");
+    for (name, whom, exit) in [
+        ("own.txt", PAT, 0),
+        ("also.txt", also.as_str(), 0),
+        ("everyone.txt", "everyone", 0),
+        ("bobs.txt", "bob@corp.example", 3),
+        ("colleague.txt", "kim@partner.example", 3),
+    ] {
+        let file = bed.cluster.file(name, "for some");
+        let file = bed.cluster.protect(&file, &format!("{whom}:VIEW,EXPORT"));
+        let run = bed.open(PAT, &file);
+        assert_eq!(run.code, exit, "{name} {}{}", run.out, run.err);
+        let code = &run.json()["files"][0]["error"]["code"];
+        let expected = (exit != 0).then_some("no-rights");
+        assert_eq!(code.as_str(), expected, "{name}");
+    }
+
+    // And protects for others.
+    let plain = bed.cluster.file("theirs.txt", "from outside");
+    let mut protect = bed.command(PAT, ["protect", "--grant", "bob@corp.example:VIEW,EXPORT"]);
+    let run = ended(protect.arg(&plain).output().unwrap());
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let path = run.json()["files"][0]["output"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let run = bed.cluster.run_as("bob", ["open", &path, "--stdout"]);
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "from outside"),
+        "{}",
+        run.err
+    );
+    no_file_holds_a_token(&bed.cluster.at(&format!("home-{PAT}")));
+}
+
+#[test]
+fn whom_the_issuer_may_not_speak_for_is_nobody_and_without_federation_all_are() {
+    let Some(bed) = Bed::federated() else { return };
+    let sign_in = |who: &str| {
+        let run = bed.sign_in(who, "signs-in", &["--resource", RESOURCE]);
+        (run.code, run.error_code())
+    };
+    let refused = (3, "sign-in-refused".to_owned());
+    // Of no listed domain; and alice, whom the people list knows.
+    assert_eq!(sign_in("eve@elsewhere.example"), refused);
+    assert_eq!(sign_in("alice"), refused);
+
+    assert_eq!(
+        bed.sign_in(PAT, "signs-in", &["--resource", RESOURCE]).code,
+        0
+    );
+    let file = bed.cluster.file("a.txt", "for pat");
+    let file = bed.cluster.protect(&file, &format!("{PAT}:VIEW,EXPORT"));
+    bed.federation(false);
+    assert_eq!(sign_in("kim@partner.example"), refused);
+    let run = bed.open(PAT, &file);
+    // The path of federated people is not there.
+    let code = &run.json()["files"][0]["error"]["code"];
+    assert_eq!((run.code, code), (3, &json!("unauthorized")));
+}
+
 /// A provider, and a server that takes its tokens.
 struct Bed {
     provider: Provider,
@@ -148,13 +226,31 @@ struct Provider {
 impl Bed {
     /// Both, or `None` with a line on the terminal.
     fn start() -> Option<Self> {
+        Self::start_with("mail_domains = [\"corp.example\"]")
+    }
+
+    /// Both, where the provider speaks for people of partner.example, whom nobody here knows.
+    fn federated() -> Option<Self> {
+        let bed = Self::start_with("mail_domains = [\"partner.example\"]\nfederated = true")?;
+        bed.federation(true);
+        Some(bed)
+    }
+
+    fn start_with(domains: &str) -> Option<Self> {
         let provider = Provider::start()?;
         let cluster = Cluster::start_with(&format!(
             "[[sign_in.tokens.issuers]]\nissuer = \"{}\"\naudiences = [\"{RESOURCE}\"]\n\
-             mail_domains = [\"corp.example\"]\n",
+             {domains}\n",
             provider.issuer
         ));
         Some(Self { provider, cluster })
+    }
+
+    /// Switches federation on or off.
+    fn federation(&self, on: bool) {
+        let config = Config::for_data_dir(self.cluster.at("server")).unwrap();
+        federation::change(&config, |federation| federation.enabled = on).unwrap();
+        self.cluster.running.reload_now().unwrap();
     }
 
     /// Has somebody sign in, whose browser does something.
@@ -166,6 +262,13 @@ impl Bed {
         let mut command = self.command(person, ["sign-in", "--issuer", issuer]);
         command.args(["--client-id", "rms"]).args(options);
         command.env("OIDC_PERSON_DOES", does);
+        ended(command.output().unwrap())
+    }
+
+    /// Has somebody open a file.
+    fn open(&self, person: &str, file: &Path) -> Run {
+        let mut command = self.command(person, ["open", "--force"]);
+        command.arg(file).arg("-o").arg(self.cluster.at("opened"));
         ended(command.output().unwrap())
     }
 
@@ -240,3 +343,5 @@ fn scripts() -> PathBuf {
 
 /// This server, as the provider knows it.
 const RESOURCE: &str = "https://rms.corp.example/";
+/// Somebody of another organization.
+const PAT: &str = "pat@partner.example";

@@ -2,10 +2,11 @@
 //! only when its chain leads to an anchor and its private key opens with ours.
 
 use openrms_crypto::{PrivateKey as _, SoftwareKey, sha256};
+use openrms_protocol::Service;
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::clc::ClientLicensorCertificate;
 use openrms_xrml::issuing::ServerLicensorCertificate;
-use openrms_xrml::rac::{AccountCertificate, AccountIdentity};
+use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType};
 use openrms_xrml::{Interval, SharedNode, Time};
 
 use crate::error::{Class, Coded};
@@ -146,6 +147,15 @@ impl Account {
     /// Whether the RAC may be used at that instant.
     pub fn is_valid_at(&self, at: Time) -> bool {
         self.validity().is_none_or(|validity| validity.contains(at))
+    }
+
+    /// Where the services are for whoever this is: federated people have paths of their own
+    /// (MS-RMPR 3.1.4.2).
+    pub(crate) fn endpoint(&self, service: Service) -> Service {
+        match self.identity().account_type {
+            AccountType::Federation => service.external().unwrap_or(service),
+            AccountType::Windows | AccountType::Passport => service,
+        }
     }
 
     /// Fingerprint of the RAC's key.

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openrms_protocol::certification::{Certify, CertifyResponse};
 use openrms_protocol::publishing::{GetClientLicensorCert, GetClientLicensorCertResponse};
-use openrms_protocol::{CertificateChain, CertificateText, Contract, Response, Service};
+use openrms_protocol::{CertificateChain, CertificateText, Contract, FaultCode, Response, Service};
 use openrms_xrml::SharedNode;
 use openrms_xrml::anchors::Anchors;
 
 use crate::account::{Account, AccountError, Licensor, is_account_id};
 use crate::clock::{Clock, Moment, SystemClock};
-use crate::credentials::{CredentialSource, NoCredentials};
+use crate::credentials::{CredentialSource, NoCredentials, Scheme};
 use crate::discovery::{
     Discovery, DiscoveryError, ForestSource, LicenseServers, NameService, NoForest, NoNameService,
 };
@@ -206,7 +206,7 @@ impl Client {
     /// Acquires a RAC for whom the credentials name, stores it, and makes it the account in use
     /// (MS-RMPR 3.3.4.1).
     pub fn certify(&self, persistence: Persistence) -> Result<Arc<Account>, Error> {
-        self.certify_in(&mut self.session(), persistence)
+        self.certify_in(&mut self.session(), persistence, None)
     }
 
     /// Signs in: remembers the user name, then acquires RAC and CLC.
@@ -220,7 +220,7 @@ impl Client {
             Settings::update(&lock, |settings| settings.user = Some(user.to_owned()))?;
         }
         let mut session = self.session();
-        let account = self.certify_in(&mut session, persistence)?;
+        let account = self.certify_in(&mut session, persistence, None)?;
         let licensor = self.licensor_in(&mut session, &account)?;
         Ok((account, licensor))
     }
@@ -428,10 +428,12 @@ impl Client {
         Ok(joined)
     }
 
+    /// Acquires a RAC; `renewed` is the account whose own has expired, where it is for them.
     fn certify_in(
         &self,
         session: &mut Session,
         persistence: Persistence,
+        renewed: Option<&Account>,
     ) -> Result<Arc<Account>, Error> {
         let hierarchy = self.hierarchy_in(session)?;
         let (lockbox, machine) = self.machine_in(session, &hierarchy)?;
@@ -439,22 +441,25 @@ impl Client {
             machine_certificate_chain: wire_chain(&machine.chain)?,
             persistent: persistence == Persistence::Persistent,
         };
+        let request = request.into();
         let text = self.with_caller(|caller, server| {
             let server = server.ok_or(DiscoveryError::NoServer)?;
             let services = self.settings()?.services;
             let at = services.and_then(|services| services.certification(server));
-            let url = Service::Certification.url(at.as_ref().unwrap_or(server).as_str());
-            let take = |response: Response<'_>| {
-                let answer: CertifyResponse<'_> = CertifyResponse::try_from(response)?;
-                Ok(answer.certificate_chain.concatenated())
+            let base = at.as_ref().unwrap_or(server).as_str();
+            let certify = |service: Service| {
+                let take = |response: Response<'_>| {
+                    let answer: CertifyResponse<'_> = CertifyResponse::try_from(response)?;
+                    Ok(answer.certificate_chain.concatenated())
+                };
+                let contract = Contract::Certification;
+                caller.call(&service.url(base), contract, &request, Auth::Always, take)
             };
-            Ok(caller.call(
-                &url,
-                Contract::Certification,
-                &request.into(),
-                Auth::Always,
-                take,
-            )?)
+            let known = renewed.map(|account| account.endpoint(Service::Certification));
+            Ok(match known {
+                Some(service) if service.is_external() => certify(service)?,
+                _ => certified_as_either(certify)?,
+            })
         })?;
         let account = Account::read(&text, &lockbox, hierarchy.anchors())?;
         let now = self.clock.now();
@@ -471,7 +476,7 @@ impl Client {
             settings.account = Some(account.id().to_owned());
         })?;
         drop(lock);
-        self.locate_services()?;
+        self.locate_services(&account)?;
         let account = Arc::new(account);
         session.account = Some(account.clone());
         session.licensor = None;
@@ -497,10 +502,15 @@ impl Client {
                 session.licensor = None;
                 Ok(account)
             }
-            Some(account) if account.certificate().is_temporary() => {
-                self.certify_in(session, Persistence::Temporary)
+            expired => {
+                let temporary = |account: &Account| account.certificate().is_temporary();
+                let persistence = if expired.as_ref().is_some_and(temporary) {
+                    Persistence::Temporary
+                } else {
+                    Persistence::Persistent
+                };
+                self.certify_in(session, persistence, expired.as_ref())
             }
-            _ => self.certify_in(session, Persistence::Persistent),
         }
     }
 
@@ -529,7 +539,8 @@ impl Client {
             persona_certs: vec![wire_chain(account.chain())?],
         };
         let ask = request.into();
-        let text = self.ask_licensing(Service::Publish, |caller, url| {
+        let service = account.endpoint(Service::Publish);
+        let text = self.ask_licensing(service, |caller, url| {
             let take = |response: Response<'_>| {
                 let answer = GetClientLicensorCertResponse::try_from(response)?;
                 Ok(answer
@@ -567,6 +578,33 @@ impl std::fmt::Debug for Client {
 impl std::fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("ClientBuilder").field(&self.0).finish()
+    }
+}
+
+/// Certifies whoever a token is for. The token does not tell whether the server's directory has an
+/// account for them or they are federated, and each has a path of their own (MS-RMPR 3.1.4.2): one
+/// that the first path refuses is shown at the other.
+pub(crate) fn certified_as_either(
+    certify: impl Fn(Service) -> Result<String, ServiceError>,
+) -> Result<String, ServiceError> {
+    let refused = match certify(Service::Certification) {
+        Err(
+            error @ ServiceError::SignInRefused {
+                shown: Some(Scheme::Bearer),
+                ..
+            },
+        ) => error,
+        outcome => return outcome,
+    };
+    match certify(Service::CertificationExternal) {
+        // There is no such path, or it does not take the token either.
+        Err(ServiceError::SignInRefused { .. } | ServiceError::Status { .. }) => Err(refused),
+        Err(ServiceError::Fault { fault, .. })
+            if fault.code == Some(FaultCode::UnauthorizedAccess) =>
+        {
+            Err(refused)
+        }
+        outcome => outcome,
     }
 }
 

@@ -77,6 +77,15 @@ impl Scheme {
 }
 
 impl Credentials {
+    /// The way to sign in that they are for.
+    pub fn scheme(&self) -> Scheme {
+        match self {
+            Self::Basic { .. } => Scheme::Basic,
+            Self::Bearer(_) => Scheme::Bearer,
+            Self::Negotiate => Scheme::Negotiate,
+        }
+    }
+
     /// The value of the `Authorization` header, wiped when dropped; of a ticket there is none, as
     /// it is made anew for each request.
     pub(crate) fn authorization(&self) -> Option<Zeroizing<String>> {

@@ -17,7 +17,7 @@ use openrms_formats::{inspect, pfile};
 use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseParams, AcquireLicenseResponse, LicenseOutcome,
 };
-use openrms_protocol::{Contract, Fault, Response};
+use openrms_protocol::{Contract, Fault, Response, Service};
 use openrms_xrml::names::{LocalizedName, parse_names};
 use openrms_xrml::node::{BodyCondition, PolicyList};
 use openrms_xrml::pl::PublishingLicense;
@@ -340,8 +340,8 @@ impl Client {
         let text = self.with_caller(|caller, server| {
             let urls = publishing.license.licensing_urls();
             let endpoints = license_endpoints(
-                server,
-                caller.licensing.as_ref().map(|licensing| &licensing.server),
+                account.endpoint(Service::License),
+                (server, caller.licensing.as_ref().map(|own| &own.server)),
                 same_server,
                 urls,
                 self.license_servers,

@@ -149,12 +149,13 @@ impl Client {
                     owner,
                     key: &key,
                 };
-                let slc = self.server_certificate(hierarchy.anchors())?;
+                let service = account.endpoint(Service::LicensingServer);
+                let slc = self.server_certificate(service, hierarchy.anchors())?;
                 let server = ServerLicensorCertificate::new(trust::leaf(SLC, &slc)?)
                     .map_err(trust::malformed(SLC))?;
                 let content = draft.compose(policy, server.identity())?;
                 (
-                    self.have_signed(&content, &slc, server.key())?,
+                    self.have_signed(&account, &content, &slc, server.key())?,
                     owner.clone(),
                 )
             }
@@ -230,9 +231,10 @@ impl Client {
     /// The SLC chain of the server, verified (MS-RMPR 3.7.4.1).
     pub(crate) fn server_certificate(
         &self,
+        service: Service,
         anchors: &openrms_xrml::anchors::Anchors,
     ) -> Result<Vec<SharedNode>, Error> {
-        let text = self.ask_licensing(Service::LicensingServer, |caller, url| {
+        let text = self.ask_licensing(service, |caller, url| {
             let take = |response: Response<'_>| {
                 let answer = GetLicensorCertificateResponse::try_from(response)?;
                 Ok(answer.certificate_chain.concatenated())
@@ -251,6 +253,7 @@ impl Client {
     /// Has the server sign a composed PL and checks that it is still that PL.
     fn have_signed(
         &self,
+        account: &Account,
         content: &PlContent,
         slc: &[SharedNode],
         server_key: &PublicKey,
@@ -261,7 +264,8 @@ impl Client {
             unsigned_issuance_licenses: vec![license],
         }
         .into();
-        let text = self.ask_licensing(Service::Publish, |caller, url| {
+        let service = account.endpoint(Service::Publish);
+        let text = self.ask_licensing(service, |caller, url| {
             let take = |response: Response<'_>| {
                 let answer = AcquireIssuanceLicenseResponse::try_from(response)?;
                 Ok(answer

@@ -37,6 +37,8 @@ pub enum ServiceError {
     SignInRefused {
         /// Which service.
         url: String,
+        /// What was shown to it.
+        shown: Option<Scheme>,
     },
     /// The service sends the client elsewhere, which it does not follow.
     #[error("{url} redirects to {to}")]
@@ -132,7 +134,9 @@ impl Coded for ServiceError {
                 Some("get a ticket with kinit, or name an account: rms sign-in --user NAME".into())
             }
             Self::Transport(_) => Some("rms check tells which service fails and why".into()),
-            Self::CredentialsNeeded { .. } => Some("sign in: rms sign-in --user NAME".into()),
+            Self::CredentialsNeeded { .. } => {
+                Some("sign in: rms sign-in --user NAME, or rms sign-in --issuer URL".into())
+            }
             Self::SignInRefused { .. } => Some("check user name and password or token".into()),
             Self::CredentialsWithheld { .. } => {
                 Some("use https for the server, or configure the server that asks".into())
@@ -256,16 +260,18 @@ impl Caller<'_> {
             Auth::OnDemand => None,
         };
         let mut answer = send(first.as_ref())?;
+        let mut shown = first.as_ref().map(Credentials::scheme);
         if answer.status == 401 && first.is_none() {
             let found = self.credentials(url, Some(&answer.offered))?;
             let credentials = found.ok_or_else(|| ServiceError::CredentialsNeeded {
                 url: url.to_owned(),
             })?;
             answer = send(Some(&credentials))?;
+            shown = Some(credentials.scheme());
         }
         let url = url.to_owned();
         match (answer.status, answer.location) {
-            (401 | 403, _) => Err(ServiceError::SignInRefused { url }),
+            (401 | 403, _) => Err(ServiceError::SignInRefused { url, shown }),
             (300..=399, to) => Err(ServiceError::Redirected {
                 url,
                 to: to.unwrap_or_default(),

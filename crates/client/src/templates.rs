@@ -218,7 +218,7 @@ impl Client {
     /// template must be signed by the server, whose certificate must lead to an anchor.
     pub fn sync_templates(&self) -> Result<Synced, Error> {
         let hierarchy = self.hierarchy()?;
-        let slc = self.server_certificate(hierarchy.anchors())?;
+        let slc = self.server_certificate(Service::LicensingServer, hierarchy.anchors())?;
         let slc = ServerLicensorCertificate::new(trust::leaf("server", &slc)?)
             .map_err(trust::malformed("server licensor certificate"))?;
         let information = self.ask_information()?;

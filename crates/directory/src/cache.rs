@@ -1,6 +1,11 @@
-//! Answers of a directory, kept in memory for a while. The tables, their sizes and their times
-//! are those of the original server's directory-services cache.
+//! Answers of a directory, kept for a while: in memory, and behind it in a database that the
+//! servers of a cluster share. The tables, their sizes and their times are those of the original
+//! server's directory-services cache.
 
+mod answer_store;
+mod form;
+mod seal;
+mod second_level;
 mod settings;
 mod table;
 
@@ -15,10 +20,15 @@ use crate::{
     ForeignQuestion, ForestName, Identity, Memberships,
 };
 
+pub use self::answer_store::{
+    AnswerKind, AnswerStore, AnswerStoreError, FoundAnswer, KeptAnswer, MAX_SEALED, StoredAnswer,
+};
+pub use self::seal::AnswerSeal;
+pub use self::second_level::{SecondLevel, SecondLevelCounters, WallClock};
 pub use self::settings::CacheSettings;
 pub use self::table::TableCounters;
 
-/// A directory with memory in front of it.
+/// A directory with memory in front of it, and perhaps a database between.
 ///
 /// What is asked by several at once is asked of the directory once. Answers count as old as the
 /// question. Errors are never kept, so that the first question after an outage is asked anew;
@@ -29,6 +39,7 @@ pub struct CachedDirectory<D> {
     forests: Table<AccountRef, Option<ForestName>>,
     memberships: Table<Identity, Arc<Memberships>>,
     foreign_groups: Table<Address, Arc<[ForeignGroup]>>,
+    second_level: Option<Arc<SecondLevel>>,
     now: Clock,
 }
 
@@ -36,6 +47,7 @@ pub struct CachedDirectory<D> {
 pub struct CachedForests<F> {
     forests: F,
     answers: Table<(ForestName, Address, Vec<Address>), bool>,
+    second_level: Option<Arc<SecondLevel>>,
     now: Clock,
 }
 
@@ -67,17 +79,38 @@ impl<D: Directory> CachedDirectory<D> {
             forests: Table::new(settings.groups()),
             memberships: Table::new(settings.group_memberships()),
             foreign_groups: Table::new(settings.group_memberships()),
+            second_level: None,
             now,
         }
     }
 
-    /// Forgets everything. Answers that are on their way are not kept either: whoever asks from
-    /// now on is told how things are from now on.
-    pub fn flush(&self) {
+    /// Asks a database before the directory.
+    #[must_use]
+    pub fn with_second_level(mut self, level: &Arc<SecondLevel>) -> Self {
+        self.accounts.set_shelf(level, AnswerKind::Account);
+        self.forests.set_shelf(level, AnswerKind::Forest);
+        self.memberships.set_shelf(level, AnswerKind::Memberships);
+        self.foreign_groups
+            .set_shelf(level, AnswerKind::ForeignGroups);
+        self.second_level = Some(Arc::clone(level));
+        self
+    }
+
+    /// Forgets everything, in the database as well. Answers that are on their way are not kept
+    /// either: whoever asks from now on is told how things are from now on. Other servers of the
+    /// cluster go on with what is in their memory.
+    ///
+    /// Waits for the database, but not for long: until it has forgotten it is not asked.
+    pub async fn flush(&self) {
+        // First the database: what is read from it after memory is emptied would stay there.
+        let flush = self.second_level.as_ref().map(|level| level.flush());
         self.accounts.flush();
         self.forests.flush();
         self.memberships.flush();
         self.foreign_groups.flush();
+        if let Some(flush) = flush {
+            flush.done().await;
+        }
     }
 
     /// Counted since the start; a flush does not reset them.
@@ -139,13 +172,26 @@ impl<F: ForeignForests> CachedForests<F> {
         Self {
             forests,
             answers: Table::new(settings.group_memberships()),
+            second_level: None,
             now: Arc::new(Instant::now),
         }
     }
 
-    /// Forgets everything.
-    pub fn flush(&self) {
+    /// Asks a database before the other forests.
+    #[must_use]
+    pub fn with_second_level(mut self, level: &Arc<SecondLevel>) -> Self {
+        self.answers.set_shelf(level, AnswerKind::ForeignMember);
+        self.second_level = Some(Arc::clone(level));
+        self
+    }
+
+    /// Forgets everything, as [`CachedDirectory::flush`].
+    pub async fn flush(&self) {
+        let flush = self.second_level.as_ref().map(|level| level.flush());
         self.answers.flush();
+        if let Some(flush) = flush {
+            flush.done().await;
+        }
     }
 }
 

@@ -26,7 +26,9 @@ pub use account::{Account, AccountRef, Identity};
 pub use address::{Address, AddressError};
 pub use builtin::BuiltIn;
 pub use cache::{
-    CacheCounters, CacheSettings, CachedDirectory, CachedForests, Clock, TableCounters,
+    AnswerKind, AnswerSeal, AnswerStore, AnswerStoreError, CacheCounters, CacheSettings,
+    CachedDirectory, CachedForests, Clock, FoundAnswer, KeptAnswer, MAX_SEALED, SecondLevel,
+    SecondLevelCounters, StoredAnswer, TableCounters, WallClock,
 };
 pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
 pub use ldap::{

@@ -280,7 +280,7 @@ async fn a_person_who_is_renamed_and_gets_another_address_stays_the_same() {
             .unwrap()
             .is_in_group("empty@corp.example")
     );
-    cached.flush();
+    cached.flush().await;
     assert_eq!(cached.account(&who(&mail)).await.unwrap(), None);
     let after = account(&cached, &new_mail).await;
     assert_eq!(after.sid, before.sid);

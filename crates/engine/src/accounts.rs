@@ -1,26 +1,58 @@
-//! Accounts of the directory as certificates name them, and their key pairs (MS-RMPR 3.3.4.1).
+//! Accounts as certificates name them, and their key pairs (MS-RMPR 3.3.4.1).
 
 use openrms_crypto::rsa::PrivateKeyBlob;
-use openrms_crypto::{Mode, PublicKey};
-use openrms_directory::{Account, AccountRef};
+use openrms_crypto::{Mode, PublicKey, sha256};
+use openrms_directory::{Account, AccountRef, Address};
 use openrms_protocol::FaultCode;
 use openrms_store::StoredKey;
+use openrms_xrml::Guid;
 use openrms_xrml::rac::{AccountIdentity, AccountType};
 
+use crate::caller::{Caller, FederatedAccount};
 use crate::certificates::unanswered;
-use crate::context::{Caller, Context};
+use crate::cluster::Cluster;
+use crate::context::Context;
 use crate::refusal::Refusal;
 
-/// Whoever calls, when they were authenticated and may still sign in.
+/// Whom a RAC is issued to.
+pub(crate) struct Subject {
+    /// What the RAC says of them.
+    pub(crate) identity: AccountIdentity,
+    /// What their key pair is stored under ([`account_key`]).
+    pub(crate) key_account: String,
+}
+
+/// Whoever calls, as an account of the directory that may still sign in.
 pub(crate) fn signed_in(caller: &Caller) -> Result<&Account, Refusal> {
-    let account = caller.account.as_ref().ok_or_else(|| {
-        Refusal::new(
-            FaultCode::UnauthorizedAccess,
-            "the caller is not authenticated",
-        )
-    })?;
-    check_enabled(account)?;
-    Ok(account)
+    let unauthorized = |reason| Refusal::new(FaultCode::UnauthorizedAccess, reason);
+    match caller {
+        Caller::Nobody => Err(unauthorized("the caller is not authenticated")),
+        Caller::Federated(_) => Err(unauthorized("this is not for federated people")),
+        Caller::Account(account) => {
+            check_enabled(account)?;
+            Ok(account)
+        }
+    }
+}
+
+/// Whoever calls, as the one to be certified.
+pub(crate) fn subject(cluster: &Cluster, caller: &Caller) -> Result<Subject, Refusal> {
+    let Caller::Federated(account) = caller else {
+        let identity = identity_of(signed_in(caller)?, FaultCode::ADEntrySearchFailed)?;
+        let key_account = identity.id.clone();
+        return Ok(Subject {
+            identity,
+            key_account,
+        });
+    };
+    if !cluster.policies.federation_enabled {
+        let reason = "federation is switched off";
+        return Err(Refusal::new(FaultCode::UnauthorizedAccess, reason));
+    }
+    Ok(Subject {
+        identity: federated_identity(cluster, account),
+        key_account: account.mail().key().to_owned(),
+    })
 }
 
 /// An account that is spoken for by somebody else: one that may sign in, whose key pair is kept
@@ -57,6 +89,25 @@ pub(crate) fn identity_of(
         email: mail.to_string(),
         aliases: Vec::new(),
     })
+}
+
+/// The identity that a RAC of a federated account carries.
+fn federated_identity(cluster: &Cluster, account: &FederatedAccount) -> AccountIdentity {
+    AccountIdentity {
+        account_type: AccountType::Federation,
+        id: federated_id(cluster, account.mail()).to_string(),
+        email: account.mail().to_string(),
+        aliases: account.aliases().iter().map(Address::to_string).collect(),
+    }
+}
+
+/// One GUID for each address, with nothing to be stored: every server of the cluster finds the same
+/// one, also after a restart, a new server key or a change of mode, as the URL of a cluster never
+/// changes.
+fn federated_id(cluster: &Cluster, mail: &Address) -> Guid {
+    let url = cluster.base_url();
+    let name = format!("openrms federated account 1\n{url}\n{}", mail.key());
+    Guid::of_digest(&sha256(name.as_bytes()))
 }
 
 /// The account's key pair: the stored one, else a new one that is stored before it is used.

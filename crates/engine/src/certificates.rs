@@ -9,7 +9,6 @@ use std::sync::Arc;
 use openrms_crypto::{HashAlgorithm, Mode};
 use openrms_directory::{AccountRef, Address, Directory, DirectoryError, Identity, Sid};
 use openrms_protocol::{CertificateChain, FaultCode};
-use openrms_xrml::Time;
 use openrms_xrml::chain::{self, ChainError, SharedNode};
 use openrms_xrml::node::Node;
 use openrms_xrml::rac::{AccountCertificate, AccountType};
@@ -18,7 +17,9 @@ use openrms_xrml::surface::{self, RecoverError};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::caller::FederatedAccount;
 use crate::cluster::{Cluster, RacIssuer};
+use crate::context::Context;
 use crate::refusal::Refusal;
 
 /// Verified certificates by exact text.
@@ -43,11 +44,12 @@ pub struct TrustedRac<'c> {
 }
 
 impl TrustedRac<'_> {
-    /// Whether rights given to SIDs are the holder's: where the issuer may name SIDs, and not for
-    /// a machine that is not the holder's own. The product's temporary RACs have no SID at all;
-    /// MS-RMPR 2.2.9.5.4 wants it written, so it is not counted.
+    /// Whether rights given to SIDs are the holder's: for an account that has one, where the issuer
+    /// may name SIDs, and not for a machine that is not the holder's own. The product's temporary
+    /// RACs have no SID at all; MS-RMPR 2.2.9.5.4 wants it written, so it is not counted.
     pub(crate) fn sid_counts(&self) -> bool {
-        self.issuer.allow_sid && !self.rac.is_temporary()
+        let has_sid = self.rac.account().account_type == AccountType::Windows;
+        has_sid && self.issuer.allow_sid && !self.rac.is_temporary()
     }
 }
 
@@ -133,13 +135,13 @@ pub(crate) fn judge_spc(
 
 /// Judges a RAC chain for licensing and for CLCs.
 pub(crate) fn judge_rac<'c>(
-    cluster: &'c Cluster,
-    cache: &CertificateCache,
+    context: &Context<'c>,
     chain: &CertificateChain<'_>,
-    at: Time,
 ) -> Result<TrustedRac<'c>, Refusal> {
+    let cluster = context.cluster;
     let unexpected = |reason: String| Refusal::new(FaultCode::UnexpectedPersonaCert, reason);
-    let nodes = cache.chain(chain).map_err(|error| match error {
+    let nodes = context.caches.certificates.chain(chain);
+    let nodes = nodes.map_err(|error| match error {
         RecoverError::Signature(error) => {
             Refusal::new(FaultCode::InvalidPersonaCertSignature, error)
         }
@@ -149,7 +151,8 @@ pub(crate) fn judge_rac<'c>(
         .first()
         .ok_or_else(|| unexpected("empty chain".into()))?;
     let rac = AccountCertificate::new(leaf.clone()).map_err(|e| unexpected(e.to_string()))?;
-    let path = chain::verify_path(&nodes, Some(at), |key| cluster.rac_issuer(key).is_some());
+    let now = Some(context.now);
+    let path = chain::verify_path(&nodes, now, |key| cluster.rac_issuer(key).is_some());
     match path {
         Ok(path) if path.len() == 1 => {}
         // A path through another certificate would let that certificate's key make RACs.
@@ -191,8 +194,21 @@ pub(crate) fn judge_rac<'c>(
             "the RAC's issuer is not trusted for its mail address",
         ));
     }
-    if account.account_type == AccountType::Federation && !cluster.policies.federation_enabled {
-        return Err(unexpected("federated RACs are switched off".into()));
+    if account.account_type == AccountType::Federation {
+        if !cluster.policies.federation_enabled {
+            return Err(unexpected("federation is switched off".into()));
+        }
+        if !issuer.allow_federated {
+            return Err(Refusal::new(
+                FaultCode::UntrustedPersonaCert,
+                "the RAC's issuer is not trusted with federated people",
+            ));
+        }
+    } else if context.external {
+        return Err(Refusal::new(
+            FaultCode::UnauthorizedAccess,
+            "the external paths are for federated people",
+        ));
     }
     let vouched = std::iter::once(&account.email)
         .chain(&account.aliases)
@@ -221,7 +237,13 @@ pub(crate) async fn still_known(
     trusted: &TrustedRac<'_>,
 ) -> Result<Identity, Refusal> {
     let mut identity = trusted.identity.clone();
-    let Some(sid) = identity.sid.as_ref().filter(|_| trusted.issuer.own) else {
+    if !trusted.issuer.own {
+        return Ok(identity);
+    }
+    if trusted.rac.account().account_type == AccountType::Federation {
+        return still_federated(directory, identity).await;
+    }
+    let Some(sid) = identity.sid.as_ref() else {
         return Ok(identity);
     };
     let account = directory
@@ -252,6 +274,26 @@ pub(crate) async fn still_known(
     }
     identity.addresses = kept;
     Ok(identity)
+}
+
+/// A federated RAC whose address is that of an account of the directory by now speaks for nobody:
+/// the account is another identity, with a RAC of its own.
+async fn still_federated(
+    directory: &dyn Directory,
+    identity: Identity,
+) -> Result<Identity, Refusal> {
+    let mut addresses = identity.addresses.into_iter();
+    let account = match addresses.next() {
+        Some(mail) => FederatedAccount::find(directory, mail, addresses)
+            .await
+            .map_err(unanswered)?,
+        None => None,
+    };
+    let account = account.ok_or_else(|| {
+        let reason = "the directory has an account with the RAC's mail address";
+        Refusal::new(FaultCode::UntrustedPersonaCert, reason)
+    })?;
+    Ok(Identity::from(&account))
 }
 
 /// What the directory could not answer is refused.

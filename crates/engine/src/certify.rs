@@ -5,12 +5,13 @@ use openrms_crypto::{Digest, PublicKey};
 use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
 use openrms_protocol::{CertificateChain, CertificateText, FaultCode};
 use openrms_store::{CertificateBody, CertificateKind, IssuedCertificate};
-use openrms_xrml::rac::{AccountIdentity, RacRequest, SealedTo};
+use openrms_xrml::rac::{AccountIdentity, AccountType, RacRequest, SealedTo};
 use openrms_xrml::{EnablingBits, Guid, Interval, Time};
 
-use crate::accounts::{account_key, identity_of, signed_in};
+use crate::accounts::{Subject, account_key, subject};
+use crate::caller::Caller;
 use crate::certificates::judge_spc;
-use crate::context::{Caller, Context, check_in_service, new_guid};
+use crate::context::{Context, check_in_service, new_guid};
 use crate::refusal::Refusal;
 
 /// A RAC was issued.
@@ -30,15 +31,17 @@ pub async fn certify<'c>(
     request: &Certify<'_>,
 ) -> Result<Certified<'c>, Refusal> {
     check_in_service(context)?;
-    let account = signed_in(caller)?;
     let cluster = context.cluster;
+    let Subject {
+        identity,
+        key_account,
+    } = subject(cluster, caller)?;
     let spc = judge_spc(
         cluster,
         &context.caches.certificates,
         &request.machine_certificate_chain,
     )?;
-    let identity = identity_of(account, FaultCode::ADEntrySearchFailed)?;
-    let (key, blob) = account_key(context, &identity.id).await?;
+    let (key, blob) = account_key(context, &key_account).await?;
 
     let server = cluster.server();
     let version = cluster.mode.sealed_key_version();
@@ -112,10 +115,14 @@ impl NewRac<'_> {
         let server = cluster.server();
         let policies = &cluster.policies;
         let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-        let valid_for = if self.temporary {
-            policies.temporary_rac_validity
-        } else {
-            policies.rac_validity
+        let federated = self.account.account_type == AccountType::Federation;
+        let valid_for = match (federated, self.temporary) {
+            (false, false) => policies.rac_validity,
+            (false, true) => policies.temporary_rac_validity,
+            (true, false) => policies.federated_rac_validity,
+            (true, true) => policies
+                .federated_rac_validity
+                .min(policies.temporary_rac_validity),
         };
         let issued = context.now.floor_minute();
         // A license tells minutes only: round the end up, or a RAC of minutes would be cut short.

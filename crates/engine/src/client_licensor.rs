@@ -53,7 +53,7 @@ async fn issue<'c>(
     persona: &CertificateChain<'_>,
 ) -> Result<(CertificateChain<'c>, String, Guid), Refusal> {
     let cluster = context.cluster;
-    let trusted = judge_rac(cluster, &context.caches.certificates, persona, context.now)?;
+    let trusted = judge_rac(context, persona)?;
     still_known(context.directory, &trusted).await?;
     let rac = &trusted.rac;
     // A CLC's key is made anew each time and not kept, as on Windows (note 45): losing it loses

@@ -61,6 +61,8 @@ pub struct RacIssuer {
     pub own: bool,
     /// Whether SIDs in its RACs count.
     pub allow_sid: bool,
+    /// Whether its RACs of federated people count.
+    pub allow_federated: bool,
     /// Which mail addresses it may vouch for.
     pub email_domains: EmailDomains,
 }
@@ -160,6 +162,7 @@ impl Cluster {
                 key: slc.key().clone(),
                 own: false,
                 allow_sid: domain.allow_sid,
+                allow_federated: domain.allow_federated,
                 email_domains: domain.email_domains.clone(),
             });
         }
@@ -317,6 +320,7 @@ impl RacIssuer {
             key: server.slc.key().clone(),
             own: true,
             allow_sid: true,
+            allow_federated: true,
             email_domains: EmailDomains::All,
         }
     }

@@ -1,6 +1,6 @@
 //! What a decision may look at besides its request: handed in, never fetched.
 
-use openrms_directory::{Account, Directory, ForeignForests};
+use openrms_directory::{Directory, ForeignForests};
 use openrms_store::Store;
 use openrms_xrml::{Guid, Time};
 
@@ -27,6 +27,10 @@ pub struct Context<'c> {
     pub caches: &'c Caches,
     /// The instant of the request.
     pub now: Time,
+    /// Whether it came by the paths of federated people (MS-RMPR 3.1.4.2). Those who come there
+    /// need not sign in to be licensed, so only federated RACs are: the rules by which others sign
+    /// in are not to be walked round.
+    pub external: bool,
 }
 
 /// Facts that can never change, kept because finding them out is costly.
@@ -46,15 +50,6 @@ impl Caches {
             licenses: LicenseCache::new(bytes),
         }
     }
-}
-
-/// Who is calling (`RequestContext` of MS-RMPR 3.1.1.1.8).
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    /// The account that was authenticated; `None` when nobody was.
-    pub account: Option<Account>,
-    /// How they were authenticated, for the log.
-    pub scheme: Option<&'static str>,
 }
 
 /// A fresh GUID for something that is issued.

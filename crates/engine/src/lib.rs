@@ -8,6 +8,7 @@
 
 mod accounts;
 pub mod authority;
+mod caller;
 pub mod certificates;
 pub mod certify;
 pub mod client_licensor;
@@ -28,7 +29,8 @@ pub mod republish;
 pub mod templates;
 pub mod vault;
 
+pub use caller::{Caller, FederatedAccount};
 pub use certificates::unanswered;
 pub use cluster::{Cluster, ClusterError};
-pub use context::{Caches, Caller, Context};
+pub use context::{Caches, Context};
 pub use refusal::Refusal;

@@ -88,12 +88,7 @@ async fn issue<'c>(
             "the first item has no publishing license",
         )
     })?;
-    let rac = judge_rac(
-        cluster,
-        &caches.certificates,
-        &params.licensee_certs,
-        context.now,
-    )?;
+    let rac = judge_rac(context, &params.licensee_certs)?;
     record.account = Some(rac.rac.account().email.clone());
     let (opened, server) = open_license(cluster, &caches.certificates, &caches.licenses, license)?;
     record.content = opened.license.content_id().map(str::to_owned);

@@ -9,8 +9,9 @@ use openrms_protocol::server::{
 };
 use openrms_protocol::{FaultCode, Service, binary_group_expansion};
 
+use crate::caller::Caller;
 use crate::cluster::Cluster;
-use crate::context::{Caller, Context, check_in_service};
+use crate::context::{Context, check_in_service};
 use crate::refusal::Refusal;
 
 /// The SLC chain, for on-line publishing (MS-RMPR 3.7.4.1).
@@ -30,17 +31,20 @@ pub async fn find_service_locations(
     request: &FindServiceLocationsForUser,
 ) -> Result<FindServiceLocationsForUserResponse, Refusal> {
     let unspecified = |reason: &str| Refusal::new(FaultCode::UnspecifiedError, reason);
-    let account = caller
-        .account
-        .as_ref()
-        .ok_or_else(|| unspecified("the caller is not authenticated"))?;
-    let forest = context
-        .directory
-        .forest_of(&AccountRef::Sid(account.sid.clone()))
-        .await
-        .map_err(|error| unspecified(&format!("directory: {error}")))?
-        .ok_or_else(|| unspecified("no directory knows the account"))?;
-    let home = forest == *context.directory.home_forest();
+    let home = match caller {
+        Caller::Nobody => return Err(unspecified("the caller is not authenticated")),
+        // Whoever comes from outside belongs to the directory of the server they come to.
+        Caller::Federated(_) => true,
+        Caller::Account(account) => {
+            let forest = context
+                .directory
+                .forest_of(&AccountRef::Sid(account.sid.clone()))
+                .await
+                .map_err(|error| unspecified(&format!("directory: {error}")))?
+                .ok_or_else(|| unspecified("no directory knows the account"))?;
+            forest == *context.directory.home_forest()
+        }
+    };
     let locations = request.services.iter().map(|&service| ServiceLocation {
         service,
         // Whoever belongs to another forest is served there; where that is, is found by its

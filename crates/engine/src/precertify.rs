@@ -9,8 +9,9 @@ use openrms_protocol::{CertificateText, FaultCode};
 use openrms_xrml::Guid;
 
 use crate::accounts::{absent, account_key, identity_of, signed_in};
+use crate::caller::Caller;
 use crate::certify::NewRac;
-use crate::context::{Caller, Context, check_in_service};
+use crate::context::{Context, check_in_service};
 use crate::refusal::Refusal;
 
 /// A RAC without a private key was issued.

@@ -11,8 +11,9 @@ use openrms_protocol::{CertificateText, FaultCode};
 use openrms_xrml::rights_data::RightsData;
 
 use crate::accounts::{absent, account_key, identity_of, signed_in, stored_key};
+use crate::caller::Caller;
 use crate::certificates::check_lockbox;
-use crate::context::{Caller, Context, check_in_service};
+use crate::context::{Context, check_in_service};
 use crate::decision::{Person, check_license, decide, policy_now};
 use crate::license::{ItemRecord, write};
 use crate::licenses::{OpenedLicense, open_license};

@@ -14,8 +14,9 @@ use openrms_xrml::pl::{PlContent, ServerPart};
 use openrms_xrml::rights_data::RightsData;
 
 use crate::accounts::signed_in;
+use crate::caller::Caller;
 use crate::cluster::LicensingServer;
-use crate::context::{Caller, Context, check_in_service};
+use crate::context::{Context, check_in_service};
 use crate::decision::{Person, check_license, decide, policy_now};
 use crate::evaluate::{Grant, Ground};
 use crate::licenses::{Author, OpenedLicense, open_license};

@@ -5,7 +5,8 @@
 mod support;
 
 use openrms_crypto::{Mode, PrivateKey, SoftwareKey};
-use openrms_directory::{BuiltIn, Member};
+use openrms_directory::{Account, AccountRef, BuiltIn, Directory as _, Member};
+use openrms_engine::Caller;
 use openrms_engine::client_licensor::get_client_licensor_cert;
 use openrms_engine::license::acquire_license;
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams, LicenseOutcome};
@@ -649,16 +650,19 @@ async fn certify_wants_an_enabled_authenticated_account_with_a_mail_address() {
         code(world.try_certify(&nobody, &spc)).await,
         FaultCode::UnauthorizedAccess
     );
-    let mut caller = world.caller("bob").await;
-    caller.account.as_mut().unwrap().enabled = false;
+    let bob = AccountRef::parse("bob").unwrap();
+    let bob = world.directory.account(&bob).await.unwrap().unwrap();
+    let disabled = Caller::from(Account {
+        enabled: false,
+        ..bob.clone()
+    });
     assert_eq!(
-        code(world.try_certify(&caller, &spc)).await,
+        code(world.try_certify(&disabled, &spc)).await,
         FaultCode::UnauthorizedAccess
     );
-    let mut caller = world.caller("bob").await;
-    caller.account.as_mut().unwrap().mail = None;
+    let without_mail = Caller::from(Account { mail: None, ..bob });
     assert_eq!(
-        code(world.try_certify(&caller, &spc)).await,
+        code(world.try_certify(&without_mail, &spc)).await,
         FaultCode::ADEntrySearchFailed
     );
     let caller = world.caller("bob").await;
@@ -890,6 +894,7 @@ async fn a_trusted_user_domain_counts_within_its_bounds() {
             slc_chain: other.cluster.server().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid,
+            allow_federated: false,
             email_domains,
         })
     };
@@ -922,6 +927,7 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
             slc_chain: other.cluster.server().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid: false,
+            allow_federated: false,
             email_domains: Only(vec!["other.test".into()]),
         })])
         .await;

@@ -144,13 +144,11 @@ async fn each_fault_of_the_precertification_table_is_given() {
     people
         .set_disabled(&Member::parse("bob").unwrap(), true)
         .unwrap();
-    let caller = world.caller("bob").await;
     world.directory = BuiltIn::new(people).unwrap();
     let refused = code(ask(&world, by_name(&bob.email)).await);
     assert_eq!(refused, FaultCode::UnauthorizedAccess);
     let request = Precertify::single(by_name("alice@example.test"));
-    let mut disabled = caller;
-    disabled.account.as_mut().unwrap().enabled = false;
+    let disabled = world.caller("bob").await;
     let refused = code(precertify(&world.context(), &disabled, &request).await);
     assert_eq!(refused, FaultCode::UnauthorizedAccess);
 

@@ -225,6 +225,21 @@ impl Service {
         self.path().contains("external/")
     }
 
+    /// The endpoint that serves federated people as this one serves others; `None` where there is
+    /// nothing for them.
+    pub const fn external(self) -> Option<Self> {
+        Some(match self {
+            Self::Certification => Self::CertificationExternal,
+            Self::CertificationServer => Self::CertificationExternalServer,
+            Self::CertificationServiceLocator => Self::CertificationExternalServiceLocator,
+            Self::License => Self::LicenseExternal,
+            Self::Publish => Self::PublishExternal,
+            Self::LicensingServer => Self::LicensingExternalServer,
+            Self::LicensingServiceLocator => Self::LicensingExternalServiceLocator,
+            _ => return None,
+        })
+    }
+
     /// Whether a request of this interface for this operation may be answered here. Service
     /// locators also take the namespace of the specification, [`Contract::Server`].
     pub fn serves(self, contract: Contract, operation: OperationName) -> bool {
@@ -271,6 +286,22 @@ mod tests {
         }
         assert_eq!(Service::from_path("/_wmcs/licensing"), None);
         assert_eq!(Service::from_path("/_wmcs/licensing/license.asmx/x"), None);
+    }
+
+    #[test]
+    fn every_external_path_is_that_of_an_ordinary_one() {
+        let external: Vec<_> = Service::ALL.iter().filter(|s| s.is_external()).collect();
+        let found: Vec<_> = Service::ALL.iter().filter_map(|s| s.external()).collect();
+        assert_eq!(external.len(), 7);
+        assert!(external.iter().all(|service| found.contains(service)));
+        for service in Service::ALL {
+            let Some(external) = service.external() else {
+                continue;
+            };
+            assert_eq!(external.contract(), service.contract());
+            let path = external.path().replacen("external/", "/", 1);
+            assert_eq!(path, service.path());
+        }
     }
 
     #[test]

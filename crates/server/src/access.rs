@@ -188,18 +188,22 @@ impl AccessRules {
             Some(OpenTo::Nobody) => Access::Closed,
             Some(OpenTo::Anyone) => Access::Anyone,
             Some(OpenTo::SignedIn) => Access::SignedIn,
-            None => default_access(part, integrated),
+            // No ticket is taken there, and who opens a file there was signed in to be certified.
+            None => default_access(part, integrated && !service.is_external()),
         }
     }
 
-    /// The ways to sign in at a service: federated sign-on alone at the external paths
-    /// (MS-RMPR 3.1.4.2).
+    /// The ways to sign in at a service: federated sign-on at the external paths and nothing else
+    /// (MS-RMPR 3.1.4.2), whatever is said of the part.
     pub fn allows(&self, service: Service, scheme: Scheme) -> bool {
+        if service.is_external() {
+            return scheme == Scheme::Bearer;
+        }
         let rule = Part::of(service).and_then(|part| self.0.get(&part));
         let listed = rule
             .and_then(|rule| rule.schemes.as_ref())
             .map(|schemes| schemes.contains(&scheme));
-        listed.unwrap_or(true) && (!service.is_external() || scheme == Scheme::Bearer)
+        listed.unwrap_or(true)
     }
 }
 
@@ -273,6 +277,12 @@ mod tests {
         let anonymous = rules("[licensing]\naccess = \"anyone\"").unwrap();
         assert_eq!(anonymous.access(Service::License, true), Access::Anyone);
         assert_eq!(anonymous.access(Service::Publish, true), Access::SignedIn);
+        // Tickets are of no use there.
+        assert_eq!(none.access(Service::LicenseExternal, true), Access::Anyone);
+        assert_eq!(
+            none.access(Service::CertificationExternal, true),
+            Access::SignedIn
+        );
     }
 
     #[test]
@@ -281,6 +291,8 @@ mod tests {
         assert!(none.allows(Service::CertificationExternal, Scheme::Bearer));
         assert!(!none.allows(Service::CertificationExternal, Scheme::Negotiate));
         let no_basic = rules("[certification]\nschemes = [\"negotiate\"]").unwrap();
+        assert!(no_basic.allows(Service::CertificationExternal, Scheme::Bearer));
+        assert!(!no_basic.allows(Service::CertificationExternal, Scheme::Negotiate));
         assert!(!no_basic.allows(Service::Certification, Scheme::Basic));
         assert!(no_basic.allows(Service::License, Scheme::Basic));
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use openrms_crypto::sha256;
 use openrms_directory::{Account, BuiltIn, CacheCounters, Directory, PeopleError};
 use zeroize::Zeroizing;
@@ -19,9 +20,10 @@ pub(crate) enum Accounts {
 }
 
 /// A directory behind a cache.
+#[async_trait]
 pub(crate) trait RemoteDirectory: Directory {
     /// Forgets what it knows: the next answers come from the directory itself.
-    fn flush(&self);
+    async fn flush(&self);
 
     /// How often memory had the answer.
     fn counters(&self) -> CacheCounters;

@@ -1,15 +1,19 @@
 //! The one place that reads the clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openrms_xrml::Time;
 
 /// The instant it is.
 pub(crate) fn now() -> Time {
-    let since = SystemTime::now()
+    Time::from_unix(i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX))
+}
+
+/// How long ago 1970 began.
+pub(crate) fn since_1970() -> Duration {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        .unwrap_or_default()
 }
 
 /// The instant it is, to the millisecond, as RFC 3339 writes it.

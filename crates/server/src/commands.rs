@@ -2,6 +2,7 @@
 
 mod authority;
 mod failure;
+mod federation;
 mod person;
 mod provision;
 mod scp;
@@ -57,6 +58,9 @@ enum Command {
     /// Rights policy templates.
     #[command(subcommand)]
     Template(template::Template),
+    /// People of other organizations, whom issuers of tokens vouch for.
+    #[command(subcommand)]
+    Federation(federation::Federation),
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
@@ -140,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Authority(command) => authority::run(command, &output),
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
+        Command::Federation(command) => federation::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),

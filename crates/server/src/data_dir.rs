@@ -29,6 +29,11 @@ impl DataDir {
         self.0.join("openrms.db")
     }
 
+    /// The directory services database. It can be deleted at any time.
+    pub fn directory_database(&self) -> PathBuf {
+        self.0.join("directory.db")
+    }
+
     /// The master key, 32 bytes, where no password guards it.
     pub fn master_key(&self) -> PathBuf {
         self.0.join("master.key")

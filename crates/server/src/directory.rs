@@ -27,9 +27,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use openrms_directory::{
     CacheCounters, CacheSettings, CachedDirectory, LdapDirectory, LdapSecrets, LdapSettings,
-    LdapSettingsError, LdapSignIn,
+    LdapSettingsError, LdapSignIn, SecondLevel,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -108,13 +109,18 @@ impl DirectoryConfig {
     }
 
     /// Prepares the directory; nothing is asked yet. Its connections live on `runtime`.
-    pub(crate) fn open(&self, runtime: Handle) -> Result<Accounts, DirectoryStartError> {
+    pub(crate) fn open(
+        &self,
+        second_level: Option<&Arc<SecondLevel>>,
+        runtime: Handle,
+    ) -> Result<Accounts, DirectoryStartError> {
         let secrets = self.service_account()?;
         let ldap = LdapDirectory::new(self.ldap.clone(), secrets, runtime)?;
-        Ok(Accounts::Remote(Arc::new(CachedDirectory::new(
-            ldap,
-            &self.cache,
-        ))))
+        let mut directory = CachedDirectory::new(ldap, &self.cache);
+        if let Some(level) = second_level {
+            directory = directory.with_second_level(level);
+        }
+        Ok(Accounts::Remote(Arc::new(directory)))
     }
 
     /// The account that the server itself uses.
@@ -206,9 +212,10 @@ impl Kerberos {
     }
 }
 
+#[async_trait]
 impl RemoteDirectory for CachedDirectory<LdapDirectory> {
-    fn flush(&self) {
-        CachedDirectory::flush(self);
+    async fn flush(&self) {
+        CachedDirectory::flush(self).await;
     }
 
     fn counters(&self) -> CacheCounters {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openrms_directory::{
     CacheSettings, CachedForests, DirectoryError, ForeignForests, ForeignQuestion, ForestName,
+    SecondLevel,
 };
 use openrms_negotiate::{Initiator, NegotiateError};
 use openrms_protocol::binary_group_expansion::{self as binary, ProductVersion};
@@ -115,6 +116,7 @@ impl ForestsConfig {
     pub(crate) fn open(
         &self,
         cache: &CacheSettings,
+        second_level: Option<&Arc<SecondLevel>>,
     ) -> Result<CachedForests<HttpForests>, ForestsError> {
         for other in &self.other {
             if !other.group_expansion.starts_with("https://") {
@@ -137,7 +139,11 @@ impl ForestsConfig {
             }),
             max_calls: self.max_cross_forest_calls,
         };
-        Ok(CachedForests::new(forests, cache))
+        let forests = CachedForests::new(forests, cache);
+        Ok(match second_level {
+            Some(level) => forests.with_second_level(level),
+            None => forests,
+        })
     }
 }
 

@@ -90,33 +90,7 @@ fn write_all(out: &mut String, state: &State) -> std::fmt::Result {
     let total = |field: fn(&Counters) -> &AtomicU64| -> u64 {
         cores.iter().map(|core| field(core).load(Relaxed)).sum()
     };
-    let mut caches = vec![
-        ("certificates", state.caches.certificates.counts()),
-        ("licenses", state.caches.licenses.counts()),
-    ];
-    if let Accounts::Remote(directory) = &state.snapshot().accounts {
-        let counters = directory.counters();
-        for (name, table) in [
-            ("accounts", counters.accounts),
-            ("forests", counters.forests),
-            ("memberships", counters.memberships),
-        ] {
-            caches.push((name, (table.hits, table.misses)));
-        }
-    }
-    head(out, "cache_hits_total", "counter", "Found in a cache.")?;
-    for (cache, (hits, _)) in &caches {
-        writeln!(out, "rmsd_cache_hits_total{{cache=\"{cache}\"}} {hits}")?;
-    }
-    head(
-        out,
-        "cache_misses_total",
-        "counter",
-        "Not found in a cache.",
-    )?;
-    for (cache, (_, misses)) in &caches {
-        writeln!(out, "rmsd_cache_misses_total{{cache=\"{cache}\"}} {misses}")?;
-    }
+    write_caches(out, state)?;
     let single: [(&str, &str, &str, u64); 6] = [
         (
             "connections_total",
@@ -158,6 +132,58 @@ fn write_all(out: &mut String, state: &State) -> std::fmt::Result {
     for (name, kind, help, value) in single {
         head(out, name, kind, help)?;
         writeln!(out, "rmsd_{name} {value}")?;
+    }
+    Ok(())
+}
+
+fn write_caches(out: &mut String, state: &State) -> std::fmt::Result {
+    let mut caches = vec![
+        ("certificates", state.caches.certificates.counts()),
+        ("licenses", state.caches.licenses.counts()),
+    ];
+    if let Accounts::Remote(directory) = &state.snapshot().accounts {
+        let counters = directory.counters();
+        for (name, table) in [
+            ("accounts", counters.accounts),
+            ("forests", counters.forests),
+            ("memberships", counters.memberships),
+        ] {
+            caches.push((name, (table.hits, table.misses)));
+        }
+    }
+    let second_level = state.second_level.as_ref().map(|level| level.counters());
+    if let Some(counters) = &second_level {
+        caches.push(("directory_database", (counters.hits, counters.misses)));
+    }
+    head(out, "cache_hits_total", "counter", "Found in a cache.")?;
+    for (cache, (hits, _)) in &caches {
+        writeln!(out, "rmsd_cache_hits_total{{cache=\"{cache}\"}} {hits}")?;
+    }
+    head(
+        out,
+        "cache_misses_total",
+        "counter",
+        "Not found in a cache.",
+    )?;
+    for (cache, (_, misses)) in &caches {
+        writeln!(out, "rmsd_cache_misses_total{{cache=\"{cache}\"}} {misses}")?;
+    }
+    if let Some(counters) = &second_level {
+        for (name, help, value) in [
+            (
+                "directory_database_errors_total",
+                "Failures of the database of directory answers.",
+                counters.errors,
+            ),
+            (
+                "directory_database_dropped_total",
+                "Directory answers that were not written to the database.",
+                counters.dropped,
+            ),
+        ] {
+            head(out, name, "counter", help)?;
+            writeln!(out, "rmsd_{name} {value}")?;
+        }
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use openrms_crypto::SoftwareProvider;
+use openrms_crypto::{SoftwareProvider, envelope};
 use openrms_engine::keys::KeyVault;
 use openrms_store::{Sqlite, StoreError};
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -18,6 +19,8 @@ pub(crate) struct Opened {
     pub(crate) provider: SoftwareProvider,
     /// Private keys of accounts.
     pub(crate) vault: KeyVault,
+    /// What answers of the directory are stored under.
+    pub(crate) answers: Zeroizing<[u8; 32]>,
 }
 
 /// Why a data directory cannot be opened.
@@ -59,11 +62,14 @@ impl Opened {
         source: &MasterKeySource,
     ) -> Result<Self, OpenError> {
         let master = source.load(data)?;
+        let master = master.expose();
+        let keys = |error: &dyn std::fmt::Display| OpenError::Keys(error.to_string());
         Ok(Self {
             store,
-            provider: SoftwareProvider::new(master.expose()),
-            vault: KeyVault::new(master.expose())
-                .map_err(|error| OpenError::Keys(error.to_string()))?,
+            provider: SoftwareProvider::new(master),
+            vault: KeyVault::new(master).map_err(|error| keys(&error))?,
+            answers: envelope::derive(master, b"", b"openrms directory cache 1")
+                .map_err(|error| keys(&error))?,
         })
     }
 }

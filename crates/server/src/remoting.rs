@@ -3,10 +3,10 @@
 //! travels as an exception.
 
 use openrms_engine::{Refusal, expansion};
-use openrms_protocol::OperationName;
 use openrms_protocol::binary_group_expansion::{
     Answer, Principal, RemotingException, Response, encode_response, parse_request,
 };
+use openrms_protocol::{OperationName, Service};
 
 use crate::clock;
 use crate::snapshot::Snapshot;
@@ -22,7 +22,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, body: &[u8]) -> O
             return outgoing(&Response::Exception(error.exception()), trace);
         }
     };
-    let context = state.context(snapshot, clock::now());
+    let context = state.context(snapshot, Service::GroupExpansion, clock::now());
     let operation = Some(OperationName::IsPrincipalMemberOf);
     let question = &request.question;
     match expansion::is_principal_member_of(&context, question).await {

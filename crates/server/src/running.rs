@@ -15,6 +15,7 @@ use crate::forests::ForestsError;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
 use crate::open::{OpenError, Opened, blocking};
+use crate::second_level;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
@@ -257,6 +258,9 @@ fn keeper(
                 tracing::error!(%error, "the configuration in use stays in use");
             }
         }
+        if let Some(level) = &state.second_level {
+            level.close().await;
+        }
         state.opened.store.close().await;
     });
 }
@@ -268,8 +272,12 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let opened = Opened::open(&config).await?;
     let runtime = tokio::runtime::Handle::current();
     let directory = config.directory.as_ref();
+    let second_level = match directory {
+        Some(directory) => second_level::open(directory, &config, &opened, &runtime).await,
+        None => None,
+    };
     let accounts = directory
-        .map(|directory| directory.open(runtime))
+        .map(|directory| directory.open(second_level.as_ref(), runtime))
         .transpose()?;
     let snapshot = Snapshot::load(&opened, &config, accounts).await?;
     let stored = snapshot.cluster.base_url();
@@ -299,7 +307,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let forests = config
         .forests
         .as_ref()
-        .map(|forests| forests.open(&cache))
+        .map(|forests| forests.open(&cache, second_level.as_ref()))
         .transpose()?;
     let parts = Parts {
         config,
@@ -309,6 +317,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         audit,
         schemes,
         forests,
+        second_level,
         admin_token,
         threads,
     };

@@ -128,6 +128,9 @@ pub(crate) enum NotSignedIn {
     /// The keys of whoever issued the token cannot be had.
     #[error("The issuer of the token does not answer.")]
     Issuer,
+    /// Federated sign-on must tell a mail address (MS-RMPR 3.1.4.1).
+    #[error("{0}")]
+    MailAddress(String),
     /// The directory did not say who the caller is.
     #[error("The directory did not answer.")]
     Directory {
@@ -170,6 +173,12 @@ impl Schemes {
             bearer: config.tokens.as_ref().map(bearer).transpose()?,
         })
     }
+
+    /// Whether tokens of federated people are taken, or else those of accounts of the directory.
+    pub(crate) fn takes_tokens(&self, federated: bool) -> bool {
+        let bearer = self.bearer.as_ref();
+        bearer.is_some_and(|bearer| bearer.has_issuer(federated))
+    }
 }
 
 /// Signs the caller in by what the request carries.
@@ -207,10 +216,7 @@ pub(crate) async fn sign_in(
     if let Some(list) = snapshot.accounts.list().filter(|_| is(Scheme::Basic)) {
         let account = basic::check(state, list, peer, credentials).await?;
         return Ok(SignedIn {
-            caller: Caller {
-                account: Some(account),
-                scheme: Some("basic"),
-            },
+            caller: account.into(),
             groups: Vec::new(),
             reply: None,
         });
@@ -226,7 +232,7 @@ pub(crate) async fn sign_in(
         return negotiate::check(acceptor, directory, peer, credentials, bindings).await;
     }
     if let Some(bearer) = state.schemes.bearer.as_ref().filter(|_| is(Scheme::Bearer)) {
-        return token::check(bearer, directory, peer, credentials).await;
+        return token::check(bearer, directory, (peer, service), credentials).await;
     }
     if let (Some(settings), Some(shown), None) = (
         &state.config.certificates,
@@ -265,16 +271,18 @@ impl SignedIn {
         groups: &[GroupRef],
         directory: &dyn Directory,
     ) -> Result<bool, DirectoryError> {
-        // A ticket outlives the account by hours.
-        let Some(account) = self.caller.account.as_ref().filter(|who| who.enabled) else {
-            return Ok(false);
+        let identity = match &self.caller {
+            Caller::Account(account) if account.enabled => Identity::from(&**account),
+            Caller::Federated(account) => Identity::from(account),
+            // A ticket outlives the account by hours.
+            Caller::Account(_) | Caller::Nobody => return Ok(false),
         };
         let vouched =
             |group: &GroupRef| matches!(group, GroupRef::Sid(sid) if self.groups.contains(sid));
         if groups.iter().any(vouched) {
             return Ok(true);
         }
-        let memberships = directory.memberships(&Identity::from(account)).await?;
+        let memberships = directory.memberships(&identity).await?;
         Ok(groups.iter().any(|group| match group {
             GroupRef::Sid(sid) => memberships.contains_sid(sid.as_str()),
             GroupRef::Address(address) => memberships.is_in_group(address.key()),
@@ -328,7 +336,9 @@ fn offered(
             let session = connection.ntlm.as_ref();
             session.is_some_and(|session| session.is_for(peer))
         }
-        Scheme::Bearer => state.schemes.bearer.is_some() && peer.may_send_passwords(),
+        Scheme::Bearer => {
+            state.schemes.takes_tokens(service.is_external()) && peer.may_send_passwords()
+        }
         Scheme::Certificate => state.config.certificates.is_some() && peer.tls,
         Scheme::Basic => {
             snapshot.accounts.list().is_some() && state.config.basic && peer.may_send_passwords()
@@ -364,13 +374,10 @@ mod tests {
         ];
         for (enabled, group) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
             let signed_in = SignedIn {
-                caller: Caller {
-                    account: Some(Account {
-                        enabled,
-                        ..alice.clone()
-                    }),
-                    scheme: Some("kerberos"),
-                },
+                caller: Caller::from(Account {
+                    enabled,
+                    ..alice.clone()
+                }),
                 groups: vec![vouched.clone()],
                 reply: None,
             };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use openrms_directory::{BuiltIn, PeopleError};
+use openrms_directory::{BuiltIn, ForestName, PeopleError};
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::{Cluster, ClusterError};
 use openrms_store::{ConfigurationSnapshot, Store as _, StoreError};
@@ -40,6 +40,16 @@ pub enum LoadError {
     /// The people list cannot be used.
     #[error("the people list cannot be used: {0}")]
     People(#[from] PeopleError),
+    /// Whoever the issuer says would be one of this organization's own people.
+    #[error(
+        "[sign_in.tokens] the federated issuer {issuer} has mail_domains of this forest, {forest}"
+    )]
+    OwnDomain {
+        /// Which issuer.
+        issuer: String,
+        /// The forest.
+        forest: ForestName,
+    },
     /// Nothing can be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -74,6 +84,14 @@ impl Snapshot {
             let builtin = BuiltIn::new(people::load(&config.people)?)?;
             Accounts::List(Arc::new(PeopleList::new(builtin)?))
         };
+        let forest = accounts.directory().home_forest();
+        let tokens = config.tokens.as_ref();
+        if let Some(issuer) = tokens.and_then(|tokens| tokens.federated_over(forest)) {
+            return Err(LoadError::OwnDomain {
+                issuer: issuer.to_string(),
+                forest: forest.clone(),
+            });
+        }
         Ok(Self {
             cluster,
             accounts,

@@ -108,7 +108,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
     let base_url = snapshot.cluster.base_url();
     let decision = match may_answer(state, incoming, base_url, request.contract, name) {
         Ok(()) => {
-            let context = state.context(snapshot, clock::now());
+            let context = state.context(snapshot, incoming.service, clock::now());
             decide(&context, snapshot, incoming.caller, &request.operation).await
         }
         Err(refusal) => Decision::no(refusal, Item::default()),
@@ -316,12 +316,8 @@ async fn certify<'c>(
     caller: &Caller,
     request: &Certify<'_>,
 ) -> Decision<'c> {
-    let mail = caller
-        .account
-        .as_ref()
-        .and_then(|account| account.mail.as_ref());
     let item = Item {
-        account: mail.map(ToString::to_string),
+        account: caller.mail().map(ToString::to_string),
         ..Item::default()
     };
     match certify::certify(context, caller, request).await {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use openrms_crypto::Secret;
-use openrms_directory::{CachedForests, ForeignForests, NoForeignForests};
+use openrms_directory::{CachedForests, ForeignForests, NoForeignForests, SecondLevel};
 use openrms_engine::{Caches, Context};
 use openrms_protocol::{Limits, Service};
 use openrms_store::{ConfigurationVersion, Store as _};
@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) audit: Audit,
     pub(crate) schemes: Schemes,
     forests: Option<CachedForests<HttpForests>>,
+    /// The database behind what is remembered of directories.
+    pub(crate) second_level: Option<Arc<SecondLevel>>,
     pub(crate) failed_sign_ins: FailedSignIns,
     pub(crate) connections: Gauge,
     pub(crate) requests: Gauge,
@@ -55,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) schemes: Schemes,
     pub(crate) forests: Option<CachedForests<HttpForests>>,
+    pub(crate) second_level: Option<Arc<SecondLevel>>,
     pub(crate) admin_token: Secret,
     pub(crate) threads: usize,
 }
@@ -90,6 +93,7 @@ impl State {
             audit: parts.audit,
             schemes: parts.schemes,
             forests: parts.forests,
+            second_level: parts.second_level,
             failed_sign_ins: FailedSignIns::default(),
             admin_token: parts.admin_token,
             password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
@@ -110,7 +114,12 @@ impl State {
     }
 
     /// The surroundings of a decision.
-    pub(crate) fn context<'c>(&'c self, snapshot: &'c Snapshot, now: Time) -> Context<'c> {
+    pub(crate) fn context<'c>(
+        &'c self,
+        snapshot: &'c Snapshot,
+        service: Service,
+        now: Time,
+    ) -> Context<'c> {
         Context {
             cluster: &snapshot.cluster,
             directory: snapshot.accounts.directory(),
@@ -119,6 +128,7 @@ impl State {
             key_source: &*self.keys,
             caches: &self.caches,
             now,
+            external: service.is_external(),
         }
     }
 
@@ -130,9 +140,10 @@ impl State {
     }
 
     /// Who may use a service.
-    pub(crate) fn access(&self, service: Service) -> Access {
-        // There people sign in with tokens and with nothing else (MS-RMPR 3.1.4.2).
-        if service.is_external() && self.schemes.bearer.is_none() {
+    pub(crate) fn access(&self, snapshot: &Snapshot, service: Service) -> Access {
+        // The paths of federated people are there with federation alone (MS-RMPR 3.1.4.2).
+        let federation = snapshot.cluster.policies.federation_enabled;
+        if service.is_external() && !(federation && self.schemes.takes_tokens(true)) {
             return Access::Closed;
         }
         let integrated = self.schemes.negotiate.is_some() || self.schemes.ntlm.is_some();
@@ -155,13 +166,13 @@ impl State {
     /// stays in use.
     pub(crate) async fn reload(&self) -> Result<(), LoadError> {
         if let Some(forests) = &self.forests {
-            forests.flush();
+            forests.flush().await;
         }
         let accounts = self.snapshot().accounts.clone();
         match accounts {
             Accounts::List(_) => self.swap(None).await,
             Accounts::Remote(ref directory) => {
-                directory.flush();
+                directory.flush().await;
                 self.swap(Some(accounts)).await
             }
         }

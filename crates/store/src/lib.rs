@@ -1,9 +1,11 @@
 //! What a cluster must remember: its configuration (the `StoredConfiguration` of MS-RMPR
 //! 3.1.1.2.2), user key pairs (3.1.1.3.4 and 3.1.1.3.5), and the certificates it issued.
-//! One trait, [`Store`]; back ends below it. No decisions are taken here.
+//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost.
+//! No decisions are taken here.
 
 mod change;
 mod configuration;
+mod directory_cache;
 mod error;
 mod issued;
 mod keys;
@@ -18,11 +20,12 @@ pub use change::Change;
 pub use configuration::{
     ConfigurationSnapshot, ConfigurationVersion, LicensorKey, Template, TemplateState,
 };
+pub use directory_cache::{CachedAnswer, DirectoryCache, NewAnswer};
 pub use error::{Entity, StoreError};
 pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
 pub use keys::{AuthorityRole, SealedBytes, StoredKey};
 pub use policies::{CryptographicMode, Policies, RevocationType};
-pub use sqlite::Sqlite;
+pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
 pub use trust::{
     ApplicationExclusion, EmailDomains, RacExclusion, RevocationAuthority, TrustedPublishingDomain,
     TrustedSpcCaKey, TrustedUserDomain,
@@ -54,7 +57,7 @@ pub trait Store: Send + Sync {
     ) -> Result<ConfigurationVersion, StoreError>;
 
     /// The key pair of a user's RACs, `GetUserKeyPair` of MS-RMPR 3.1.1.3.4. `account` is
-    /// compared byte for byte: hand in one spelling (a SID).
+    /// compared byte for byte: hand in one spelling (a SID, or a mail address in lower case).
     async fn user_key(&self, account: &str) -> Result<Option<StoredKey>, StoreError>;
 
     /// Stores a user's key pair (MS-RMPR 3.1.1.3.5) unless there is one, and returns the one

@@ -1,8 +1,10 @@
 //! The store in one SQLite file, or in memory for tests. Write-ahead log, every commit synced.
-//! One connection writes, several read; other processes may have the same file open.
+//! One connection writes, several read; other processes may have the same file open. The
+//! directory services database is a file of its own.
 
 mod change;
 mod configuration;
+mod directory_cache;
 mod fault;
 mod file;
 mod records;
@@ -25,6 +27,8 @@ use crate::{
 };
 use fault::{database, migration};
 
+pub use directory_cache::{OpenedDirectoryCache, SqliteDirectoryCache};
+
 /// A [`Store`] in a SQLite database. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
@@ -37,29 +41,18 @@ impl Sqlite {
     /// not at all; a file that is there already is left alone and
     /// [`StoreError::AlreadyExists`] is returned.
     pub async fn create(path: &Path) -> Result<Self, StoreError> {
-        file::refuse_leftovers(path)?;
-        let draft = file::draft_beside(path)?;
-        let mut connection = options(draft.path())
-            // Without a log beside it the draft is one file, which can be moved.
-            .journal_mode(SqliteJournalMode::Delete)
-            .pragma("application_id", file::APPLICATION_ID.to_string())
-            .connect()
-            .await
-            .map_err(|error| database(&error))?;
-        migrate(&mut connection).await?;
-        connection.close().await.map_err(|error| database(&error))?;
-        file::publish(draft, path)?;
+        make(path, file::APPLICATION_ID, &MIGRATIONS).await?;
         Self::open(path).await
     }
 
     /// Opens a database and brings its schema up to date. A missing, foreign, damaged or newer
     /// file is refused by name and not changed.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        file::check_header(path)?;
+        file::check_header(path, file::APPLICATION_ID)?;
         let options = options(path).journal_mode(SqliteJournalMode::Wal);
         let writer = pool(1, options.clone()).await?;
         let mut connection = writer.acquire().await.map_err(|error| database(&error))?;
-        migrate(&mut connection).await?;
+        migrate(&mut connection, &MIGRATIONS).await?;
         drop(connection);
         Ok(Self {
             writer,
@@ -86,7 +79,7 @@ impl Sqlite {
             .foreign_keys(true);
         let only = pool(1, options).await?;
         let mut connection = only.acquire().await.map_err(|error| database(&error))?;
-        migrate(&mut connection).await?;
+        migrate(&mut connection, &MIGRATIONS).await?;
         drop(connection);
         Ok(Self {
             writer: only.clone(),
@@ -322,9 +315,28 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
         .map_err(|error| database(&error))
 }
 
+/// Makes a new database file, which appears under its name complete or not at all.
+async fn make(path: &Path, application_id: u32, migrations: &Migrator) -> Result<(), StoreError> {
+    file::refuse_leftovers(path)?;
+    let draft = file::draft_beside(path)?;
+    let mut connection = options(draft.path())
+        // Without a log beside it the draft is one file, which can be moved.
+        .journal_mode(SqliteJournalMode::Delete)
+        .pragma("application_id", application_id.to_string())
+        .connect()
+        .await
+        .map_err(|error| database(&error))?;
+    migrate(&mut connection, migrations).await?;
+    connection.close().await.map_err(|error| database(&error))?;
+    file::publish(draft, path)
+}
+
 /// Refuses a schema from the future, then adds what is missing.
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let supported = MIGRATIONS
+async fn migrate(
+    connection: &mut SqliteConnection,
+    migrations: &Migrator,
+) -> Result<(), StoreError> {
+    let supported = migrations
         .iter()
         .map(|step| step.version)
         .max()
@@ -343,11 +355,11 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
             return Err(StoreError::SchemaTooNew { found, supported });
         }
     }
-    if MIGRATIONS.run(&mut *connection).await.is_ok() {
+    if migrations.run(&mut *connection).await.is_ok() {
         return Ok(());
     }
     // Another process may have been migrating the same file: then there is nothing left to do.
-    MIGRATIONS
+    migrations
         .run(connection)
         .await
         .map_err(|error| migration(&error))

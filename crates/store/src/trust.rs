@@ -15,6 +15,8 @@ pub struct TrustedUserDomain {
     pub friendly_name: String,
     /// Whether its RACs are trusted with SIDs.
     pub allow_sid: bool,
+    /// Whether its RACs of federated people are honored, whom its own directory does not know.
+    pub allow_federated: bool,
     /// Which mail addresses of it are trusted.
     pub email_domains: EmailDomains,
 }

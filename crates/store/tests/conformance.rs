@@ -103,6 +103,7 @@ async fn everything_put_into_the_configuration_comes_back() {
         slc_chain: "<XrML/>".to_owned(),
         friendly_name: "Partner".to_owned(),
         allow_sid: true,
+        allow_federated: true,
         email_domains: EmailDomains::Only(vec!["partner.example".to_owned()]),
     };
     let publishing_domain = TrustedPublishingDomain {

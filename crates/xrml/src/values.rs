@@ -24,6 +24,14 @@ impl Guid {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
+    /// The GUID that a digest stands for (RFC 9562, 5.8).
+    #[must_use]
+    pub fn of_digest(digest: &[u8; 32]) -> Self {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
     /// As clients write it: upper case, in braces.
     #[must_use]
     pub fn to_upper(self) -> String {

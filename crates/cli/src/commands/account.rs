@@ -8,6 +8,7 @@ use clap::Args;
 use openrms_client as client;
 use openrms_client::{Persistence, Secret};
 use openrms_xrml::Interval;
+use openrms_xrml::rac::AccountType;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -116,7 +117,8 @@ impl SignIn {
             "licensor": span(licensor.range()),
         });
         shell.answer(&document, || {
-            let mut text = format!("signed in as {}\n", plain(&identity.email));
+            let kind = kind(identity.account_type);
+            let mut text = format!("signed in as {}{kind}\n", plain(&identity.email));
             _ = writeln!(
                 text,
                 "account certificate until {}",
@@ -152,6 +154,7 @@ fn document(home: &str, status: &client::Status) -> Value {
             "id": account.id,
             "current": account.current,
             "account": account.identity.email,
+            "id_type": account.identity.account_type.name(),
             "issuer": account.issuer,
             "temporary": account.temporary,
             "certificate": span(account.validity),
@@ -244,7 +247,11 @@ fn text(home: &str, status: &client::Status) -> String {
         let current = if account.current { "" } else { " (not in use)" };
         line(
             "account",
-            format!("{}{current}", plain(&account.identity.email)),
+            format!(
+                "{}{}{current}",
+                plain(&account.identity.email),
+                kind(account.identity.account_type)
+            ),
         );
         line("  certificate until", until(account.validity));
         line(
@@ -266,6 +273,15 @@ fn text(home: &str, status: &client::Status) -> String {
         );
     }
     text
+}
+
+/// What is told of an account's kind; nothing of the usual one.
+fn kind(account: AccountType) -> &'static str {
+    match account {
+        AccountType::Windows => "",
+        AccountType::Federation => ", a federated account",
+        AccountType::Passport => ", a Passport account",
+    }
 }
 
 fn span(interval: Option<Interval>) -> Value {

@@ -9,7 +9,7 @@ use openrms_xrml::rac::AccountType;
 use serde::{Deserialize, Serialize};
 
 use super::DiscoveryError;
-use crate::account::{self, is_account_id};
+use crate::account::{self, Account, is_account_id};
 use crate::client::Client;
 use crate::error::Error;
 use crate::service::{Auth, Caller, Licensing, ServiceError};
@@ -137,7 +137,7 @@ impl Client {
     /// Asks the server where services are for who just signed in, and remembers it (MS-RMPR
     /// 3.8.3.2.1). A server that does not say leaves everything as it was: what it said before,
     /// else that it is all of them itself.
-    pub(crate) fn locate_services(&self) -> Result<(), Error> {
+    pub(crate) fn locate_services(&self, account: &Account) -> Result<(), Error> {
         let wanted = [
             ServiceType::CertificationInternalService,
             ServiceType::LicensingInternalService,
@@ -147,7 +147,8 @@ impl Client {
         };
         let answer = self.with_caller(|caller, server| {
             let server = server.ok_or(DiscoveryError::NoServer)?;
-            let url = Service::CertificationServiceLocator.url(server.as_str());
+            let locator = account.endpoint(Service::CertificationServiceLocator);
+            let url = locator.url(server.as_str());
             let take = |r: Response<'_>| FindServiceLocationsForUserResponse::try_from(r);
             let contract = Contract::ServiceLocator;
             let answer = caller.call(&url, contract, &ask.into(), Auth::Always, take);
@@ -165,17 +166,18 @@ impl Client {
 
 /// The endpoints to ask for a use license, best first. `same_server` says that the license is for
 /// the very server this client belongs to, whatever URL it names; `licensing` is the cluster that
-/// this server vouches for.
+/// this server vouches for. `service` is where the two serve the person; other servers may have no
+/// paths of federated people.
 pub(crate) fn license_endpoints<'u>(
-    server: Option<&ServerUrl>,
-    licensing: Option<&ServerUrl>,
+    service: Service,
+    (server, licensing): (Option<&ServerUrl>, Option<&ServerUrl>),
     same_server: bool,
     urls: impl Iterator<Item = &'u str>,
     allowed: LicenseServers,
 ) -> Result<Vec<String>, DiscoveryError> {
     let mut endpoints = Vec::new();
     if let Some(server) = server.filter(|_| same_server) {
-        endpoints.push(Service::License.url(server.as_str()));
+        endpoints.push(service.url(server.as_str()));
     }
     let mut refused = None;
     for url in urls {
@@ -185,7 +187,7 @@ pub(crate) fn license_endpoints<'u>(
         let known = [server, licensing].into_iter().flatten();
         let known = known.into_iter().any(|server| *server.origin() == origin);
         if allowed == LicenseServers::Any || known {
-            let endpoint = license_endpoint(url);
+            let endpoint = license_endpoint(url, known && service.is_external());
             if !endpoints
                 .iter()
                 .any(|known: &String| known.eq_ignore_ascii_case(&endpoint))
@@ -203,14 +205,20 @@ pub(crate) fn license_endpoints<'u>(
     }
 }
 
-/// A license names the cluster's licensing folder, or a service in it.
-fn license_endpoint(url: &str) -> String {
+/// A license names the cluster's licensing folder, or a service in it. Beside it is the folder for
+/// federated people.
+fn license_endpoint(url: &str, external: bool) -> String {
     let bare = url.split('?').next().unwrap_or(url).trim_end_matches('/');
     let folder = match bare.rsplit_once('/') {
         Some((folder, file)) if file.to_ascii_lowercase().ends_with(".asmx") => folder,
         _ => bare,
     };
-    format!("{folder}/license.asmx")
+    let beside = if external && folder.to_ascii_lowercase().ends_with("/licensing") {
+        "external"
+    } else {
+        ""
+    };
+    format!("{folder}{beside}/license.asmx")
 }
 
 const WMCS: &str = "/_wmcs";
@@ -256,7 +264,9 @@ mod tests {
     fn a_server_that_merely_stands_in_a_license_is_not_asked() {
         let server: ServerUrl = "https://rms.example.com".parse().unwrap();
         let ask = |url: &'static str, allowed| {
-            license_endpoints(Some(&server), None, false, std::iter::once(url), allowed)
+            let servers = (Some(&server), None);
+            let urls = std::iter::once(url);
+            license_endpoints(Service::License, servers, false, urls, allowed)
         };
         let only = LicenseServers::OnlyConfigured;
         assert_eq!(
@@ -282,5 +292,30 @@ mod tests {
             ["https://other.example/_wmcs/licensing/license.asmx"]
         );
         assert_eq!(ask("file:///etc", only), Err(DiscoveryError::NoLicenseUrl));
+    }
+
+    #[test]
+    fn federated_people_are_licensed_beside_the_others_where_that_is_known_to_be() {
+        let server: ServerUrl = "https://rms.example.com".parse().unwrap();
+        let urls = [
+            "https://rms.example.com/_wmcs/LICENSING/license.asmx",
+            "https://rms.example.com/elsewhere",
+            "https://other.example/_wmcs/licensing",
+        ];
+        let endpoints = license_endpoints(
+            Service::LicenseExternal,
+            (Some(&server), None),
+            true,
+            urls.into_iter(),
+            LicenseServers::Any,
+        );
+        assert_eq!(
+            endpoints.unwrap(),
+            [
+                "https://rms.example.com/_wmcs/licensingexternal/license.asmx",
+                "https://rms.example.com/elsewhere/license.asmx",
+                "https://other.example/_wmcs/licensing/license.asmx",
+            ]
+        );
     }
 }

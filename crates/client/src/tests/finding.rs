@@ -168,19 +168,24 @@ fn publishing_goes_where_the_override_says_for_the_kind_of_account() {
         ),
     ] {
         let world = World::new(&OURS);
-        *world.account_type.lock().unwrap() = kind;
+        world.federation.store(true, Ordering::SeqCst);
         let folder = tempfile::tempdir().unwrap();
         let overrides = format!(
             "server = '{SERVER}'\n[service_location]\n{own} = '{LICENSING}/_wmcs/licensing'\n\
              {other} = 'https://wrong.example.com'"
         );
-        let alice = world
+        let mut alice = world
             .builder(Home::open(folder.path()).unwrap(), "alice")
-            .discovery(named_by(&overrides))
-            .build();
+            .discovery(named_by(&overrides));
+        let mut publish = format!("{LICENSING}/_wmcs/licensing/publish.asmx");
+        if kind == AccountType::Federation {
+            alice = alice.credentials(Credentials::Bearer(Secret::from(b"alice".as_slice())));
+            publish = format!("{LICENSING}/_wmcs/licensingexternal/publish.asmx");
+        }
+        let alice = alice.build();
         alice.client_licensor().unwrap();
         let clc = asked_at(&world, "GetClientLicensorCert");
-        assert_eq!(clc, [format!("{LICENSING}/_wmcs/licensing/publish.asmx")]);
+        assert_eq!(clc, [publish.clone()]);
         let mut out = Vec::new();
         let text = b"text".as_slice();
         let policy = policy(&["bob@example.com:VIEW"]);
@@ -188,10 +193,7 @@ fn publishing_goes_where_the_override_says_for_the_kind_of_account() {
             .protect(text, None, ".txt", &mut out, &policy, Signer::Server)
             .unwrap();
         let published = asked_at(&world, "AcquireIssuanceLicense");
-        assert_eq!(
-            published,
-            [format!("{LICENSING}/_wmcs/licensing/publish.asmx")]
-        );
+        assert_eq!(published, [publish]);
     }
 }
 

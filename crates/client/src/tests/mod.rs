@@ -2,6 +2,7 @@
 //! in temporary folders, a clock that is set by hand.
 
 mod authoring;
+mod federated;
 mod finding;
 mod joining;
 mod locating;

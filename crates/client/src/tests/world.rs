@@ -22,7 +22,7 @@ use openrms_protocol::templates::{
 };
 use openrms_protocol::{
     CertificateChain, CertificateText, Fault, FaultCode, HttpHead, Limits, Operation, Request,
-    Response as Answer, VersionData, encode_fault, encode_response, parse_request,
+    Response as Answer, Service, VersionData, encode_fault, encode_response, parse_request,
 };
 use openrms_xrml::anchors::{Anchor, Anchors};
 use openrms_xrml::author_proof::{AUTHOR_PROOF_NAME, proven_time};
@@ -73,8 +73,8 @@ pub(super) struct World {
     log: Mutex<Vec<(String, String, Option<String>)>>,
     /// Days a RAC is good for.
     pub rac_days: AtomicI64,
-    /// How whoever gets a RAC signed in.
-    pub account_type: Mutex<AccountType>,
+    /// Takes tokens, whose text is the person's name, at the paths of federated people.
+    pub federation: AtomicBool,
     /// Refuses whoever does not say who they are, whatever they ask.
     pub closed: AtomicBool,
     /// Signs other licenses than it is asked to.
@@ -284,7 +284,7 @@ impl World {
             offline: AtomicBool::new(false),
             log: Mutex::default(),
             rac_days: AtomicI64::new(365),
-            account_type: Mutex::new(AccountType::Windows),
+            federation: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             dishonest: AtomicBool::new(false),
             locations: Mutex::default(),
@@ -402,7 +402,10 @@ impl World {
     fn answer(&self, url: &str, request: &Request<'_>, auth: Option<&Credentials>) -> Response {
         let closed = self.closed.load(Ordering::SeqCst);
         let certify = matches!(request.operation, Operation::Certify(_));
-        if auth.is_none() && (certify || closed) {
+        let external = Service::from_path(url.strip_prefix(SERVER).unwrap_or_default())
+            .is_some_and(Service::is_external);
+        let federated = matches!(auth, Some(Credentials::Bearer(_)));
+        if auth.is_none() && (certify || closed) || federated && !external {
             return Response {
                 status: 401,
                 location: None,
@@ -410,9 +413,13 @@ impl World {
                 body: Vec::new(),
             };
         }
-        let _ = url;
         let head = request.answer_head(VersionData::SERVER);
-        match self.decide(&request.operation, auth) {
+        let decision = if external && !self.federation.load(Ordering::SeqCst) {
+            Err(FaultCode::UnauthorizedAccess)
+        } else {
+            self.decide(&request.operation, auth)
+        };
+        match decision {
             Ok(answer) => {
                 let body = encode_response(&head, &answer).into_bytes();
                 Response {
@@ -442,8 +449,13 @@ impl World {
         let keys = self.keys;
         Ok(match operation {
             Operation::Certify(request) => {
-                let Some(Credentials::Basic { user, .. }) = auth else {
-                    return Err(FaultCode::UnauthorizedAccess);
+                let (user, kind) = match auth {
+                    Some(Credentials::Basic { user, .. }) => (user.clone(), AccountType::Windows),
+                    Some(Credentials::Bearer(token)) => {
+                        let user = String::from_utf8_lossy(token.expose());
+                        (user.into_owned(), AccountType::Federation)
+                    }
+                    _ => return Err(FaultCode::UnauthorizedAccess),
                 };
                 let text = request.machine_certificate_chain.concatenated();
                 let nodes = chain::parse_verified(&text).unwrap();
@@ -452,7 +464,7 @@ impl World {
                     .map_err(|_| FaultCode::VerifyMachineCertificateChainFailed)?;
                 let machine = SecurityProcessorCertificate::new(nodes[0].clone()).unwrap();
                 CertifyResponse {
-                    certificate_chain: keys.with_chain(self.rac(user, &machine)),
+                    certificate_chain: keys.with_chain(self.rac(&user, kind, &machine)),
                     quota: None,
                 }
                 .into()
@@ -553,13 +565,16 @@ impl World {
         })
     }
 
-    fn rac(&self, user: &str, machine: &SecurityProcessorCertificate) -> String {
+    fn rac(&self, user: &str, kind: AccountType, machine: &SecurityProcessorCertificate) -> String {
         let keys = self.keys;
         let email = format!("{user}@example.com");
         let key = keys.account_key(&email);
         let account = AccountIdentity {
-            account_type: *self.account_type.lock().unwrap(),
-            id: format!("S-1-5-21-1-2-3-{}", 1000 + user.len()),
+            account_type: kind,
+            id: match kind {
+                AccountType::Windows => format!("S-1-5-21-1-2-3-{}", 1000 + user.len()),
+                _ => Guid::of_digest(&openrms_crypto::sha256(user.as_bytes())).to_string(),
+            },
             email,
             aliases: Vec::new(),
         };

@@ -27,6 +27,12 @@ pub struct CacheSettings {
     /// How long it is kept at most that the directory does not know somebody, so that new
     /// people need not wait. The original server has no such value.
     pub unknown_expire_minutes: u32,
+    /// Whether answers are kept in a database as well, where a server finds them again that was
+    /// started anew. They end there when they end in memory.
+    pub database: bool,
+    /// How many times as many answers the database keeps as memory does. The original server
+    /// has no such value: its database is not bounded.
+    pub database_max_factor: u32,
 }
 
 impl Default for CacheSettings {
@@ -39,6 +45,8 @@ impl Default for CacheSettings {
             group_membership_cache_max: 1_000,
             group_membership_cache_expire_minutes: 12,
             unknown_expire_minutes: 2,
+            database: true,
+            database_max_factor: 10,
         }
     }
 }
@@ -64,8 +72,10 @@ impl CacheSettings {
 
     fn limits(&self, most: usize, expire_minutes: u32) -> Limits {
         let minutes = |minutes: u32| Duration::from_secs(60 * u64::from(minutes));
+        let most = most.min(MOST);
         Limits {
-            most: most.min(MOST),
+            most,
+            most_in_database: (most as u64).saturating_mul(self.database_max_factor.into()),
             known: minutes(expire_minutes),
             unknown: minutes(self.unknown_expire_minutes.min(expire_minutes)),
         }

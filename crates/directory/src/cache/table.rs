@@ -1,18 +1,22 @@
 //! One bounded table: answers with an end, and one question in flight for each key.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
+use super::answer_store::AnswerKind;
+use super::form::{Answer, Question};
+use super::second_level::{Found, SecondLevel, Shelf};
 use crate::DirectoryError;
 
 pub(super) struct Table<K, V> {
     answers: Option<Cache<K, Kept<V>>>,
+    /// Asked before the directory is.
+    shelf: Option<Shelf>,
     limits: Limits,
     flights: Mutex<Flights<K, V>>,
     hits: AtomicU64,
@@ -23,6 +27,7 @@ pub(super) struct Table<K, V> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) most: usize,
+    pub(super) most_in_database: u64,
     /// What the directory knows.
     pub(super) known: Duration,
     /// That it does not know somebody.
@@ -34,8 +39,15 @@ pub(super) struct Limits {
 pub struct TableCounters {
     /// Answered from memory.
     pub hits: u64,
-    /// Asked of the directory, or waited for somebody else who did.
+    /// Asked of the database or the directory, or waited for somebody else who did.
     pub misses: u64,
+}
+
+impl Limits {
+    /// How long an answer counts.
+    pub(super) fn of(&self, is_known: bool) -> Duration {
+        if is_known { self.known } else { self.unknown }
+    }
 }
 
 #[derive(Clone)]
@@ -44,7 +56,7 @@ struct Kept<V> {
     until: Instant,
 }
 
-type Answer<V> = Result<V, DirectoryError>;
+type Outcome<V> = Result<V, DirectoryError>;
 
 /// The questions on their way.
 struct Flights<K, V> {
@@ -56,18 +68,19 @@ struct Flights<K, V> {
 struct Flight<V> {
     generation: u64,
     /// `None` until it lands; closed without one when whoever asked has gone away.
-    answer: watch::Receiver<Option<Answer<V>>>,
+    answer: watch::Receiver<Option<Outcome<V>>>,
 }
 
 impl<K, V> Table<K, V>
 where
-    K: Hash + Eq + Clone,
-    V: Clone,
+    K: Question,
+    V: Answer,
 {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             // The cache itself has no size of nothing.
             answers: (limits.most > 0).then(|| Cache::new(limits.most)),
+            shelf: None,
             limits,
             flights: Mutex::new(Flights {
                 by_key: HashMap::new(),
@@ -78,16 +91,21 @@ where
         }
     }
 
-    /// The answer from memory, from whoever is asking already, or from `ask`.
+    /// Puts a database behind the memory.
+    pub(super) fn set_shelf(&mut self, level: &Arc<SecondLevel>, kind: AnswerKind) {
+        self.shelf = Shelf::new(level, kind, self.limits);
+    }
+
+    /// The answer from memory, from whoever is asking already, from the database, or from `ask`.
     pub(super) async fn get<F>(
         &self,
         key: &K,
         now: &(dyn Fn() -> Instant + Send + Sync),
         is_known: impl Fn(&V) -> bool,
         ask: impl Fn() -> F,
-    ) -> Answer<V>
+    ) -> Outcome<V>
     where
-        F: Future<Output = Answer<V>>,
+        F: Future<Output = Outcome<V>>,
     {
         let begin = now();
         if let Some(value) = self.kept(key, begin) {
@@ -104,17 +122,23 @@ where
                     if let Some(value) = self.kept(key, begin) {
                         return Ok(value);
                     }
+                    let slip = match self.found(key, &is_known).await {
+                        Found::Answer(value, remaining) => {
+                            let answer = Ok(value);
+                            landing.land(&answer, Some(begin + remaining));
+                            return answer;
+                        }
+                        Found::Nothing(slip) => slip,
+                    };
                     let answer = ask().await;
-                    let keep = answer.as_ref().ok().map(|value| {
-                        let limits = &self.limits;
-                        let kept = if is_known(value) {
-                            limits.known
-                        } else {
-                            limits.unknown
-                        };
-                        begin + kept
-                    });
+                    let keep = answer
+                        .as_ref()
+                        .ok()
+                        .map(|value| begin + self.limits.of(is_known(value)));
                     landing.land(&answer, keep);
+                    if let (Ok(value), Some(slip)) = (&answer, slip) {
+                        slip.put(value, is_known);
+                    }
                     return answer;
                 }
             };
@@ -140,6 +164,14 @@ where
         TableCounters {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the database has.
+    async fn found(&self, key: &K, is_known: impl Fn(&V) -> bool) -> Found<'_, V> {
+        match &self.shelf {
+            Some(shelf) => shelf.find(key, is_known).await,
+            None => Found::Nothing(None),
         }
     }
 
@@ -170,21 +202,21 @@ where
     }
 }
 
-enum Role<'a, K: Hash + Eq + Clone, V: Clone> {
+enum Role<'a, K: Question, V: Answer> {
     Asks(Landing<'a, K, V>),
-    Waits(watch::Receiver<Option<Answer<V>>>),
+    Waits(watch::Receiver<Option<Outcome<V>>>),
 }
 
 /// Held by whoever asks. Dropped without an answer, it leaves the question to another.
-struct Landing<'a, K: Hash + Eq + Clone, V: Clone> {
+struct Landing<'a, K: Question, V: Answer> {
     table: &'a Table<K, V>,
     key: K,
     generation: u64,
-    sender: watch::Sender<Option<Answer<V>>>,
+    sender: watch::Sender<Option<Outcome<V>>>,
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Landing<'_, K, V> {
-    fn land(self, answer: &Answer<V>, keep: Option<Instant>) {
+impl<K: Question, V: Answer> Landing<'_, K, V> {
+    fn land(self, answer: &Outcome<V>, keep: Option<Instant>) {
         {
             let flights = self.table.flights();
             // Under the lock that a flush takes, so that nothing older outlives it.
@@ -199,7 +231,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Landing<'_, K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Drop for Landing<'_, K, V> {
+impl<K: Question, V: Answer> Drop for Landing<'_, K, V> {
     fn drop(&mut self) {
         let mut flights = self.table.flights();
         // After a flush the flight of this key, if any, is another one.

@@ -19,7 +19,7 @@ use openrms_engine::authority::{self, EnrollmentService};
 use openrms_engine::keys::{FreshKeys, KeyVault};
 use openrms_engine::license::acquire_license;
 use openrms_engine::republish::edit_issuance_license;
-use openrms_engine::{Caches, Caller, Cluster, Context, Refusal};
+use openrms_engine::{Caches, Caller, Cluster, Context, FederatedAccount, Refusal};
 use openrms_protocol::certification::Certify;
 use openrms_protocol::enrollment::{Enroll, EnrolleeServerInformation, Revocation};
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams, LicenseOutcome};
@@ -145,6 +145,7 @@ impl World {
             key_source: &FreshKeys,
             caches: &self.caches,
             now: self.now,
+            external: false,
         }
     }
 
@@ -166,10 +167,15 @@ impl World {
     pub async fn caller(&self, name: &str) -> Caller {
         let who = AccountRef::parse(name).unwrap();
         let account = self.directory.account(&who).await.unwrap();
-        Caller {
-            account,
-            scheme: Some("test"),
-        }
+        account.map(Caller::from).unwrap_or_default()
+    }
+
+    /// Somebody whom the directory has no account for.
+    pub async fn federated(&self, mail: &str, aliases: &[&str]) -> Caller {
+        let aliases = aliases.iter().map(|alias| alias.parse().unwrap());
+        let mail = mail.parse().unwrap();
+        let account = FederatedAccount::find(&self.directory, mail, aliases).await;
+        Caller::Federated(account.unwrap().unwrap())
     }
 
     /// A new machine: its security processor's key and SPC chain.
@@ -212,9 +218,13 @@ impl World {
 
     /// Activates, certifies and licenses a person.
     pub async fn member(&self, name: &str) -> Member_ {
+        self.join(&self.caller(name).await).await
+    }
+
+    /// As [`World::member`], for whoever calls.
+    pub async fn join(&self, caller: &Caller) -> Member_ {
         let (machine_key, spc_chain) = self.activate();
-        let caller = self.caller(name).await;
-        let rac_chain = self.try_certify(&caller, &spc_chain).await.unwrap();
+        let rac_chain = self.try_certify(caller, &spc_chain).await.unwrap();
         let rac = AccountCertificate::new(verified(&rac_chain, 0)).unwrap();
         let rac_key = open_private(&machine_key, rac.sealed_key().unwrap());
         let request = GetClientLicensorCert {

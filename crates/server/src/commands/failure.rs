@@ -7,6 +7,7 @@ use crate::authority::TrustError;
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
 use crate::directory::DirectoryStartError;
+use crate::federation::FederationError;
 use crate::http::ListenError;
 use crate::master_key::MasterKeyError;
 use crate::open::OpenError;
@@ -140,6 +141,15 @@ impl From<ProvisionError> for Failure {
                 Self::new(DENIED, "enrollment-refused", error)
             }
             _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<FederationError> for Failure {
+    fn from(error: FederationError) -> Self {
+        match error {
+            FederationError::Open(error) => error.into(),
+            FederationError::Store(_) => Self::failed(error),
         }
     }
 }

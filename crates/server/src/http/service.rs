@@ -202,13 +202,13 @@ async fn answer(
         Ok(Ok(body)) => body,
     };
     let (mut member, mut reply) = (Ok(()), None);
-    let access = state.access(service);
+    let access = state.access(&snapshot, service);
     let caller = match &access {
         Access::Closed => {
             let reason = "the service is closed here";
             return refuse(&Refusal::new(FaultCode::UnauthorizedAccess, reason));
         }
-        Access::Anyone if !credentials.are_given() => Caller::default(),
+        Access::Anyone if !credentials.are_given() => Caller::Nobody,
         Access::Anyone | Access::SignedIn | Access::Members(_) => {
             let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
                 Ok(signed_in) => signed_in,
@@ -221,6 +221,9 @@ async fn answer(
                     let half_done = NotSignedIn::HalfDone(challenge);
                     return Err(Refused::NotSignedIn(half_done, offers));
                 }
+                Err(NotSignedIn::MailAddress(reason)) => {
+                    return refuse(&Refusal::new(FaultCode::VerifyEmailAddressFailed, reason));
+                }
                 Err(refused) => {
                     core.counters()
                         .failed_sign_ins
@@ -230,11 +233,7 @@ async fn answer(
                     return Err(Refused::NotSignedIn(refused, offers.collect()));
                 }
             };
-            *user = signed_in
-                .caller
-                .account
-                .as_ref()
-                .map(|account| account.name.to_string());
+            *user = signed_in.caller.name().map(Into::into);
             member = check_member(&access, &signed_in, &snapshot).await;
             reply = signed_in.reply;
             signed_in.caller
@@ -366,9 +365,10 @@ impl Refused {
             Self::NotSignedIn(why, offers) => {
                 let status = match why {
                     NotSignedIn::Insecure => StatusCode::FORBIDDEN,
-                    NotSignedIn::HalfDone(_) | NotSignedIn::Missing | NotSignedIn::Refused => {
-                        StatusCode::UNAUTHORIZED
-                    }
+                    NotSignedIn::HalfDone(_)
+                    | NotSignedIn::Missing
+                    | NotSignedIn::Refused
+                    | NotSignedIn::MailAddress(_) => StatusCode::UNAUTHORIZED,
                     NotSignedIn::TooMany => StatusCode::TOO_MANY_REQUESTS,
                     NotSignedIn::Busy | NotSignedIn::Issuer | NotSignedIn::Directory { .. } => {
                         StatusCode::SERVICE_UNAVAILABLE

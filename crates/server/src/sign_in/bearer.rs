@@ -35,12 +35,27 @@ pub(crate) struct BearerIdentity {
     /// The account's name. Issuers need not keep it unique, nor to themselves
     /// (OIDC Core 1.0, 5.7).
     pub(crate) account: Option<String>,
-    /// The SID, when the issuer is trusted with SIDs.
-    pub(crate) sid: Option<Sid>,
+    /// What the issuer may vouch for.
+    pub(crate) standing: Standing,
     /// What the issuer calls their groups. Not all of them where it leaves out long lists.
     pub(crate) groups: Vec<String>,
     /// When the token expires.
     pub(crate) expires: Time,
+}
+
+/// For whom an issuer may speak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// For accounts of the directory.
+    Directory {
+        /// The SID, when the issuer is trusted with SIDs.
+        sid: Option<Sid>,
+    },
+    /// For people whom the directory has no account for.
+    Federated {
+        /// Their further mail addresses, in domains that the issuer may speak for.
+        aliases: Vec<Address>,
+    },
 }
 
 /// Why a token is not accepted. Nothing that stands in the token is told. The text of
@@ -129,6 +144,13 @@ impl Bearer {
             settings,
         };
         Self(settings.into_issuers().into_iter().map(issuer).collect())
+    }
+
+    /// Whether there is an issuer that speaks for federated people, or else one that speaks for
+    /// accounts of the directory.
+    pub(crate) fn has_issuer(&self, federated: bool) -> bool {
+        let mut issuers = self.0.iter();
+        issuers.any(|issuer| issuer.settings.federated == federated)
     }
 
     /// Whom the token was issued to, when it is valid now.
@@ -235,7 +257,7 @@ impl Issuer {
             subject: claims.required_text("sub")?.to_owned(),
             mail: self.mail(claims)?,
             account: claims.text(names.account.as_str())?.map(str::to_owned),
-            sid: self.sid(claims)?,
+            standing: self.standing(claims)?,
             groups: owned(claims.texts(names.groups.as_str())?),
             expires,
         })
@@ -268,6 +290,30 @@ impl Issuer {
         Ok(address)
     }
 
+    fn standing(&self, claims: &Claims) -> Result<Standing, BearerError> {
+        if self.settings.federated {
+            let aliases = self.aliases(claims)?;
+            return Ok(Standing::Federated { aliases });
+        }
+        let sid = self.sid(claims)?;
+        Ok(Standing::Directory { sid })
+    }
+
+    /// Further addresses. Those of other domains are somebody's all the same, and are left out.
+    fn aliases(&self, claims: &Claims) -> Result<Vec<Address>, BearerError> {
+        let listed = claims.texts(self.settings.claims.aliases.as_str())?;
+        let bare = |text: &'_ str| match text.split_at_checked(SMTP.len()) {
+            Some((kind, address)) if kind.eq_ignore_ascii_case(SMTP) => address.parse().ok(),
+            _ => text.parse().ok(),
+        };
+        Ok(listed
+            .into_iter()
+            .filter_map(bare)
+            .filter(|address| self.settings.may_speak_for(address))
+            .take(MAX_ALIASES)
+            .collect())
+    }
+
     fn sid(&self, claims: &Claims) -> Result<Option<Sid>, BearerError> {
         let name = self.settings.claims.sid.as_str();
         match claims.text(name)? {
@@ -279,3 +325,8 @@ impl Issuer {
         }
     }
 }
+
+/// How Active Directory marks mail addresses among others.
+const SMTP: &str = "smtp:";
+/// Each is looked up in the directory, and stands in every certificate.
+const MAX_ALIASES: usize = 16;

@@ -4,7 +4,6 @@
 //! the configuration says that the authority checks addresses.
 
 use openrms_directory::{Account, AccountRef, Address, Directory, Sid};
-use openrms_engine::Caller;
 use x509_parser::asn1_rs::{Any, FromDer as _, OctetString, Oid, oid};
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
@@ -70,10 +69,7 @@ pub(super) async fn check(
         return Err(NotSignedIn::Refused);
     };
     Ok(SignedIn {
-        caller: Caller {
-            account: Some(account),
-            scheme: Some("certificate"),
-        },
+        caller: account.into(),
         groups: Vec::new(),
         reply: None,
     })

@@ -7,7 +7,6 @@ use axum::http::HeaderValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openrms_directory::{Account, AccountRef, Directory, Sid};
-use openrms_engine::Caller;
 use openrms_negotiate::{Acceptor, Logon};
 
 use super::{NotSignedIn, SignedIn};
@@ -57,10 +56,7 @@ pub(super) async fn check(
     Ok(SignedIn {
         groups: groups.collect(),
         reply,
-        caller: Caller {
-            account: Some(account),
-            scheme: Some("kerberos"),
-        },
+        caller: account.into(),
     })
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use openrms_directory::{Account, AccountRef, Directory, Sid};
-use openrms_engine::Caller;
 use tokio::runtime::Handle;
 
 use super::{NotSignedIn, SignedIn};
@@ -158,10 +157,7 @@ impl NtlmSession {
 
 fn signed_in(account: Account) -> SignedIn {
     SignedIn {
-        caller: Caller {
-            account: Some(account),
-            scheme: Some("ntlm"),
-        },
+        caller: account.into(),
         groups: Vec::new(),
         reply: None,
     }

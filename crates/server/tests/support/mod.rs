@@ -102,13 +102,14 @@ impl TestServer {
     }
 }
 
-/// A client at a server, with a version of SOAP and perhaps a name and password.
+/// A client at a server, with a version of SOAP and perhaps credentials.
 #[derive(Clone)]
 pub struct Client<'s> {
     pub server: &'s TestServer,
     pub soap: SoapVersion,
     pub version: VersionData,
-    pub login: Option<(String, String)>,
+    /// What goes into the header.
+    pub authorization: Option<String>,
 }
 
 /// An answer of HTTP.
@@ -178,13 +179,20 @@ impl<'s> Client<'s> {
             server,
             soap,
             version: VersionData::CLIENT,
-            login: None,
+            authorization: None,
         }
     }
 
     pub fn signed_in(&self, name: &str, password: &str) -> Self {
         Self {
-            login: Some((name.into(), password.into())),
+            authorization: Some(basic(name, password)),
+            ..self.clone()
+        }
+    }
+
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            authorization: Some(format!("Bearer {token}")),
             ..self.clone()
         }
     }
@@ -208,12 +216,8 @@ impl<'s> Client<'s> {
         if self.soap == SoapVersion::V11 {
             headers.push(("soapaction", &quoted));
         }
-        let login = self
-            .login
-            .as_ref()
-            .map(|(name, password)| basic(name, password));
-        if let Some(login) = &login {
-            headers.push(("authorization", login));
+        if let Some(authorization) = &self.authorization {
+            headers.push(("authorization", authorization));
         }
         post(&url, &headers, &body)
     }
@@ -249,25 +253,8 @@ impl<'s> Client<'s> {
             .signed_in(name, PASSWORD)
             .ask(Service::Certification, certify)
             .unwrap();
-        let rac_chain = answer.certificate_chain;
-        let rac = AccountCertificate::new(verified(&rac_chain)).unwrap();
-        let rac_key = open_private(&machine_key, rac.sealed_key().unwrap());
-        let request = GetClientLicensorCert {
-            persona_certs: vec![rac_chain.clone()],
-        };
-        let answer: GetClientLicensorCertResponse<'static> =
-            self.ask(Service::Publish, request).unwrap();
-        let clc_chain = answer.certificate_chains.into_iter().next().unwrap();
-        let clc = ClientLicensorCertificate::new(verified(&clc_chain)).unwrap();
-        let clc_key = open_private(&rac_key, clc.sealed_key().unwrap());
-        Person {
-            rac,
-            rac_key,
-            rac_chain,
-            clc,
-            clc_key,
-            clc_chain,
-        }
+        let rac = (machine_key, answer.certificate_chain);
+        Person::of(self, rac, Service::Publish)
     }
 
     /// A security processor certificate, made by the client itself.
@@ -338,6 +325,31 @@ pub struct Person {
 }
 
 impl Person {
+    /// Of a machine's key and the RAC that was issued for it; gets a CLC.
+    pub fn of(
+        client: &Client<'_>,
+        (machine_key, rac_chain): (SoftwareKey, CertificateChain<'static>),
+        publish: Service,
+    ) -> Self {
+        let rac = AccountCertificate::new(verified(&rac_chain)).unwrap();
+        let rac_key = open_private(&machine_key, rac.sealed_key().unwrap());
+        let request = GetClientLicensorCert {
+            persona_certs: vec![rac_chain.clone()],
+        };
+        let answer: GetClientLicensorCertResponse<'static> = client.ask(publish, request).unwrap();
+        let clc_chain = answer.certificate_chains.into_iter().next().unwrap();
+        let clc = ClientLicensorCertificate::new(verified(&clc_chain)).unwrap();
+        let clc_key = open_private(&rac_key, clc.sealed_key().unwrap());
+        Self {
+            rac,
+            rac_key,
+            rac_chain,
+            clc,
+            clc_key,
+            clc_chain,
+        }
+    }
+
     pub fn email(&self) -> &str {
         &self.rac.account().email
     }

@@ -224,16 +224,19 @@ async fn put_user_domain(
             reason: "not expressible as JSON",
         })?;
     let statement = sqlx::query(
-        "INSERT INTO trusted_user_domain (id, slc_chain, friendly_name, allow_sid, email_domains)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO trusted_user_domain
+           (id, slc_chain, friendly_name, allow_sid, allow_federated, email_domains)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET
            slc_chain = excluded.slc_chain, friendly_name = excluded.friendly_name,
-           allow_sid = excluded.allow_sid, email_domains = excluded.email_domains",
+           allow_sid = excluded.allow_sid, allow_federated = excluded.allow_federated,
+           email_domains = excluded.email_domains",
     )
     .bind(domain.id.as_str())
     .bind(domain.slc_chain.as_str())
     .bind(domain.friendly_name.as_str())
     .bind(i64::from(domain.allow_sid))
+    .bind(i64::from(domain.allow_federated))
     .bind(email_domains);
     put(connection, statement).await
 }

@@ -53,7 +53,7 @@ pub(super) async fn read(
         .await?,
         trusted_user_domains: read_all(
             connection,
-            "SELECT id, slc_chain, friendly_name, allow_sid, email_domains
+            "SELECT id, slc_chain, friendly_name, allow_sid, allow_federated, email_domains
              FROM trusted_user_domain ORDER BY id",
             trusted_user_domain,
         )
@@ -152,6 +152,7 @@ fn trusted_user_domain(row: &SqliteRow) -> Result<TrustedUserDomain, StoreError>
         slc_chain: field(row, "slc_chain")?,
         friendly_name: field(row, "friendly_name")?,
         allow_sid: flag(row, "allow_sid")?,
+        allow_federated: flag(row, "allow_federated")?,
         email_domains: serde_json::from_str(&email_domains)
             .map_err(|_| corrupt(format!("trusted_user_domain {id}, email_domains")))?,
         id,

@@ -9,11 +9,13 @@ use tempfile::NamedTempFile;
 
 use crate::{Entity, StoreError};
 
-/// Marks our databases, at offset 68 of the file header: `ORMS`.
+/// Marks the database of a cluster, at offset 68 of the file header: `ORMS`.
 pub(super) const APPLICATION_ID: u32 = 0x4F52_4D53;
+/// Marks the directory services database: `ORMD`.
+pub(super) const DIRECTORY_CACHE_ID: u32 = 0x4F52_4D44;
 
 /// Refuses what is not one of our databases, so that SQLite never writes to it.
-pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_header(path: &Path, application_id: u32) -> Result<(), StoreError> {
     let mut header = Vec::with_capacity(HEADER);
     let mut file = File::open(path).map_err(|error| fault(path, &error))?;
     file.by_ref()
@@ -29,8 +31,8 @@ pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
     if !header.starts_with(MAGIC) || header.len() < HEADER {
         return Err(corrupt("not a SQLite database"));
     }
-    if header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes()[..]) {
-        return Err(corrupt("not an OpenRMS database"));
+    if header.get(68..72) != Some(&application_id.to_be_bytes()[..]) {
+        return Err(corrupt("not this kind of OpenRMS database"));
     }
     Ok(())
 }
@@ -41,18 +43,48 @@ pub(super) fn refuse_leftovers(path: &Path) -> Result<(), StoreError> {
         return Err(exists(path));
     }
     for suffix in ["-wal", "-journal"] {
-        let mut name = OsString::from(path);
-        name.push(suffix);
-        if Path::new(&name).exists() {
+        let name = with_suffix(path, suffix);
+        if name.exists() {
             return Err(StoreError::Corrupt {
-                what: format!(
-                    "{} belongs to a database that is gone",
-                    PathBuf::from(name).display()
-                ),
+                what: format!("{} belongs to a database that is gone", name.display()),
             });
         }
     }
     Ok(())
+}
+
+/// Gives a database, or what is left of one, another name, in the place of one that was set aside
+/// earlier. What SQLite had beside it goes with it.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let aside = with_suffix(path, ".unusable");
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
+        let moved = match std::fs::rename(&from, &to) {
+            // Nor may one of an earlier time stay beside what was set aside now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::remove_file(&to),
+            moved => moved,
+        };
+        match moved {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fault(&from, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// Keeps others from setting aside a database of this folder, until the answer is dropped.
+pub(super) fn lock_folder(path: &Path) -> Result<File, StoreError> {
+    let folder = folder(path);
+    let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    locked.map_err(|error| fault(folder, &error))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }
 
 /// An empty file in the same folder, which only this user can read.

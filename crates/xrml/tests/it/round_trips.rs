@@ -308,6 +308,23 @@ fn client_licensor_certificates() {
     }
 }
 
+#[test]
+fn a_federated_author_is_named_by_guid_and_aliases_in_all_they_hold() {
+    let h = Hierarchy::new(Mode::Two);
+    let person = h.person(AccountIdentity {
+        account_type: AccountType::Federation,
+        id: Guid::of_digest(&[0xff; 32]).to_string(),
+        email: EMAIL.into(),
+        aliases: vec!["b@example.org".into()],
+    });
+    assert_eq!(person.account.id, "{ffffffff-ffff-8fff-bfff-ffffffffffff}");
+    assert_eq!(person.clc_view().account(), &person.account);
+    let rac = AccountCertificate::new(node(&person.rac.text)).unwrap();
+    assert_eq!(rac.account(), &person.account);
+    let aliases = person.clc.text.matches("<ADDRESS type=\"email_alias\">");
+    assert_eq!(aliases.count(), 1);
+}
+
 fn check_pl<N>(pl: &PublishingLicense<N>, h: &Hierarchy, content: &PlContent)
 where
     N: std::ops::Deref<Target: openrms_xrml::pl::AsNode>,

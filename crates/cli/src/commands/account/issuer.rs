@@ -84,7 +84,7 @@ pub(super) fn explained(mut failure: Failure, registration: &Registration) -> Fa
     if matches!(failure.code, "sign-in-refused" | "unauthorized") {
         failure.hint = format!(
             "the server has to list the issuer {} with --resource as one of its audiences, and \
-             to know the person",
+             to know the person, unless the issuer is federated there",
             plain(registration.issuer.as_str())
         );
     }

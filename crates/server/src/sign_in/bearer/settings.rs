@@ -9,7 +9,7 @@
 //! claims = { mail = "upn", scopes = "scp" }
 //! ```
 
-use openrms_directory::Address;
+use openrms_directory::{Address, ForestName};
 use serde::Deserialize;
 
 use crate::sign_in::jwks::{FetchUrl, IssuerUrl, KeySource, SignatureAlgorithm};
@@ -57,6 +57,10 @@ pub(crate) struct IssuerSettings {
     /// Roles that a token must have, all of them.
     #[serde(default)]
     pub(crate) required_roles: Vec<Name>,
+    /// Whether it vouches for people whom the directory has no account for, and for them alone:
+    /// federated accounts (MS-RMPR 3.1.1.1.6). Only with `mail_domains`.
+    #[serde(default)]
+    pub(crate) federated: bool,
     /// Whether it may say which SID somebody has. With a SID of its choice an issuer can pass
     /// off anybody as anybody, whatever `mail_domains` says.
     #[serde(default)]
@@ -69,6 +73,8 @@ pub(crate) struct IssuerSettings {
 pub(crate) struct ClaimNames {
     /// The mail address.
     pub(crate) mail: Name,
+    /// Further mail addresses of a federated account, in one text or a list.
+    pub(crate) aliases: Name,
     /// The account's name.
     pub(crate) account: Name,
     /// The SID of the account in its own forest.
@@ -132,12 +138,33 @@ pub(crate) enum SettingError {
     /// An issuer stands there twice.
     #[error("the issuer {0} is listed twice")]
     IssuerTwice(String),
+    /// Anybody of any domain would be believed.
+    #[error("the federated issuer {0} must have mail_domains")]
+    FederatedEverywhere(String),
+    /// A SID is an account's.
+    #[error("the federated issuer {0} must not have trust_sids")]
+    FederatedSids(String),
 }
 
 impl BearerSettings {
     /// The issuers.
     pub(super) fn into_issuers(self) -> Vec<IssuerSettings> {
         self.0
+    }
+
+    /// The names of the federated issuers.
+    pub(crate) fn federated(&self) -> impl Iterator<Item = &str> {
+        let issuers = self.0.iter().filter(|issuer| issuer.federated);
+        issuers.map(|issuer| issuer.issuer.as_str())
+    }
+
+    /// A federated issuer that may speak for the people of a forest.
+    pub(crate) fn federated_over(&self, forest: &ForestName) -> Option<&IssuerUrl> {
+        let anybody: Address = format!("a@{forest}").parse().ok()?;
+        let mut issuers = self.0.iter();
+        issuers
+            .find(|issuer| issuer.federated && issuer.may_speak_for(&anybody))
+            .map(|issuer| &issuer.issuer)
     }
 }
 
@@ -166,6 +193,7 @@ impl Default for ClaimNames {
         let name = |text: &str| Name(text.to_owned());
         Self {
             mail: name("email"),
+            aliases: name("proxyAddresses"),
             account: name("preferred_username"),
             sid: name("onprem_sid"),
             groups: name("groups"),
@@ -211,6 +239,12 @@ impl TryFrom<Listed> for BearerSettings {
         for issuer in &listed.issuers {
             if !seen.insert(issuer.issuer.as_str()) {
                 return Err(SettingError::IssuerTwice(issuer.issuer.to_string()));
+            }
+            if issuer.federated && issuer.mail_domains.is_none() {
+                return Err(SettingError::FederatedEverywhere(issuer.issuer.to_string()));
+            }
+            if issuer.federated && issuer.trust_sids {
+                return Err(SettingError::FederatedSids(issuer.issuer.to_string()));
             }
         }
         Ok(Self(listed.issuers))
@@ -354,6 +388,34 @@ mod tests {
         assert!(toml::from_str::<BearerSettings>("issuer = 1").is_err());
         let none = "[[issuers]]\nissuer = \"https://login.example\"\naudiences = []";
         assert!(toml::from_str::<BearerSettings>(none).is_err());
+    }
+
+    #[test]
+    fn a_federated_issuer_has_domains_that_are_not_the_directorys_and_no_sids() {
+        let forest = |name: &str| name.parse::<ForestName>().unwrap();
+        assert!(
+            read("federated = true")
+                .unwrap_err()
+                .contains("mail_domains")
+        );
+        for none in ["[]", "[\"*\"]", "[\"*.partner.example\"]", "[\"\"]"] {
+            let domains = format!("federated = true\nmail_domains = {none}");
+            assert!(read(&domains).is_err(), "{none}");
+        }
+        let partner = "federated = true\nmail_domains = [\"Partner.example\"]";
+        assert!(read(&format!("{partner}\ntrust_sids = true")).is_err());
+        let settings = read(partner).unwrap();
+        for (name, over) in [
+            ("partner.example", true),
+            ("ad.partner.EXAMPLE", true),
+            ("example", false),
+            ("corp.example", false),
+        ] {
+            let found = settings.federated_over(&forest(name));
+            assert_eq!(found.is_some(), over, "{name}");
+        }
+        let own = read("mail_domains = [\"corp.example\"]").unwrap();
+        assert_eq!(own.federated_over(&forest("corp.example")), None);
     }
 
     #[test]

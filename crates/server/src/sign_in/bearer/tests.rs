@@ -1,5 +1,7 @@
 //! Tokens that are accepted, and everything that is not.
 
+mod federated;
+
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -81,7 +83,7 @@ async fn a_good_token_says_who_is_calling() {
                 subject: "248289761001".to_owned(),
                 mail: "alice@corp.example".parse().unwrap(),
                 account: Some("alice".to_owned()),
-                sid: None,
+                standing: Standing::Directory { sid: None },
                 groups: vec!["staff".to_owned(), "engineering".to_owned()],
                 expires: NOW.plus(600),
             }
@@ -613,14 +615,17 @@ async fn a_sid_is_read_from_an_issuer_that_is_trusted_with_sids() {
     let untrusted = House::new("")
         .check_claims(json!({ "onprem_sid": sid }))
         .await;
-    assert_eq!(untrusted.unwrap().sid, None);
+    let none = Standing::Directory { sid: None };
+    assert_eq!(untrusted.unwrap().standing, none);
     let house = House::new("trust_sids = true");
     let trusted = house
         .check_claims(json!({ "onprem_sid": sid }))
         .await
         .unwrap();
-    assert_eq!(trusted.sid, Some(sid.parse().unwrap()));
-    assert_eq!(house.check_claims(json!({})).await.unwrap().sid, None);
+    let sid = Some(sid.parse().unwrap());
+    assert_eq!(trusted.standing, Standing::Directory { sid });
+    let without = house.check_claims(json!({})).await.unwrap();
+    assert_eq!(without.standing, none);
     let outcome = house.check_claims(json!({ "onprem_sid": "S-1" })).await;
     assert_eq!(outcome, Err(invalid("onprem_sid")));
 }
