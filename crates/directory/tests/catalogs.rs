@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod fake_dns;
+#[allow(dead_code, reason = "each test file uses its own part")]
 mod fake_ldap;
 mod test_bed;
 

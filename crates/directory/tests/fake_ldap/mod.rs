@@ -1,9 +1,5 @@
 //! An LDAP server for tests, with the habits of Windows that Samba lacks and the faults that no
 //! real server shows on demand. It holds a handful of entries and knows the bind and the search.
-#![allow(
-    dead_code,
-    reason = "helpers of tests, of which each file uses its part"
-)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
