@@ -34,7 +34,6 @@ pub struct Client {
     target: Name,
     context: Context,
     protection: Protection,
-    bindings: Option<Vec<u8>>,
 }
 
 /// A client to whom the server has proved who it is.
@@ -57,6 +56,22 @@ pub struct SecurityLayer {
     longest: usize,
 }
 
+impl Protection {
+    fn purpose(&self) -> Purpose {
+        match self {
+            Self::Sealing => Purpose::Seal,
+            Self::Tls { .. } => Purpose::SignIn,
+        }
+    }
+
+    fn bindings(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Sealing => None,
+            Self::Tls { end_point: hash } => hash.as_deref().map(end_point),
+        }
+    }
+}
+
 impl Client {
     /// Begins to sign in at a service, `ldap@host.name`, and makes the first token. Blocks on the
     /// KDC.
@@ -66,18 +81,11 @@ impl Client {
         protection: Protection,
     ) -> Result<(Self, Vec<u8>), NegotiateError> {
         check_target(target)?;
-        let bindings = match &protection {
-            Protection::Tls {
-                end_point: Some(hash),
-            } => Some(end_point(hash)),
-            _ => None,
-        };
         let mut client = Self {
-            credential: tickets.credential(purpose(&protection))?,
+            credential: tickets.credential(protection.purpose())?,
             target: tickets.target(target)?,
             context: tickets.context(),
             protection,
-            bindings,
         };
         let token = client.step(None)?.token.ok_or(NegotiateError::OutOfOrder)?;
         Ok((client, token))
@@ -100,13 +108,14 @@ impl Client {
     }
 
     fn step(&mut self, reply: Option<&[u8]>) -> Result<Progress, NegotiateError> {
+        let bindings = self.protection.bindings();
         self.context
             .step(
                 &self.credential,
                 &self.target,
-                purpose(&self.protection),
+                self.protection.purpose(),
                 reply,
-                self.bindings.as_deref(),
+                bindings.as_deref(),
             )
             .map_err(refusal)
     }
@@ -172,13 +181,6 @@ impl SecurityLayer {
         } else {
             Err(NegotiateError::Unsealed)
         }
-    }
-}
-
-fn purpose(protection: &Protection) -> Purpose {
-    match protection {
-        Protection::Sealing => Purpose::Seal,
-        Protection::Tls { .. } => Purpose::SignIn,
     }
 }
 

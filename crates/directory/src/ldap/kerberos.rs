@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio_rustls::TlsConnector;
 
 use super::connection::{Failure, SUCCESS};
-use super::pump;
+use super::pump::{self, PumpError};
 use super::sasl_bind::{Response, ResponseError, request};
 use super::settings::{LdapSettings, LdapSettingsError, Scheme, ServerUrl};
 
@@ -30,10 +30,12 @@ pub(super) struct Channel {
     /// The client library's end.
     pub(super) stream: std::os::unix::net::UnixStream,
     /// Carries what goes through, until one of the ends is closed.
-    pub(super) work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub(super) work: Work,
     /// Who signed in.
     pub(super) principal: String,
 }
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Kerberos {
     pub(super) fn new(
@@ -66,45 +68,64 @@ impl Kerberos {
     ) -> Result<Channel, Failure> {
         let (near, far) = UnixStream::pair().map_err(cannot)?;
         let near = near.into_std().map_err(cannot)?;
-        let url = server.clone();
-        let (work, principal): (Pin<Box<dyn Future<Output = ()> + Send>>, _) = match server.scheme()
-        {
-            Scheme::Ldap => {
-                let mut stream = stream;
-                let agreed = self.bind(&mut stream, server, Protection::Sealing).await?;
-                let layer = agreed.layer.ok_or_else(unsealed)?;
-                let work = async move {
-                    if let Err(error) = pump::run(stream, far, layer).await {
-                        tracing::debug!(server = %url, %error, "directory connection ended");
-                    }
-                };
-                (Box::pin(work), agreed.principal)
-            }
-            Scheme::Ldaps => {
-                let name = ServerName::try_from(server.host().to_owned()).map_err(cannot)?;
-                let connector = TlsConnector::from(Arc::clone(tls));
-                let mut stream = connector.connect(name, stream).await.map_err(cannot)?;
-                let (_, session) = stream.get_ref();
-                let certificate = session.peer_certificates().and_then(<[_]>::first);
-                let end_point = certificate.and_then(|certificate| end_point_hash(certificate));
-                let agreed = self
-                    .bind(&mut stream, server, Protection::Tls { end_point })
-                    .await?;
-                let work = async move {
-                    let mut far = far;
-                    let ended = tokio::io::copy_bidirectional(&mut stream, &mut far).await;
-                    if let Err(error) = ended {
-                        tracing::debug!(server = %url, %error, "directory connection ended");
-                    }
-                };
-                (Box::pin(work), agreed.principal)
-            }
+        let (work, principal) = match server.scheme() {
+            Scheme::Ldap => self.sealed(server, stream, far).await?,
+            Scheme::Ldaps => self.inside_tls(server, stream, far, tls).await?,
         };
         Ok(Channel {
             stream: near,
             work,
             principal,
         })
+    }
+
+    async fn sealed(
+        &self,
+        server: &ServerUrl,
+        mut stream: TcpStream,
+        library: UnixStream,
+    ) -> Result<(Work, String), Failure> {
+        let agreed = self.bind(&mut stream, server, Protection::Sealing).await?;
+        let layer = agreed
+            .layer
+            .ok_or_else(|| refused(NegotiateError::Unsealed))?;
+        let server = server.clone();
+        let work = async move {
+            match pump::run(stream, library, layer).await {
+                Ok(()) => {}
+                Err(PumpError::Io(error)) => ended(&server, &error),
+                Err(PumpError::Frame(error)) => {
+                    tracing::warn!(%server, %error, "what came is not what the server sealed");
+                }
+            }
+        };
+        Ok((Box::pin(work), agreed.principal))
+    }
+
+    async fn inside_tls(
+        &self,
+        server: &ServerUrl,
+        stream: TcpStream,
+        mut library: UnixStream,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<(Work, String), Failure> {
+        let name = ServerName::try_from(server.host().to_owned()).map_err(cannot)?;
+        let connector = TlsConnector::from(Arc::clone(tls));
+        let mut stream = connector.connect(name, stream).await.map_err(cannot)?;
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let end_point = certificate.and_then(|certificate| end_point_hash(certificate));
+        let agreed = self
+            .bind(&mut stream, server, Protection::Tls { end_point })
+            .await?;
+        let server = server.clone();
+        let work = async move {
+            let both = tokio::io::copy_bidirectional(&mut stream, &mut library).await;
+            if let Err(error) = both {
+                ended(&server, &error);
+            }
+        };
+        Ok((Box::pin(work), agreed.principal))
     }
 
     async fn bind<S: AsyncRead + AsyncWrite + Unpin>(
@@ -189,8 +210,8 @@ fn refused(error: NegotiateError) -> Failure {
     }
 }
 
-fn unsealed() -> Failure {
-    refused(NegotiateError::Unsealed)
+fn ended(server: &ServerUrl, error: &std::io::Error) {
+    tracing::debug!(%server, %error, "directory connection ended");
 }
 
 #[allow(
