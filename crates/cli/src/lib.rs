@@ -88,4 +88,6 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 not trusted, 5 unreachable, 6 malformed.
 Environment: RMS_HOME (lockbox, licenses, settings), RMS_SERVER (cluster URL), RMS_TOKEN (bearer
-token), RMS_USER and RMS_PASSWORD (sign-in), RMS_LOCKBOX_PASSPHRASE (lockbox).";
+token), RMS_USER and RMS_PASSWORD (sign-in), RMS_ISSUER and RMS_CLIENT_ID (sign-in at an OpenID
+provider), RMS_CA_FILE (TLS authorities), RMS_LOCKBOX_PASSPHRASE (lockbox), RMS_CONFIG_DIR (the
+machine's settings, else /etc/openrms).";

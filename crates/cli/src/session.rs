@@ -9,9 +9,10 @@ use std::sync::Mutex;
 use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
-    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Hierarchy, Home,
-    HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers, LockboxSecretSource,
-    MachineIdentity, Origin, Scheme, Secret, ServerUrl, Transport as _,
+    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Forest, Found,
+    Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
+    LockboxSecretSource, MachineIdentity, MachineSettings, Origin, Scheme, Secret, ServerUrl,
+    Transport as _,
 };
 use zeroize::Zeroizing;
 
@@ -21,7 +22,8 @@ use crate::shell::{Shell, plain};
 /// Options of every command that may ask a server.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Connection {
-    /// URL of the rights-management service; else `RMS_SERVER`, else what `rms init` remembered.
+    /// URL of the rights-management service; else `RMS_SERVER`, else what `rms init` remembered,
+    /// else what the machine's settings say.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<ServerUrl>,
     /// Who signs in: account name or mail address; else `RMS_USER`. The password is taken from
@@ -67,15 +69,19 @@ impl Connection {
         let discovery = Discovery {
             explicit: self.server.clone(),
             environment: server_variable()?,
+            machine: machine_settings()?,
         };
+        let names = Dns::new(discovery.machine.name_servers());
+        let forest = Forest::of_own_ticket(discovery.machine.name_servers());
         let passphrase = Passphrase { shell };
         let allowed = if self.any_license_server {
             LicenseServers::Any
         } else {
             LicenseServers::OnlyConfigured
         };
-        client_of(&home()?, self.transport()?, discovery, source, passphrase)
-            .map(|builder| builder.license_servers(allowed).build())
+        let builder = client_of(&home()?, self.transport()?, discovery, source, passphrase)?;
+        let builder = builder.license_servers(allowed);
+        Ok(builder.forest(forest).name_service(names).build())
     }
 
     /// Who signs in, where the caller says so.
@@ -105,15 +111,53 @@ impl Connection {
         server: &ServerUrl,
         fingerprint: Option<&str>,
     ) -> Result<Joined, Failure> {
+        let policy = self.policy(shell, client, server, fingerprint)?;
+        Ok(client.init(server, &policy)?)
+    }
+
+    /// Joins the hierarchy of a server that was found. Before that, the person learns where it was
+    /// found; one that nothing proves to be the right one, somebody has to confirm. That nobody is
+    /// to be asked (`--yes`) confirms nothing.
+    pub(crate) fn join_found(
+        &self,
+        shell: Shell,
+        client: &Client,
+        found: Found,
+        fingerprint: Option<&str>,
+    ) -> Result<Joined, Failure> {
+        shell.say(format_args!(
+            "{} is what {} names",
+            found.server, found.place
+        ));
+        let question = "Nothing proves that it is the right one. Do you know it?";
+        let is_known = found.is_proven
+            || fingerprint.is_some()
+            || (!self.yes && shell.confirm(question) == Some(true));
+        // Without anybody's word it is refused, and not even asked whom it trusts.
+        let (found, policy) = if is_known {
+            let policy = self.policy(shell, client, &found.server, fingerprint)?;
+            (found.confirmed(), policy)
+        } else {
+            (found, JoinPolicy::TrustOnFirstUse)
+        };
+        Ok(client.init_found(&found, &policy)?)
+    }
+
+    fn policy(
+        &self,
+        shell: Shell,
+        client: &Client,
+        server: &ServerUrl,
+        fingerprint: Option<&str>,
+    ) -> Result<JoinPolicy, Failure> {
         let known = Hierarchy::load(client.home()).map_err(openrms_client::Error::from)?;
-        let policy = match fingerprint {
+        Ok(match fingerprint {
             Some(fingerprint) => JoinPolicy::Pinned(fingerprint.to_owned()),
             // Another hierarchy than the known one is refused by the client.
             None if known.is_some() => JoinPolicy::TrustOnFirstUse,
             None if !server.origin().is_private() => JoinPolicy::TrustOnFirstUse,
             None => self.believe(shell, server)?,
-        };
-        Ok(client.init(server, &policy)?)
+        })
     }
 
     /// Shows a server's anchors and has them believed or not. What was shown is pinned.
@@ -366,6 +410,13 @@ pub(crate) fn given_passphrase() -> Result<Option<Secret>, Failure> {
     }
 }
 
+/// What the administrator of this machine says: `/etc/openrms`, or the folder in `RMS_CONFIG_DIR`.
+fn machine_settings() -> Result<MachineSettings, Failure> {
+    let folder = text_variable("RMS_CONFIG_DIR").unwrap_or_else(|| MACHINE_FOLDER.to_owned());
+    let settings = MachineSettings::read(Path::new(&folder));
+    Ok(settings.map_err(openrms_client::Error::from)?)
+}
+
 /// `RMS_SERVER`.
 fn server_variable() -> Result<Option<ServerUrl>, Failure> {
     let parse = |text: String| {
@@ -403,3 +454,5 @@ pub(crate) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
 pub(crate) fn secret(text: &str) -> Secret {
     Secret::new(text.as_bytes().to_vec())
 }
+
+const MACHINE_FOLDER: &str = "/etc/openrms";

@@ -242,6 +242,28 @@ impl Licensor {
     }
 }
 
+/// The stored RAC of an account as it stands there: nothing is verified, nothing opened.
+pub(crate) fn look(home: &Home, id: &str) -> Result<Option<AccountCertificate>, StorageError> {
+    let leaf = look_at(home, &rac_file(id))?;
+    Ok(leaf.and_then(|node| AccountCertificate::new(node).ok()))
+}
+
+/// The stored CLC of an account, likewise.
+pub(crate) fn look_at_licensor(
+    home: &Home,
+    id: &str,
+) -> Result<Option<ClientLicensorCertificate>, StorageError> {
+    let leaf = look_at(home, &clc_file(id))?;
+    Ok(leaf.and_then(|node| ClientLicensorCertificate::new(node).ok()))
+}
+
+fn look_at(home: &Home, file: &str) -> Result<Option<SharedNode>, StorageError> {
+    let nodes = home
+        .read_text(file)?
+        .and_then(|text| trust::read("certificate", &text).ok());
+    Ok(nodes.and_then(|nodes| nodes.first().cloned()))
+}
+
 /// The issuer named in the certificate must be the server that the next certificate is for, not
 /// only have its key.
 fn check_issuer(what: &'static str, chain: &[SharedNode]) -> Result<(), TrustError> {

@@ -14,7 +14,9 @@ use openrms_xrml::anchors::Anchors;
 use crate::account::{Account, AccountError, Licensor, is_account_id};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::credentials::{CredentialSource, NoCredentials, Scheme};
-use crate::discovery::{Discovery, DiscoveryError, LicenseServers};
+use crate::discovery::{
+    Discovery, DiscoveryError, ForestSource, LicenseServers, NameService, NoForest, NoNameService,
+};
 use crate::error::Error;
 use crate::hierarchy::{BUNDLE_PATH, Bundle, Hierarchy, HierarchyError, JoinPolicy, Joined};
 use crate::keyring::{KernelKeyring, SecretCache};
@@ -32,12 +34,14 @@ use crate::url::ServerUrl;
 pub struct Client {
     pub(crate) home: Home,
     pub(crate) machine: MachineIdentity,
-    transport: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     credentials: Arc<dyn CredentialSource>,
     pub(crate) passphrases: Arc<dyn LockboxSecretSource>,
     pub(crate) cache: Arc<dyn SecretCache>,
-    discovery: Discovery,
+    pub(crate) discovery: Discovery,
+    pub(crate) forest: Arc<dyn ForestSource>,
+    pub(crate) names: Arc<dyn NameService>,
     join: Option<JoinPolicy>,
     pub(crate) license_servers: LicenseServers,
     session: Mutex<Session>,
@@ -69,10 +73,25 @@ pub(crate) struct Session {
 }
 
 impl ClientBuilder {
-    /// Takes the server from the caller, the environment, or the settings, in that order.
+    /// Takes the server from the caller, the environment, the person's settings, or the machine's,
+    /// in that order.
     #[must_use]
     pub fn discovery(mut self, discovery: Discovery) -> Self {
         self.0.discovery = discovery;
+        self
+    }
+
+    /// Whom [`Client::find_server`] asks first; without this, no forest.
+    #[must_use]
+    pub fn forest(mut self, forest: impl ForestSource + 'static) -> Self {
+        self.0.forest = Arc::new(forest);
+        self
+    }
+
+    /// Whom [`Client::find_server`] asks next; without this, nobody.
+    #[must_use]
+    pub fn name_service(mut self, names: impl NameService + 'static) -> Self {
+        self.0.names = Arc::new(names);
         self
     }
 
@@ -143,6 +162,8 @@ impl Client {
             passphrases: Arc::new(NoPassphrase),
             cache: Arc::new(KernelKeyring),
             discovery: Discovery::default(),
+            forest: Arc::new(NoForest),
+            names: Arc::new(NoNameService),
             join: None,
             license_servers: LicenseServers::default(),
             session: Mutex::default(),
@@ -157,30 +178,6 @@ impl Client {
     /// The settings.
     pub fn settings(&self) -> Result<Settings, Error> {
         Ok(Settings::load(&self.home)?)
-    }
-
-    /// The server in use.
-    pub fn server(&self) -> Result<ServerUrl, Error> {
-        Ok(self.discovery.server(&self.settings()?)?)
-    }
-
-    /// Says where the service is, joins its hierarchy, and remembers both.
-    pub fn init(&self, server: &ServerUrl, policy: &JoinPolicy) -> Result<Joined, Error> {
-        let joined = self.join_server(&mut self.session(), server, policy)?;
-        let lock = self.home.lock()?;
-        Settings::update(&lock, |settings| {
-            settings.server = Some(server.as_str().to_owned());
-        })?;
-        Ok(joined)
-    }
-
-    /// Remembers where the service is, without asking it.
-    pub fn set_server(&self, server: &ServerUrl) -> Result<(), Error> {
-        let lock = self.home.lock()?;
-        Settings::update(&lock, |settings| {
-            settings.server = Some(server.as_str().to_owned());
-        })?;
-        Ok(())
     }
 
     /// Joins a hierarchy that came in files: the caller's word that they are the right ones. Takes
@@ -310,10 +307,11 @@ impl Client {
         ask: impl FnOnce(&Caller<'_>, Option<&ServerUrl>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let settings = self.settings()?;
-        let server = self.discovery.server(&settings).ok();
-        let licensing = match (&server, &settings.services) {
-            (Some(server), Some(services)) => services.licensing(server),
-            _ => None,
+        let located = self.discovery.locate(&settings).ok();
+        let server = located.map(|located| located.server);
+        let licensing = match &server {
+            Some(server) => self.licensing(&settings, server)?,
+            None => None,
         };
         let caller = Caller {
             transport: self.transport.as_ref(),
@@ -350,7 +348,7 @@ impl Client {
         Ok(session.hierarchy.clone().ok_or(HierarchyError::Unknown)?)
     }
 
-    fn join_server(
+    pub(crate) fn join_server(
         &self,
         session: &mut Session,
         server: &ServerUrl,

@@ -1,18 +1,27 @@
-//! Where the service is (MS-RMPR 3.8.3.2): what the caller says, else the environment, else the
-//! settings; where that server says its clusters are; and which URLs of a license may be asked.
+//! Where the service is (MS-RMPR 3.8.3.2): what the caller says, else the environment, the person's
+//! settings, the machine's; where nobody says, it can be looked for.
 
-use openrms_protocol::server::{
-    FindServiceLocationsForUser, FindServiceLocationsForUserResponse, ServiceLocation, ServiceType,
-};
-use openrms_protocol::{Contract, Response, Service};
-use serde::{Deserialize, Serialize};
+mod forest;
+mod locations;
+mod overrides;
+mod search;
 
-use crate::account::Account;
+use std::fmt;
+
 use crate::client::Client;
 use crate::error::{Class, Coded, Error};
-use crate::service::{Auth, Caller, ServiceError};
+use crate::hierarchy::{BUNDLE_PATH, JoinPolicy, Joined};
+use crate::machine_settings::MachineSettings;
 use crate::settings::Settings;
-use crate::url::{Origin, ServerUrl, UrlError};
+use crate::url::{ServerUrl, UrlError};
+
+pub use self::forest::Forest;
+pub(crate) use self::locations::license_endpoints;
+pub use self::locations::{LicenseServers, Locations};
+pub use self::overrides::{CertificationCluster, LicensingCluster, Overrides};
+pub use self::search::{
+    Dns, ForestError, ForestSource, Found, FoundBy, NameService, NoForest, NoNameService,
+};
 
 /// What is known before anything is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,34 +30,32 @@ pub struct Discovery {
     pub explicit: Option<ServerUrl>,
     /// The environment's (`RMS_SERVER`), handed in.
     pub environment: Option<ServerUrl>,
+    /// What the machine's settings say, handed in.
+    pub machine: MachineSettings,
 }
 
-/// Whether a server that merely stands in a license may be asked for use licenses. It is sent the
-/// RAC and the license, never credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LicenseServers {
-    /// Only the configured server.
-    #[default]
-    OnlyConfigured,
-    /// Any that the license names.
-    Any,
+/// The server in use, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The server.
+    pub server: ServerUrl,
+    /// Who says so.
+    pub source: ServerSource,
 }
 
-/// Where a server said its services are, for the person who signed in (MS-RMPR 3.7.4.2).
-///
-/// Settings can be edited and servers be wrong, so every use checks anew: what was said counts for
-/// that server only, and leads to its own origin, or to a licensing cluster over TLS. Credentials
-/// go to neither, unless it is the server's own origin.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Locations {
-    /// The server that said so.
-    pub server: String,
-    /// Of RACs; a URL below `/_wmcs`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certification: Option<String>,
-    /// Of CLCs, PLs, ULs and templates; a URL below `/_wmcs`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licensing: Option<String>,
+/// Who says where the service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerSource {
+    /// The caller.
+    Explicit,
+    /// The environment.
+    Environment,
+    /// The person's settings.
+    Settings,
+    /// The person's settings, where it was remembered when it was found.
+    Found(FoundBy),
+    /// The machine's settings.
+    Machine,
 }
 
 /// Why the service is not found.
@@ -57,6 +64,20 @@ pub enum DiscoveryError {
     /// Nobody said where it is.
     #[error("it is not known where the rights-management service is")]
     NoServer,
+    /// It was looked for in vain.
+    #[error("the rights-management service is not found: {}", tried.join("; "))]
+    NotFound {
+        /// What was tried, with what became of it.
+        tried: Vec<String>,
+    },
+    /// DNS names a server for which the person's own domain does not stand.
+    #[error("{place} leads to {server}, which nothing proves to be the right one")]
+    NotProven {
+        /// The server.
+        server: ServerUrl,
+        /// Where it was found.
+        place: String,
+    },
     /// The settings hold something that is no URL.
     #[error("the settings name a server that cannot be used: {0}")]
     Settings(UrlError),
@@ -74,7 +95,8 @@ pub enum DiscoveryError {
 impl Coded for DiscoveryError {
     fn code(&self) -> &'static str {
         match self {
-            Self::NoServer => "server-not-configured",
+            Self::NoServer | Self::NotFound { .. } => "server-not-configured",
+            Self::NotProven { .. } => "server-not-proven",
             Self::Settings(_) => "server-url-malformed",
             Self::UnknownLicenseServer { .. } => "license-server-unknown",
             Self::NoLicenseUrl => "license-without-server",
@@ -83,17 +105,25 @@ impl Coded for DiscoveryError {
 
     fn class(&self) -> Class {
         match self {
-            Self::NoServer => Class::Unreachable,
+            Self::NoServer | Self::NotFound { .. } => Class::Unreachable,
             Self::Settings(_) | Self::NoLicenseUrl => Class::Malformed,
-            Self::UnknownLicenseServer { .. } => Class::NotTrusted,
+            Self::UnknownLicenseServer { .. } | Self::NotProven { .. } => Class::NotTrusted,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoServer | Self::Settings(_) => {
+            Self::NoServer => Some(
+                "have it looked for: rms init; or say where it is: rms init --server URL, or \
+                 RMS_SERVER"
+                    .into(),
+            ),
+            Self::NotFound { .. } | Self::Settings(_) => {
                 Some("say where the service is: rms init --server URL, or RMS_SERVER".into())
             }
+            Self::NotProven { server, .. } => Some(format!(
+                "ask your administrator; if it is the right one: rms init --server {server}"
+            )),
             Self::UnknownLicenseServer { url } => Some(format!(
                 "if you trust that organization, rms open --any-license-server: your certificate, \
                  never your password, is then sent to {url}"
@@ -103,204 +133,152 @@ impl Coded for DiscoveryError {
     }
 }
 
-impl Discovery {
-    /// The configured server.
-    pub fn server(&self, settings: &Settings) -> Result<ServerUrl, DiscoveryError> {
-        if let Some(server) = self.explicit.as_ref().or(self.environment.as_ref()) {
-            return Ok(server.clone());
+impl ServerSource {
+    /// Stable name, for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Explicit => "option",
+            Self::Environment => "environment",
+            Self::Settings => "settings",
+            Self::Found(FoundBy::ServiceConnectionPoint) => "service-connection-point",
+            Self::Found(FoundBy::Dns) => "dns",
+            Self::Machine => "machine",
         }
-        let text = settings.server.as_deref().ok_or(DiscoveryError::NoServer)?;
-        text.parse().map_err(DiscoveryError::Settings)
     }
 }
 
-impl Locations {
-    /// What is worth remembering of an answer; `None` when it is nothing.
-    pub(crate) fn of(server: &ServerUrl, answers: Vec<ServiceLocation>) -> Option<Self> {
-        let mut locations = Self {
-            server: server.as_str().to_owned(),
-            ..Self::default()
+impl fmt::Display for ServerSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Explicit => "the command",
+            Self::Environment => "the environment",
+            Self::Settings => "your settings",
+            Self::Found(FoundBy::ServiceConnectionPoint) => "the service connection point",
+            Self::Found(FoundBy::Dns) => "DNS, when it was looked for",
+            Self::Machine => "this machine's settings",
+        })
+    }
+}
+
+impl Discovery {
+    /// The configured server.
+    pub fn locate(&self, settings: &Settings) -> Result<Located, DiscoveryError> {
+        let located = |server: &ServerUrl, source| Located {
+            server: server.clone(),
+            source,
         };
-        for answer in answers {
-            let place = match answer.service {
-                ServiceType::CertificationInternalService => &mut locations.certification,
-                ServiceType::LicensingInternalService => &mut locations.licensing,
-                _ => continue,
-            };
-            *place = answer.url;
+        if let Some(server) = &self.explicit {
+            return Ok(located(server, ServerSource::Explicit));
         }
-        locations.certification = locations
-            .certification(server)
-            .and(locations.certification.take());
-        locations.licensing = locations.licensing(server).and(locations.licensing.take());
-        (locations.certification.is_some() || locations.licensing.is_some()).then_some(locations)
+        if let Some(server) = &self.environment {
+            return Ok(located(server, ServerSource::Environment));
+        }
+        if let Some(server) = settings_server(settings)? {
+            let source = settings.found_by.map(ServerSource::Found);
+            return Ok(located(&server, source.unwrap_or(ServerSource::Settings)));
+        }
+        let server = self.machine.server().ok_or(DiscoveryError::NoServer)?;
+        Ok(located(server, ServerSource::Machine))
     }
 
-    /// The certification cluster. Signing in needs credentials, so it is at the server's origin.
-    pub(crate) fn certification(&self, server: &ServerUrl) -> Option<ServerUrl> {
-        self.cluster(server, self.certification.as_deref())
-            .filter(|at| at.origin() == server.origin())
+    /// The overrides that count for a server: the person's, then the machine's. Those of settings
+    /// that name another server are for that one.
+    pub(crate) fn overrides(&self, settings: &Settings, server: &ServerUrl) -> Overrides {
+        let counts = |named: Option<&ServerUrl>| named.is_none_or(|named| named == server);
+        let mut overrides = Overrides::default();
+        // What cannot be read names another server, too.
+        if settings_server(settings).is_ok_and(|named| counts(named.as_ref())) {
+            overrides = settings.service_location.clone();
+        }
+        if counts(self.machine.server()) {
+            overrides = overrides.or(self.machine.service_location().clone());
+        }
+        overrides
     }
+}
 
-    /// The licensing cluster.
-    pub(crate) fn licensing(&self, server: &ServerUrl) -> Option<ServerUrl> {
-        self.cluster(server, self.licensing.as_deref())
-            .filter(|at| at.origin() == server.origin() || at.origin().is_tls())
-    }
-
-    fn cluster(&self, server: &ServerUrl, url: Option<&str>) -> Option<ServerUrl> {
-        let url = url.filter(|url| url.contains("://") && url.to_ascii_lowercase().contains(WMCS));
-        let same = self.server == server.as_str();
-        url.filter(|_| same)?.parse().ok()
+/// The server that the person's settings name.
+fn settings_server(settings: &Settings) -> Result<Option<ServerUrl>, DiscoveryError> {
+    let certification = settings.service_location.certification.as_ref();
+    match &settings.server {
+        Some(text) => text.parse().map(Some).map_err(DiscoveryError::Settings),
+        None => Ok(certification.map(|cluster| cluster.server().clone())),
     }
 }
 
 impl Client {
-    /// Asks a service of the licensing cluster: where the server said that it is; where that
-    /// cannot be reached, at the server itself.
-    pub(crate) fn ask_licensing<T>(
-        &self,
-        service: Service,
-        ask: impl Fn(&Caller<'_>, String) -> Result<T, ServiceError>,
-    ) -> Result<T, Error> {
-        self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            if let Some(licensing) = &caller.licensing
-                && licensing != server
-            {
-                match ask(caller, service.url(licensing.as_str())) {
-                    Err(ServiceError::Transport(_)) => {}
-                    outcome => return Ok(outcome?),
-                }
-            }
-            Ok(ask(caller, service.url(server.as_str()))?)
-        })
+    /// The server in use.
+    pub fn server(&self) -> Result<ServerUrl, Error> {
+        Ok(self.locate()?.server)
     }
 
-    /// Asks the server where services are for who just signed in, and remembers it (MS-RMPR
-    /// 3.8.3.2.1). A server that does not say leaves everything as it was: what it said before,
-    /// else that it is all of them itself.
-    pub(crate) fn locate_services(&self, account: &Account) -> Result<(), Error> {
-        let wanted = [
-            ServiceType::CertificationInternalService,
-            ServiceType::LicensingInternalService,
-        ];
-        let ask = FindServiceLocationsForUser {
-            services: wanted.to_vec(),
-        };
-        let answer = self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let locator = account.endpoint(Service::CertificationServiceLocator);
-            let url = locator.url(server.as_str());
-            let take = |r: Response<'_>| FindServiceLocationsForUserResponse::try_from(r);
-            let contract = Contract::ServiceLocator;
-            let answer = caller.call(&url, contract, &ask.into(), Auth::Always, take);
-            Ok(answer.map(|answer| Locations::of(server, answer.locations)))
-        })?;
-        if let Ok(services) = answer
-            && self.settings()?.services != services
-        {
-            let lock = self.home.lock()?;
-            Settings::update(&lock, |settings| settings.services = services)?;
+    /// The server in use, and who says so.
+    pub fn locate(&self) -> Result<Located, Error> {
+        Ok(self.discovery.locate(&self.settings()?)?)
+    }
+
+    /// Says where the service is, joins its hierarchy, and remembers both.
+    pub fn init(&self, server: &ServerUrl, policy: &JoinPolicy) -> Result<Joined, Error> {
+        let joined = self.join_server(&mut self.session(), server, policy)?;
+        self.remember(server, None)?;
+        Ok(joined)
+    }
+
+    /// The same with a server that was found, and that the person was shown. One that is not
+    /// proven is refused until somebody has confirmed it ([`Found::confirmed`]).
+    pub fn init_found(&self, found: &Found, policy: &JoinPolicy) -> Result<Joined, Error> {
+        if !found.is_proven {
+            return Err(DiscoveryError::NotProven {
+                server: found.server.clone(),
+                place: found.place.clone(),
+            }
+            .into());
         }
+        let joined = self.join_server(&mut self.session(), &found.server, policy)?;
+        self.remember(&found.server, Some(found.by))?;
+        Ok(joined)
+    }
+
+    /// Remembers where the service is, without asking it.
+    pub fn set_server(&self, server: &ServerUrl) -> Result<(), Error> {
+        self.remember(server, None)
+    }
+
+    fn remember(&self, server: &ServerUrl, found_by: Option<FoundBy>) -> Result<(), Error> {
+        let lock = self.home.lock()?;
+        Settings::update(&lock, |settings| {
+            let known = settings.server.as_deref();
+            // An administrator may change what the machine's settings say.
+            let is_machines = known.is_none() && self.discovery.machine.server() == Some(server);
+            let is_news = known != Some(server.as_str());
+            if found_by.is_some() || (is_news && !is_machines) {
+                settings.server = Some(server.as_str().to_owned());
+                settings.found_by = found_by;
+            }
+        })?;
         Ok(())
     }
-}
 
-/// The endpoints to ask for a use license, best first. `same_server` says that the license is for
-/// the very server this client belongs to, whatever URL it names; `licensing` is the cluster that
-/// this server vouches for. `service` is where the two serve the person; other servers may have no
-/// paths of federated people.
-pub(crate) fn license_endpoints<'u>(
-    service: Service,
-    (server, licensing): (Option<&ServerUrl>, Option<&ServerUrl>),
-    same_server: bool,
-    urls: impl Iterator<Item = &'u str>,
-    allowed: LicenseServers,
-) -> Result<Vec<String>, DiscoveryError> {
-    let mut endpoints = Vec::new();
-    if let Some(server) = server.filter(|_| same_server) {
-        endpoints.push(service.url(server.as_str()));
-    }
-    let mut refused = None;
-    for url in urls {
-        let Ok(origin) = Origin::of(url) else {
-            continue;
+    /// Looks for the service: in the forest of whoever is logged on, else in DNS. Nothing is
+    /// remembered ([`Client::init_found`]). `user` is the name that the person signs in with.
+    pub fn find_server(&self, user: Option<&str>) -> Result<Found, Error> {
+        let answers = |server: &ServerUrl| {
+            let url = format!("{server}{BUNDLE_PATH}");
+            self.transport.get(&url, None).is_ok()
         };
-        let known = [server, licensing].into_iter().flatten();
-        let known = known.into_iter().any(|server| *server.origin() == origin);
-        if allowed == LicenseServers::Any || known {
-            let endpoint = license_endpoint(url, known && service.is_external());
-            if !endpoints
-                .iter()
-                .any(|known: &String| known.eq_ignore_ascii_case(&endpoint))
-            {
-                endpoints.push(endpoint);
-            }
-        } else {
-            refused.get_or_insert_with(|| url.to_owned());
-        }
-    }
-    match (endpoints.is_empty(), refused) {
-        (false, _) => Ok(endpoints),
-        (true, Some(url)) => Err(DiscoveryError::UnknownLicenseServer { url }),
-        (true, None) => Err(DiscoveryError::NoLicenseUrl),
+        let (forest, names) = (self.forest.as_ref(), self.names.as_ref());
+        Ok(search::search(forest, names, user, answers)?)
     }
 }
-
-/// A license names the cluster's licensing folder, or a service in it. Beside it is the folder for
-/// federated people.
-fn license_endpoint(url: &str, external: bool) -> String {
-    let bare = url.split('?').next().unwrap_or(url).trim_end_matches('/');
-    let folder = match bare.rsplit_once('/') {
-        Some((folder, file)) if file.to_ascii_lowercase().ends_with(".asmx") => folder,
-        _ => bare,
-    };
-    let beside = if external && folder.to_ascii_lowercase().ends_with("/licensing") {
-        "external"
-    } else {
-        ""
-    };
-    format!("{folder}{beside}/license.asmx")
-}
-
-const WMCS: &str = "/_wmcs";
 
 #[cfg(test)]
 mod tests {
+    use openrms_xrml::rac::AccountType;
+
     use super::*;
 
-    #[test]
-    fn only_the_servers_own_origin_and_clusters_over_tls_are_believed() {
-        let server: ServerUrl = "https://rms.example.com".parse().unwrap();
-        let said = |url: &str| Locations {
-            server: server.as_str().into(),
-            certification: Some(url.into()),
-            licensing: Some(url.into()),
-        };
-        for (url, certification, licensing) in [
-            ("https://rms.example.com/_wmcs/licensing", true, true),
-            ("https://RMS.example.com/a/_WMCS/licensing/", true, true),
-            ("https://lic.example.com/_wmcs/licensing", false, true),
-            ("http://lic.example.com/_wmcs/licensing", false, false),
-            ("http://rms.example.com/_wmcs/licensing", false, false),
-            ("http://127.0.0.1/_wmcs/licensing", false, false),
-            ("https://lic.example.com/licensing", false, false),
-            ("https://a@lic.example.com/_wmcs/licensing", false, false),
-            ("file:///_wmcs/licensing", false, false),
-            ("", false, false),
-        ] {
-            let said = said(url);
-            assert_eq!(
-                said.certification(&server).is_some(),
-                certification,
-                "{url}"
-            );
-            assert_eq!(said.licensing(&server).is_some(), licensing, "{url}");
-        }
-        let other: ServerUrl = "https://other.example.com".parse().unwrap();
-        let said = said("https://lic.example.com/_wmcs/licensing");
-        assert_eq!(said.licensing(&other), None);
+    fn machine(text: &str) -> MachineSettings {
+        toml::from_str(text).unwrap()
     }
 
     #[test]
@@ -313,74 +291,70 @@ mod tests {
         let mut discovery = Discovery {
             explicit: Some(url("https://a.example")),
             environment: Some(url("https://b.example")),
+            machine: machine("server = 'https://d.example'"),
         };
-        assert_eq!(discovery.server(&settings), Ok(url("https://a.example")));
+        let located = |discovery: &Discovery, settings: &Settings| {
+            let located = discovery.locate(settings).unwrap();
+            format!("{} {}", located.source.name(), located.server)
+        };
+        assert_eq!(located(&discovery, &settings), "option https://a.example");
         discovery.explicit = None;
-        assert_eq!(discovery.server(&settings), Ok(url("https://b.example")));
+        assert_eq!(
+            located(&discovery, &settings),
+            "environment https://b.example"
+        );
         discovery.environment = None;
-        assert_eq!(discovery.server(&settings), Ok(url("https://c.example")));
-        assert_eq!(
-            discovery.server(&Settings::default()),
-            Err(DiscoveryError::NoServer)
-        );
-    }
-
-    #[test]
-    fn a_server_that_merely_stands_in_a_license_is_not_asked() {
-        let server: ServerUrl = "https://rms.example.com".parse().unwrap();
-        let ask = |url: &'static str, allowed| {
-            let servers = (Some(&server), None);
-            let urls = std::iter::once(url);
-            license_endpoints(Service::License, servers, false, urls, allowed)
+        assert_eq!(located(&discovery, &settings), "settings https://c.example");
+        let found = Settings {
+            found_by: Some(FoundBy::Dns),
+            ..settings
         };
-        let only = LicenseServers::OnlyConfigured;
-        assert_eq!(
-            ask("https://RMS.example.com/_wmcs/licensing", only).unwrap(),
-            ["https://RMS.example.com/_wmcs/licensing/license.asmx"]
-        );
-        for url in [
-            "https://evil.example/_wmcs/licensing",
-            "http://rms.example.com/_wmcs/licensing",
-        ] {
-            let error = ask(url, only).unwrap_err();
-            assert_eq!(
-                error,
-                DiscoveryError::UnknownLicenseServer { url: url.into() }
-            );
-        }
-        assert_eq!(
-            ask(
-                "https://other.example/_wmcs/licensing/license.asmx",
-                LicenseServers::Any
-            )
-            .unwrap(),
-            ["https://other.example/_wmcs/licensing/license.asmx"]
-        );
-        assert_eq!(ask("file:///etc", only), Err(DiscoveryError::NoLicenseUrl));
+        assert_eq!(located(&discovery, &found), "dns https://c.example");
+        let none = Settings::default();
+        assert_eq!(located(&discovery, &none), "machine https://d.example");
+        discovery.machine = MachineSettings::default();
+        assert_eq!(discovery.locate(&none), Err(DiscoveryError::NoServer));
     }
 
     #[test]
-    fn federated_people_are_licensed_beside_the_others_where_that_is_known_to_be() {
-        let server: ServerUrl = "https://rms.example.com".parse().unwrap();
-        let urls = [
-            "https://rms.example.com/_wmcs/LICENSING/license.asmx",
-            "https://rms.example.com/elsewhere",
-            "https://other.example/_wmcs/licensing",
-        ];
-        let endpoints = license_endpoints(
-            Service::LicenseExternal,
-            (Some(&server), None),
-            true,
-            urls.into_iter(),
-            LicenseServers::Any,
+    fn overrides_count_for_the_server_that_stands_beside_them() {
+        let url = |text: &str| text.parse::<ServerUrl>().unwrap();
+        let publishing = |discovery: &Discovery, settings: &Settings, server: &str| {
+            let overrides = discovery.overrides(settings, &url(server));
+            overrides.publishing(AccountType::Windows).cloned()
+        };
+        let discovery = Discovery {
+            machine: machine(
+                "server = 'https://rms.example'\n[service_location]\n\
+                 enterprise_publishing = 'https://lic.example'",
+            ),
+            ..Discovery::default()
+        };
+        let mut settings = Settings::default();
+        let lic = Some(url("https://lic.example"));
+        assert_eq!(
+            publishing(&discovery, &settings, "https://rms.example"),
+            lic
         );
         assert_eq!(
-            endpoints.unwrap(),
-            [
-                "https://rms.example.com/_wmcs/licensingexternal/license.asmx",
-                "https://rms.example.com/elsewhere/license.asmx",
-                "https://other.example/_wmcs/licensing/license.asmx",
-            ]
+            publishing(&discovery, &settings, "https://other.example"),
+            None
+        );
+        let text = "enterprise_publishing = 'https://own.example'";
+        settings.service_location = toml::from_str(text).unwrap();
+        let own = Some(url("https://own.example"));
+        assert_eq!(
+            publishing(&discovery, &settings, "https://rms.example"),
+            own
+        );
+        settings.server = Some("https://third.example".into());
+        assert_eq!(
+            publishing(&discovery, &settings, "https://rms.example"),
+            lic
+        );
+        assert_eq!(
+            publishing(&discovery, &settings, "https://third.example"),
+            own
         );
     }
 }

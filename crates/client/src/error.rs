@@ -6,6 +6,7 @@ use crate::discovery::DiscoveryError;
 use crate::hierarchy::HierarchyError;
 use crate::license_store::LicenseError;
 use crate::lockbox::LockboxError;
+use crate::machine_settings::MachineSettingsError;
 use crate::oidc::OidcError;
 use crate::open::OpenError;
 use crate::output::OutputError;
@@ -92,6 +93,8 @@ errors! {
     Hierarchy(HierarchyError),
     /// Where the service is.
     Discovery(DiscoveryError),
+    /// The machine's settings.
+    MachineSettings(MachineSettingsError),
     /// A request to a service.
     Service(ServiceError),
     /// A certificate or license that cannot be trusted.

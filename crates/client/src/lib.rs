@@ -25,6 +25,7 @@
 //! |---|---|
 //! | [`client`] | [`Client`]: joins the rooms; makes or fetches what is missing |
 //! | [`storage`], [`settings`] | the person's folder |
+//! | [`machine_settings`] | what the administrator of the machine says |
 //! | [`machine`], [`lockbox`], [`lockbox_secret`], [`keyring`], [`activation`] | the security processor's key and certificate |
 //! | [`hierarchy`] | whom this client trusts |
 //! | [`account`] | RAC and CLC |
@@ -52,6 +53,7 @@ pub mod license_store;
 pub mod lockbox;
 pub mod lockbox_secret;
 pub mod machine;
+pub mod machine_settings;
 pub mod oidc;
 pub mod open;
 pub mod output;
@@ -73,7 +75,10 @@ pub use account::{Account, Licensor};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
-pub use discovery::{Discovery, LicenseServers, Locations};
+pub use discovery::{
+    Discovery, Dns, Forest, ForestError, ForestSource, Found, FoundBy, LicenseServers, Located,
+    Locations, NameService, Overrides, ServerSource,
+};
 pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};
 pub use http::{HttpOptions, HttpTransport};
@@ -82,6 +87,7 @@ pub use license_store::{Purge, StoredLicense};
 pub use lockbox::{Lockbox, Protection};
 pub use lockbox_secret::{LockboxSecretSource, NoPassphrase, Unlock};
 pub use machine::MachineIdentity;
+pub use machine_settings::MachineSettings;
 pub use open::{Conditions, Denied, Exported, Held, HeldRight, Opened, Source};
 pub use openrms_crypto::Secret;
 pub use output::{Output, Overwrite};

@@ -341,7 +341,7 @@ impl Client {
             let urls = publishing.license.licensing_urls();
             let endpoints = license_endpoints(
                 account.endpoint(Service::License),
-                (server, caller.licensing.as_ref()),
+                (server, caller.licensing.as_ref().map(|own| &own.server)),
                 same_server,
                 urls,
                 self.license_servers,

@@ -158,13 +158,20 @@ pub(crate) enum Auth {
     OnDemand,
 }
 
+/// A licensing cluster of its own.
+pub(crate) struct Licensing {
+    pub(crate) server: ServerUrl,
+    /// Whether a person or an administrator set it: then no other does in its place.
+    pub(crate) is_override: bool,
+}
+
 /// Asks services.
 pub(crate) struct Caller<'a> {
     pub(crate) transport: &'a dyn Transport,
     /// The configured server: the only one that gets credentials.
     pub(crate) server: Option<&'a ServerUrl>,
-    /// The licensing cluster that it vouches for.
-    pub(crate) licensing: Option<ServerUrl>,
+    /// The licensing cluster that it vouches for, or that overrides name.
+    pub(crate) licensing: Option<Licensing>,
     pub(crate) source: &'a dyn CredentialSource,
     pub(crate) user: Option<&'a str>,
 }

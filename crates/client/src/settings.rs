@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::discovery::Locations;
+use crate::discovery::{FoundBy, Locations, Overrides};
 use crate::storage::{Home, Lock, StorageError};
 
 /// What a person set.
@@ -11,6 +11,9 @@ pub struct Settings {
     /// Base URL of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// Who named it, when it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_by: Option<FoundBy>,
     /// User name to sign in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -20,6 +23,9 @@ pub struct Settings {
     /// Where the server said its services are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Locations>,
+    /// Where single services are, whatever the server says.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub service_location: Overrides,
 }
 
 impl Settings {

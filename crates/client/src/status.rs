@@ -1,22 +1,20 @@
 //! What is held here and until when; and whether the services that are needed can be reached.
 
 use openrms_protocol::Service;
-use openrms_xrml::clc::ClientLicensorCertificate;
-use openrms_xrml::rac::{AccountCertificate, AccountIdentity};
+use openrms_xrml::rac::AccountIdentity;
 use openrms_xrml::{Interval, Time};
 
 use crate::account::{self, is_account_id};
 use crate::activation;
 use crate::client::Client;
 use crate::clock::Moment;
-use crate::discovery::DiscoveryError;
+use crate::discovery::{DiscoveryError, Overrides, ServerSource};
 use crate::error::{Class, Coded, Error};
 use crate::hierarchy::{BUNDLE_PATH, Hierarchy};
 use crate::license_store;
 use crate::lockbox::{Lockbox, LockboxError, Protection};
 use crate::lockbox_secret::{NoPassphrase, Unlock};
 use crate::service::ServiceError;
-use crate::trust;
 use crate::url::ServerUrl;
 
 /// Everything held. Looking at it changes nothing and needs no network.
@@ -24,6 +22,10 @@ use crate::url::ServerUrl;
 pub struct Status {
     /// The server in use.
     pub server: Option<ServerUrl>,
+    /// Who says that it is.
+    pub server_source: Option<ServerSource>,
+    /// What is said of single services of it.
+    pub overrides: Overrides,
     /// User name to sign in with.
     pub user: Option<String>,
     /// Names and fingerprints of the anchors; empty when no hierarchy was joined.
@@ -85,6 +87,8 @@ pub struct AccountStatus {
 pub struct CheckReport {
     /// The server.
     pub server: ServerUrl,
+    /// Who says that it is the one to use.
+    pub source: ServerSource,
     /// Whether what is sent to it is private.
     pub private: bool,
     /// One entry for each service.
@@ -157,8 +161,15 @@ impl Client {
             }
         }
         let moment = self.look_at_clock()?;
+        let located = self.locate().ok();
+        let overrides = |server| self.discovery.overrides(&settings, server);
         Ok(Status {
-            server: self.server().ok(),
+            server_source: located.as_ref().map(|located| located.source),
+            overrides: located
+                .as_ref()
+                .map(|located| overrides(&located.server))
+                .unwrap_or_default(),
+            server: located.map(|located| located.server),
             user: settings.user,
             anchors: hierarchy
                 .as_ref()
@@ -211,17 +222,10 @@ impl Client {
         id: &str,
         current: Option<&str>,
     ) -> Result<Option<AccountStatus>, Error> {
-        let read = |file: &str| -> Result<_, Error> {
-            let text = self
-                .home()
-                .read_text(&format!("{}/{id}/{file}", account::FOLDER))?;
-            let nodes = text.and_then(|text| trust::read("certificate", &text).ok());
-            Ok(nodes.and_then(|nodes| nodes.first().cloned()))
-        };
-        let Some(rac) = read("rac.xml")?.and_then(|node| AccountCertificate::new(node).ok()) else {
+        let Some(rac) = account::look(self.home(), id)? else {
             return Ok(None);
         };
-        let clc = read("clc.xml")?.and_then(|node| ClientLicensorCertificate::new(node).ok());
+        let clc = account::look_at_licensor(self.home(), id)?;
         let issuer = rac
             .node()
             .content()
@@ -243,12 +247,13 @@ impl Client {
     /// Asks every service that the client needs, by the one port in use, and says which fails and
     /// why. Nothing but the question for its description is sent.
     pub fn check(&self) -> Result<CheckReport, Error> {
+        let source = self.locate()?.source;
         self.with_caller(|caller, server| {
             let server = server.ok_or(DiscoveryError::NoServer)?;
             let mut probes: Vec<Probe> = SERVICES
                 .iter()
                 .map(|(name, service)| {
-                    let licensing = caller.licensing.as_ref();
+                    let licensing = caller.licensing.as_ref().map(|own| &own.server);
                     let at = licensing.filter(|_| service.path().starts_with(LICENSING));
                     let url = service.url(at.unwrap_or(server).as_str());
                     let outcome = caller.probe(&format!("{url}?wsdl"));
@@ -269,6 +274,7 @@ impl Client {
             let private = server.origin().is_private();
             Ok(CheckReport {
                 server: server.clone(),
+                source,
                 private,
                 probes,
             })

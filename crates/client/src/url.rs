@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 /// Scheme, host and port of a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -14,7 +16,8 @@ pub struct Origin {
 }
 
 /// Base URL of a cluster: everything before `/_wmcs`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ServerUrl {
     origin: Origin,
     base: String,
@@ -116,6 +119,14 @@ impl FromStr for ServerUrl {
         let path = path.get(..end).unwrap_or_default().trim_end_matches('/');
         let base = format!("{origin}{path}");
         Ok(Self { origin, base })
+    }
+}
+
+impl TryFrom<String> for ServerUrl {
+    type Error = UrlError;
+
+    fn try_from(text: String) -> Result<Self, UrlError> {
+        text.parse()
     }
 }
 

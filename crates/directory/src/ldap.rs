@@ -2,6 +2,7 @@
 //! (MS-RMPR 3.1.1.1.7). Users, groups and contacts are read as they are when asked for; put a
 //! [`crate::CachedDirectory`] in front.
 
+mod catalogs;
 mod connection;
 mod descent;
 mod entry;
@@ -12,6 +13,7 @@ mod layout;
 mod object;
 mod pool;
 mod pump;
+mod roster;
 pub(crate) mod sasl_bind;
 pub mod scp;
 mod secrets;
@@ -36,6 +38,7 @@ use crate::{
     Memberships,
 };
 
+pub use self::catalogs::{SiteName, SiteNameError, Transport};
 pub use self::secrets::{LdapSecrets, LdapSignIn};
 pub use self::settings::{LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
 

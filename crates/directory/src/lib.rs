@@ -6,6 +6,7 @@ mod account;
 mod address;
 mod builtin;
 mod cache;
+pub mod dns;
 mod forests;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -32,7 +33,7 @@ pub use cache::{
 pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
 pub use ldap::{
     LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, LdapSignIn, ServerUrl,
-    ServerUrlError, scp,
+    ServerUrlError, SiteName, SiteNameError, Transport, scp,
 };
 pub use memberships::{ForeignGroup, Memberships, MembershipsBuilder};
 pub use names::{AccountName, AccountNameError, ForestName, ForestNameError};

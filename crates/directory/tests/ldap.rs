@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+#[allow(dead_code, reason = "each test file uses its own part")]
 mod fake_ldap;
 mod hostile_texts;
 

@@ -21,8 +21,9 @@ use self::raw::{
     ACCEPT, ANONYMOUS, AcceptSecContext, AcquireCredFrom, Buffer, CHANNEL_BOUND, CONTINUE_NEEDED,
     ChannelBindings, DeleteSecContext, DisplayName, DisplayStatus, ERRORS, FAILURE, FIRST_VALUE,
     GENERAL, GetNameAttribute, HOST_BASED_SERVICE, INDEFINITE, INITIATE, ImportName,
-    InitSecContext, InquireContext, KeyValue, KeyValueSet, MECHANISM, Oid, OidSet, PRINCIPAL_NAME,
-    ROUTINE, ReleaseBuffer, ReleaseHandle, SetNegMechs, Unwrap, Wrap, WrapSizeLimit,
+    InitSecContext, InquireContext, InquireCred, KeyValue, KeyValueSet, MECHANISM, Oid, OidSet,
+    PRINCIPAL_NAME, ROUTINE, ReleaseBuffer, ReleaseHandle, SetNegMechs, Unwrap, Wrap,
+    WrapSizeLimit,
 };
 use crate::NegotiateError;
 use crate::token::{KERBEROS, KERBEROS_MICROSOFT, SPNEGO};
@@ -50,6 +51,7 @@ pub(crate) struct Gss {
     accept_sec_context: AcceptSecContext,
     init_sec_context: InitSecContext,
     inquire_context: InquireContext,
+    inquire_cred: InquireCred,
     wrap_size_limit: WrapSizeLimit,
     wrap: Wrap,
     unwrap: Unwrap,
@@ -89,6 +91,7 @@ impl Gss {
                 accept_sec_context: symbol(&library, "gss_accept_sec_context")?,
                 init_sec_context: symbol(&library, "gss_init_sec_context")?,
                 inquire_context: symbol(&library, "gss_inquire_context")?,
+                inquire_cred: symbol(&library, "gss_inquire_cred")?,
                 wrap_size_limit: symbol(&library, "gss_wrap_size_limit")?,
                 wrap: symbol(&library, "gss_wrap")?,
                 unwrap: symbol(&library, "gss_unwrap")?,
@@ -379,6 +382,32 @@ impl Credential {
             channel_bound: flags & CHANNEL_BOUND != 0,
             kerberos: mechanism == KERBEROS || mechanism == KERBEROS_MICROSOFT,
         }))
+    }
+}
+
+impl Credential {
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> Result<Name, Status> {
+        let gss = self.gss;
+        let mut name = Name {
+            gss,
+            handle: null_mut(),
+        };
+        let mut minor = 0;
+        // SAFETY: the credential is live; the name is owned by its guard; the other out-pointers
+        // are null, since those answers are not wanted.
+        let major = unsafe {
+            (gss.inquire_cred)(
+                &raw mut minor,
+                self.handle,
+                &raw mut name.handle,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+            )
+        };
+        gss.check(major, minor)?;
+        Ok(name)
     }
 }
 

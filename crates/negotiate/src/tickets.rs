@@ -57,6 +57,16 @@ impl Tickets {
         })
     }
 
+    /// Whose tickets they are, `alice@CORP.EXAMPLE`. Blocks as getting a ticket does.
+    pub fn principal(&self) -> Result<String, NegotiateError> {
+        let credential = self.credential(Purpose::SignIn)?;
+        let name = credential.owner().and_then(|name| name.display());
+        let name = String::from_utf8(name.map_err(refusal)?);
+        name.ok()
+            .filter(|name| !name.chars().any(char::is_control))
+            .ok_or(NegotiateError::PrincipalName)
+    }
+
     /// A credential with a valid ticket, as far as that can be known without the service. Blocks on
     /// the KDC when a keytab's ticket is to be got or renewed.
     pub(crate) fn credential(&self, purpose: Purpose) -> Result<Credential, NegotiateError> {

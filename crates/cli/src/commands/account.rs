@@ -174,6 +174,8 @@ fn document(home: &str, status: &client::Status) -> Value {
     json!({
         "home": home,
         "server": status.server.as_ref().map(client::ServerUrl::as_str),
+        "server_source": status.server_source.map(client::ServerSource::name),
+        "service_location": status.overrides,
         "user": status.user,
         "anchors": anchors,
         "hierarchy_problem": status.hierarchy_error.as_ref().map(problem),
@@ -199,6 +201,21 @@ fn text(home: &str, status: &client::Status) -> String {
             .as_ref()
             .map_or_else(none, ToString::to_string),
     );
+    if let Some(source) = status.server_source {
+        line("  named by", source.to_string());
+    }
+    for (label, cluster) in [
+        ("  publishing", &status.overrides.enterprise_publishing),
+        ("  cloud publishing", &status.overrides.cloud_publishing),
+    ] {
+        if let Some(cluster) = cluster {
+            line(label, cluster.server().to_string());
+        }
+    }
+    if status.overrides.activation.is_some() {
+        let why = "service_location.activation: this client activates by itself";
+        line("  ignored", why.to_owned());
+    }
     for (name, fingerprint) in &status.anchors {
         line("trust anchor", format!("{} {fingerprint}", plain(name)));
     }

@@ -21,7 +21,7 @@ impl Check {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
         let report = self.connection.client(shell)?.check()?;
         let mut services = Vec::new();
-        let mut text = format!("{}\n", report.server);
+        let mut text = format!("{}, named by {}\n", report.server, report.source);
         let mut first = None;
         for probe in &report.probes {
             let (outcome, why, hint) = match &probe.outcome {
@@ -54,6 +54,7 @@ impl Check {
         }
         let document = json!({
             "server": report.server.as_str(),
+            "server_source": report.source.name(),
             "private": report.private,
             "ok": report.is_ok(),
             "services": services,

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use openrms_client::{Bundle, Error, Hierarchy, JoinPolicy, Joined};
+use openrms_client::discovery::DiscoveryError;
+use openrms_client::{Bundle, Client, Error, Hierarchy, JoinPolicy, Joined, ServerSource};
 use serde_json::json;
 
 use crate::failure::{Exit, Failure};
@@ -13,6 +14,14 @@ use crate::shell::{Shell, plain};
 
 /// Arguments of `rms init`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Without --server, the service is taken from RMS_SERVER, from what was remembered, \
+                  or from the machine's settings in /etc/openrms. Where none of them says, it is \
+                  looked for: in the forest, for whoever has a Kerberos ticket; else in DNS, the \
+                  records _rmsdisco._tcp and _rmsdisco._http._tcp of the ticket's realm, the \
+                  domain in --user, or the machine's domain. What is found is shown and \
+                  remembered."
+)]
 pub(crate) struct Init {
     #[command(flatten)]
     connection: Connection,
@@ -27,7 +36,7 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
         let client = self.connection.client(shell)?;
-        let joined = if let Some(path) = &self.hierarchy {
+        let (joined, source, place) = if let Some(path) = &self.hierarchy {
             let bundle = read_bundle(path)?;
             let policy = match &self.fingerprint {
                 Some(fingerprint) => JoinPolicy::Pinned(fingerprint.clone()),
@@ -42,14 +51,13 @@ impl Init {
                     .map_err(|error| malformed(path, &error))?,
             };
             client.set_server(&server)?;
-            Joined {
+            let joined = Joined {
                 server,
                 ..client.join(hierarchy)?
-            }
+            };
+            (joined, client.locate()?.source, None)
         } else {
-            let server = client.server()?;
-            self.connection
-                .join(shell, &client, &server, self.fingerprint.as_deref())?
+            self.join(shell, &client)?
         };
         if let Some(user) = self.connection.user() {
             let lock = client.home().lock().map_err(Error::from)?;
@@ -63,6 +71,8 @@ impl Init {
             .collect();
         let document = json!({
             "server": joined.server.as_str(),
+            "server_source": source.name(),
+            "server_found_at": place,
             "name": joined.name,
             "anchors": anchors,
             "spc_issuer": joined.spc_issuer,
@@ -71,6 +81,9 @@ impl Init {
         });
         shell.answer(&document, || {
             let mut text = format!("server   {}\n", joined.server);
+            if let Some(place) = &place {
+                _ = writeln!(text, "found    {place}");
+            }
             for (name, fingerprint) in &joined.anchors {
                 _ = writeln!(text, "anchor   {} {fingerprint}", plain(name));
             }
@@ -81,6 +94,38 @@ impl Init {
             });
             text
         })
+    }
+}
+
+impl Init {
+    /// Joins the server that somebody names; else one that is looked for. Tells who named it, and
+    /// where it was found.
+    fn join(
+        &self,
+        shell: Shell,
+        client: &Client,
+    ) -> Result<(Joined, ServerSource, Option<String>), Failure> {
+        let fingerprint = self.fingerprint.as_deref();
+        match client.locate() {
+            Ok(located) => {
+                let server = &located.server;
+                let joined = self.connection.join(shell, client, server, fingerprint)?;
+                Ok((joined, located.source, None))
+            }
+            Err(Error::Discovery(DiscoveryError::NoServer)) => {
+                let user = match self.connection.user() {
+                    Some(user) => Some(user),
+                    None => client.settings()?.user,
+                };
+                let found = client.find_server(user.as_deref())?;
+                let (by, place) = (found.by, found.place.clone());
+                let joined = self
+                    .connection
+                    .join_found(shell, client, found, fingerprint)?;
+                Ok((joined, ServerSource::Found(by), Some(place)))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

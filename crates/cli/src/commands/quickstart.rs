@@ -231,7 +231,7 @@ fn sign_in(place: &Place, url: &str, name: &str) -> Result<Client, Failure> {
         .map_err(|error: openrms_client::url::UrlError| failed(&error.to_string()))?;
     let discovery = Discovery {
         explicit: Some(server.clone()),
-        environment: None,
+        ..Discovery::default()
     };
     let credentials = Credentials::Basic {
         user: place::address(name),

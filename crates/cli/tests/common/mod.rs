@@ -52,11 +52,15 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
         "RMS_ISSUER",
         "RMS_CLIENT_ID",
         "RMS_ADMIN_TOKEN",
+        "RMS_CA_FILE",
         "RMS_LOCKBOX_PASSPHRASE",
         "CREDENTIALS_DIRECTORY",
     ] {
         command.env_remove(name);
     }
+    // Nor what an administrator has set on the machine that tests, nor its name servers.
+    let machine = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/machine");
+    command.env("RMS_CONFIG_DIR", machine);
     command
 }
 

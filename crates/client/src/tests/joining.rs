@@ -66,7 +66,7 @@ fn joining_needs_a_word_of_the_caller() {
     let client = Client::builder(Home::open(folder.path()).unwrap(), machine(), world.clone())
         .discovery(Discovery {
             explicit: Some(server()),
-            environment: None,
+            ..Discovery::default()
         })
         .build();
     assert_eq!(code(client.account()), ("hierarchy-unknown", 4));

@@ -115,7 +115,7 @@ fn what_one_server_said_does_not_count_for_another() {
         .builder(alice.home().clone(), "alice")
         .discovery(Discovery {
             explicit: Some("https://other.example.com".parse().unwrap()),
-            environment: None,
+            ..Discovery::default()
         })
         .build();
     world.requests();

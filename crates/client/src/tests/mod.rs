@@ -3,6 +3,7 @@
 
 mod authoring;
 mod federated;
+mod finding;
 mod joining;
 mod locating;
 mod locking;

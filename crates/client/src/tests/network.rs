@@ -51,7 +51,7 @@ fn credentials_are_not_sent_in_the_open() {
         .builder(Home::open(folder.path()).unwrap(), "alice")
         .discovery(Discovery {
             explicit: Some("http://rms.example.com".parse().unwrap()),
-            environment: None,
+            ..Discovery::default()
         })
         .build();
     client.join(OURS.hierarchy()).unwrap();

@@ -326,7 +326,7 @@ fn content_of_an_unknown_server_is_named_and_not_asked_for() {
             .builder(home.clone(), "eve")
             .discovery(Discovery {
                 explicit: Some("https://rms.example.net".parse().unwrap()),
-                environment: None,
+                ..Discovery::default()
             })
             .license_servers(allowed)
             .build()

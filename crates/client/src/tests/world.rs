@@ -324,7 +324,7 @@ impl World {
             .join_when_missing(JoinPolicy::TrustOnFirstUse)
             .discovery(Discovery {
                 explicit: Some(SERVER.parse().unwrap()),
-                environment: None,
+                ..Discovery::default()
             })
     }
 

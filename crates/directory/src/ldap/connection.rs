@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,8 +114,7 @@ impl Connector {
             LdapSignIn::Kerberos(source) => SignIn::Kerberos(Kerberos::new(settings, source)?),
         };
         let seals = !matches!(sign_in, SignIn::Password { plain: false, .. });
-        let mut servers = settings.servers.iter();
-        let roots = if servers.all(|server| seals && server.scheme() == Scheme::Ldap) {
+        let roots = if seals && settings.is_without_ldaps() {
             RootCertStore::empty()
         } else {
             trusted(roots)?
@@ -289,7 +289,14 @@ impl Drop for Connection {
 
 /// Without delay, so that a request need not wait for the answers to earlier ones.
 async fn connect(server: &ServerUrl) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((server.host(), server.port())).await?;
+    let stream = match server.addresses() {
+        [] => TcpStream::connect((server.host(), server.port())).await?,
+        known => {
+            let at = |&address| SocketAddr::new(address, server.port());
+            let known: Vec<_> = known.iter().map(at).collect();
+            TcpStream::connect(known.as_slice()).await?
+        }
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -6,7 +6,6 @@ use ldap3::Scope;
 use super::connection::Search;
 use super::entry::invalid;
 use super::pool::Pool;
-use super::settings::ServerUrl;
 use crate::DirectoryError;
 
 /// What a directory says of itself.
@@ -40,8 +39,7 @@ impl Layout {
             ))
             .await?;
         let root = root.first().ok_or_else(|| invalid("rootDSE", "missing"))?;
-        let forest_wide = settings.servers.iter().any(ServerUrl::is_global_catalog);
-        let context = if forest_wide {
+        let context = if settings.is_forest_wide() {
             ROOT_CONTEXT
         } else {
             DEFAULT_CONTEXT

@@ -7,19 +7,21 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Connector, Failure, Search};
 use super::entry::Entry;
 use super::health::{Health, Standing};
+use super::roster::{Member, Roster};
 use super::settings::{LdapSettings, ServerUrl};
 use crate::{DirectoryError, ForestName};
 
 /// The servers of one directory. To be used on one runtime only, since connections live there.
 pub(super) struct Pool {
-    servers: Box<[Server]>,
-    settings: LdapSettings,
+    roster: Roster,
+    settings: Arc<LdapSettings>,
     forest: ForestName,
     connector: Arc<Connector>,
     turn: AtomicUsize,
 }
 
-struct Server {
+/// A server, and what is known of it.
+pub(super) struct Server {
     url: ServerUrl,
     in_flight: AtomicUsize,
     health: Mutex<Health>,
@@ -38,15 +40,9 @@ struct Slot {
 
 impl Pool {
     pub(super) fn new(settings: LdapSettings, forest: ForestName, connector: Connector) -> Self {
-        let server = |url: &ServerUrl| Server {
-            url: url.clone(),
-            in_flight: AtomicUsize::new(0),
-            health: Mutex::default(),
-            slot: tokio::sync::Mutex::default(),
-            attempts: AtomicU64::new(0),
-        };
+        let settings = Arc::new(settings);
         Self {
-            servers: settings.servers.iter().map(server).collect(),
+            roster: Roster::new(Arc::clone(&settings)),
             settings,
             forest,
             connector: Arc::new(connector),
@@ -62,34 +58,59 @@ impl Pool {
         &self.forest
     }
 
-    /// Asks one server after another until one answers.
+    /// Asks one server after another until one answers. When all failed, also those that are
+    /// found only then.
     pub(super) async fn search(&self, search: &Search) -> Result<Vec<Entry>, DirectoryError> {
+        let mut asked: Vec<Arc<Server>> = Vec::new();
         let mut last = None;
-        for server in self.in_order(Instant::now()) {
-            match server.search(self, search).await {
-                Ok(entries) => return Ok(entries),
-                Err(Failure::Answer(error)) => return Err(error),
-                Err(failure) => {
-                    tracing::warn!(server = %server.url, ?failure, "directory server failed");
-                    last = Some(failure);
+        loop {
+            let next = self.next(&asked).await;
+            if next.is_empty() {
+                break;
+            }
+            for server in next {
+                match server.search(self, search).await {
+                    Ok(entries) => return Ok(entries),
+                    Err(Failure::Answer(error)) => return Err(error),
+                    Err(failure) => {
+                        tracing::warn!(server = %server.url, ?failure, "directory server failed");
+                        last = Some(failure);
+                    }
                 }
+                asked.push(server);
             }
         }
-        // With nobody to ask, why the servers are not asked.
+        // With nobody to ask, why the servers are not asked; with no servers, why there are none.
+        let members = self.roster.members();
         let remembered = || {
-            let failure = |server: &Server| server.health().last_failure().cloned();
-            self.servers.iter().find_map(failure)
+            let failure = |member: &Member| member.server.health().last_failure().cloned();
+            members.iter().find_map(failure)
         };
-        Err(self.error(last.or_else(remembered)))
+        let found_out = || self.roster.failure().map(Failure::Answer);
+        Err(self.error(last.or_else(remembered).or_else(found_out)))
     }
 
-    /// Whom to ask first, second and so on.
-    fn in_order(&self, now: Instant) -> Vec<&Server> {
+    /// Whom to ask first, second and so on, of those who were not asked yet. When there is nobody,
+    /// DNS is asked for others; when there are too few, too, but nobody waits for that.
+    async fn next(&self, asked: &[Arc<Server>]) -> Vec<Arc<Server>> {
+        let mut order = self.in_order(Instant::now(), asked);
+        if order.servers.is_empty() {
+            if self.roster.look().await {
+                order = self.in_order(Instant::now(), asked);
+            }
+        } else if order.alive < self.settings.threshold_alive {
+            self.roster.look_meanwhile();
+        }
+        order.servers
+    }
+
+    fn in_order(&self, now: Instant, asked: &[Arc<Server>]) -> Order {
+        let members = self.roster.members();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.servers.len();
+        let count = members.len();
         let mut alive = Vec::with_capacity(count);
         let mut down = Vec::new();
-        for (position, server) in self.servers.iter().enumerate() {
+        for (position, Member { server, is_near }) in members.iter().enumerate() {
             let standing = server.health().standing(now);
             let place = (position + count - turn % count) % count;
             let cost = cost(
@@ -98,18 +119,26 @@ impl Pool {
                 server.in_flight.load(Ordering::Relaxed),
                 standing == Standing::Slow,
             );
+            // Another site is asked when the near one does not answer.
+            let rank = (!is_near, cost);
             match standing {
-                Standing::Good | Standing::Slow => alive.push((cost, server)),
-                Standing::Down => down.push((cost, server)),
+                Standing::Good | Standing::Slow => alive.push((rank, server)),
+                Standing::Down => down.push((rank, server)),
                 Standing::Avoid => {}
             }
         }
-        alive.sort_by_key(|(cost, _)| *cost);
-        if alive.len() < self.settings.threshold_alive.max(1) {
-            down.sort_by_key(|(cost, _)| *cost);
+        alive.sort_by_key(|(rank, _)| *rank);
+        let count_alive = alive.len();
+        if count_alive < self.settings.threshold_alive.max(1) {
+            down.sort_by_key(|(rank, _)| *rank);
             alive.append(&mut down);
         }
-        alive.into_iter().map(|(_, server)| server).collect()
+        let is_new = |server: &&Arc<Server>| !asked.iter().any(|known| Arc::ptr_eq(known, server));
+        let servers = alive.into_iter().map(|(_, server)| server).filter(is_new);
+        Order {
+            servers: servers.cloned().collect(),
+            alive: count_alive,
+        }
     }
 
     /// The error when asking itself broke off: the client library gave up on what came, or the
@@ -137,7 +166,27 @@ impl Pool {
     }
 }
 
+/// Whom to ask, and how many of all servers are alive.
+struct Order {
+    servers: Vec<Arc<Server>>,
+    alive: usize,
+}
+
 impl Server {
+    pub(super) fn new(url: ServerUrl) -> Self {
+        Self {
+            url,
+            in_flight: AtomicUsize::new(0),
+            health: Mutex::default(),
+            slot: tokio::sync::Mutex::default(),
+            attempts: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
     async fn search(&self, pool: &Pool, search: &Search) -> Result<Vec<Entry>, Failure> {
         let _in_flight = InFlight::new(&self.in_flight);
         let limit = Duration::from_secs(pool.settings.ldap_time_out);

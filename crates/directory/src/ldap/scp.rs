@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use ldap3::Scope;
 
 use self::session::Session;
+use super::catalogs;
 use super::connection::{
     Change, ENTRY_ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT, NOT_ALLOWED_ON_NON_LEAF,
     SUCCESS,
@@ -30,7 +31,8 @@ pub async fn find(
     settings: &LdapSettings,
     secrets: LdapSecrets,
 ) -> Result<CertificationUrl, ScpError> {
-    let session = Session::open(settings, settings.servers.clone(), secrets).await?;
+    let servers = servers(settings).await?;
+    let session = Session::open(settings, servers, secrets).await?;
     location(&session.found().await?)
 }
 
@@ -192,7 +194,7 @@ impl ScpPlace {
     /// Signs in at the first of the servers that can be reached. Global catalogs are asked on their
     /// LDAP port, since they take no changes. Needs a run-time with its time and I/O drivers on.
     pub async fn open(settings: &LdapSettings, secrets: LdapSecrets) -> Result<Self, ScpError> {
-        let servers = settings.servers.iter().map(writable).collect();
+        let servers = servers(settings).await?.iter().map(writable).collect();
         let session = Session::open(settings, servers, secrets).await?;
         let container = format!("{CONTAINER},CN=Services,{}", session.configuration);
         let dn = format!("CN=SCP,{container}");
@@ -390,16 +392,23 @@ impl Scp {
     }
 }
 
+/// Those of the settings, or those that are found.
+async fn servers(settings: &LdapSettings) -> Result<Vec<ServerUrl>, ScpError> {
+    settings.check()?;
+    if !settings.finds_servers() {
+        return Ok(settings.servers.clone());
+    }
+    let found = catalogs::find(settings).await?;
+    Ok(found.into_iter().map(|catalog| catalog.url).collect())
+}
+
 /// Where a global catalog takes changes.
 fn writable(server: &ServerUrl) -> ServerUrl {
-    let text = server.to_string();
-    let port = |from: &str, to: &str| {
-        let host = text.strip_suffix(from)?;
-        format!("{host}{to}").parse().ok()
-    };
-    port(":3269", ":636")
-        .or_else(|| port(":3268", ":389"))
-        .unwrap_or_else(|| server.clone())
+    match server.port() {
+        3269 => server.at_port(636),
+        3268 => server.at_port(389),
+        _ => server.clone(),
+    }
 }
 
 /// What the object has besides its class.

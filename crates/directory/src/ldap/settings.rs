@@ -3,12 +3,15 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::catalogs::{SiteName, Transport};
 use crate::ForestName;
+use crate::dns::{HostName, NameServer};
 
 /// An LDAP directory and how to use its servers. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -24,16 +27,24 @@ pub struct LdapSettings {
     pub base_dn: Option<String>,
     /// The servers, in order of preference when all else is equal (`GC`). They are global
     /// catalogs (`ldaps://dc1.corp.example:3269`) or controllers of one and the same domain.
+    /// Without any, the global catalogs of `forest` are found by DNS.
     pub servers: Vec<ServerUrl>,
+    /// The site whose global catalogs are preferred to others that DNS names.
+    pub site: Option<SiteName>,
+    /// How global catalogs that were found are spoken to; LDAPS when absent.
+    pub transport: Option<Transport>,
+    /// Who is asked for global catalogs and their addresses, in place of this machine's name
+    /// servers.
+    pub name_servers: Vec<NameServer>,
     /// Lets `ldap://` do without TLS. The password then travels in clear, so all such servers
     /// must be loopback addresses.
     pub allow_plain: bool,
-    /// The fewest servers to be configured (`MinGC`).
+    /// The fewest servers to be configured, or found to begin with (`MinGC`).
     pub min_gc: usize,
-    /// The most servers that may be configured (`MaxGC`).
+    /// The most servers that may be configured, or are used of those found (`MaxGC`).
     pub max_gc: usize,
-    /// With fewer servers alive, those that are down are tried before their time
-    /// (`ThreshHoldAlive`, where the original server looks for other servers).
+    /// With fewer servers alive, DNS is asked for others, and those that are down are tried
+    /// before their time (`ThreshHoldAlive`).
     pub threshold_alive: usize,
     /// Failures in a row after which a server counts as down (`RetryDown`).
     pub retry_down: u32,
@@ -68,6 +79,9 @@ impl Default for LdapSettings {
             domain: None,
             base_dn: None,
             servers: Vec::new(),
+            site: None,
+            transport: None,
+            name_servers: Vec::new(),
             allow_plain: false,
             min_gc: 1,
             max_gc: 15,
@@ -107,17 +121,33 @@ impl LdapSettings {
             .map_err(|_| LdapSettingsError::Forest)
     }
 
-    pub(super) fn check(&self) -> Result<(), LdapSettingsError> {
-        let count = self.servers.len();
-        if count < self.min_gc.max(1) {
-            return Err(LdapSettingsError::TooFewServers {
-                least: self.min_gc.max(1),
-            });
+    /// Whether the servers are those that DNS names.
+    pub(super) fn finds_servers(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    /// Whether no server is spoken to with TLS from the start.
+    pub(super) fn is_without_ldaps(&self) -> bool {
+        if self.finds_servers() {
+            return self.transport == Some(Transport::StartTls);
         }
-        if count > self.max_gc {
-            return Err(LdapSettingsError::TooManyServers { most: self.max_gc });
+        let mut servers = self.servers.iter();
+        servers.all(|server| server.scheme == Scheme::Ldap)
+    }
+
+    /// Whether the servers know the whole forest.
+    pub(super) fn is_forest_wide(&self) -> bool {
+        self.finds_servers() || self.servers.iter().any(ServerUrl::is_global_catalog)
+    }
+
+    pub(super) fn check(&self) -> Result<(), LdapSettingsError> {
+        if self.finds_servers() {
+            self.check_finding()?;
+        } else {
+            self.check_servers()?;
         }
         let positive = [
+            ("max_gc", u64::try_from(self.max_gc).unwrap_or(u64::MAX)),
             ("retry_down", u64::from(self.retry_down)),
             ("time_out_for_gc", self.time_out_for_gc),
             ("ldap_time_out", self.ldap_time_out),
@@ -142,6 +172,36 @@ impl LdapSettings {
         ];
         if let Some((setting, _)) = times.iter().find(|(_, value)| *value > LONGEST) {
             return Err(LdapSettingsError::TooLong { setting });
+        }
+        Ok(())
+    }
+
+    fn check_finding(&self) -> Result<(), LdapSettingsError> {
+        self.home_forest()?;
+        if self.allow_plain {
+            return Err(LdapSettingsError::PlainToFound);
+        }
+        if self.min_gc > self.max_gc {
+            return Err(LdapSettingsError::TooManyServers { most: self.max_gc });
+        }
+        Ok(())
+    }
+
+    fn check_servers(&self) -> Result<(), LdapSettingsError> {
+        let count = self.servers.len();
+        if count < self.min_gc {
+            return Err(LdapSettingsError::TooFewServers { least: self.min_gc });
+        }
+        if count > self.max_gc {
+            return Err(LdapSettingsError::TooManyServers { most: self.max_gc });
+        }
+        let of_finding = [
+            ("site", self.site.is_some()),
+            ("transport", self.transport.is_some()),
+            ("name_servers", !self.name_servers.is_empty()),
+        ];
+        if let Some((setting, _)) = of_finding.iter().find(|(_, is_set)| *is_set) {
+            return Err(LdapSettingsError::BesideServers { setting });
         }
         let exposed = |server: &&ServerUrl| {
             self.allow_plain && server.scheme == Scheme::Ldap && !server.is_loopback()
@@ -173,6 +233,8 @@ pub struct ServerUrl {
     scheme: Scheme,
     host: Box<str>,
     port: u16,
+    /// Where the host is, when it was looked up already.
+    addresses: Box<[IpAddr]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -182,6 +244,25 @@ pub(super) enum Scheme {
 }
 
 impl ServerUrl {
+    /// A server that was found. Without addresses, its host is looked up when connecting.
+    pub(super) fn found(
+        transport: Transport,
+        host: &HostName,
+        port: NonZeroU16,
+        addresses: Vec<IpAddr>,
+    ) -> Self {
+        let (scheme, port) = match transport {
+            Transport::Ldaps => (Scheme::Ldaps, GLOBAL_CATALOG_TLS),
+            Transport::StartTls => (Scheme::Ldap, port.get()),
+        };
+        Self {
+            scheme,
+            host: host.as_str().into(),
+            port,
+            addresses: addresses.into(),
+        }
+    }
+
     pub(super) fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -195,8 +276,21 @@ impl ServerUrl {
         self.port
     }
 
+    /// The same host at another port.
+    pub(super) fn at_port(&self, port: u16) -> Self {
+        Self {
+            port,
+            ..self.clone()
+        }
+    }
+
+    /// Addresses of the host that are known; none when they are to be looked up.
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     pub(super) fn is_global_catalog(&self) -> bool {
-        matches!(self.port, 3268 | 3269)
+        matches!(self.port, GLOBAL_CATALOG | GLOBAL_CATALOG_TLS)
     }
 
     pub(super) fn is_address(&self) -> bool {
@@ -246,6 +340,7 @@ impl FromStr for ServerUrl {
             scheme,
             host: host.to_ascii_lowercase().into(),
             port,
+            addresses: Box::default(),
         })
     }
 }
@@ -307,6 +402,15 @@ pub enum LdapSettingsError {
         /// How many there may be.
         most: usize,
     },
+    /// Something that matters for servers that are found, where they are named.
+    #[error("`{setting}` is for servers that are found, and `servers` names them")]
+    BesideServers {
+        /// The name of the setting.
+        setting: &'static str,
+    },
+    /// `allow_plain` would send the password in clear to whomever DNS names.
+    #[error("`allow_plain` is for servers on this machine that `servers` names")]
+    PlainToFound,
     /// A number that must not be 0 is.
     #[error("`{setting}` must not be 0")]
     Zero {
@@ -352,6 +456,8 @@ pub enum LdapSettingsError {
 }
 
 const LONGEST: u64 = 24 * 60 * 60;
+const GLOBAL_CATALOG: u16 = 3268;
+const GLOBAL_CATALOG_TLS: u16 = 3269;
 
 #[cfg(test)]
 mod tests {
@@ -414,7 +520,12 @@ mod tests {
             settings.check().unwrap_err()
         };
         let error = changed(|settings| settings.servers.clear());
-        assert_eq!(error, LdapSettingsError::TooFewServers { least: 1 });
+        assert_eq!(error, LdapSettingsError::Forest);
+        let error = changed(|settings| settings.min_gc = 3);
+        assert_eq!(error, LdapSettingsError::TooFewServers { least: 3 });
+        let error = changed(|settings| settings.name_servers = vec!["127.0.0.1".parse().unwrap()]);
+        let setting = "name_servers";
+        assert_eq!(error, LdapSettingsError::BesideServers { setting });
         let error = changed(|settings| settings.max_gc = 1);
         assert_eq!(error, LdapSettingsError::TooManyServers { most: 1 });
         let error = changed(|settings| settings.ldap_time_out = 0);
@@ -434,5 +545,47 @@ mod tests {
         let error = changed(|settings| settings.allow_plain = true);
         let server = url("ldap://dc1.corp.example");
         assert_eq!(error, LdapSettingsError::Plain { server });
+    }
+
+    #[test]
+    fn without_servers_the_forest_says_where_to_look() {
+        let read = |text: &str| toml::from_str::<LdapSettings>(text);
+        let settings = read(
+            "forest = 'corp.example'\nsite = 'Default-First-Site-Name'\n\
+             transport = 'starttls'\nname_servers = ['192.0.2.53', '[::1]:5353']",
+        )
+        .unwrap();
+        settings.check().unwrap();
+        assert!(settings.is_forest_wide());
+        let plain = LdapSettings {
+            allow_plain: true,
+            ..settings.clone()
+        };
+        assert_eq!(plain.check(), Err(LdapSettingsError::PlainToFound));
+        let none = LdapSettings {
+            max_gc: 0,
+            ..settings
+        };
+        assert_eq!(
+            none.check(),
+            Err(LdapSettingsError::TooManyServers { most: 0 })
+        );
+        for wrong in [
+            "site = 'a.b'",
+            "site = ''",
+            "transport = 'plain'",
+            "name_servers = ['dns']",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_found_global_catalog_has_the_port_of_its_transport() {
+        let host: HostName = "dc1.corp.example".parse().unwrap();
+        let port = NonZeroU16::new(3268).unwrap();
+        let found = |transport| ServerUrl::found(transport, &host, port, Vec::new()).to_string();
+        assert_eq!(found(Transport::Ldaps), "ldaps://dc1.corp.example:3269");
+        assert_eq!(found(Transport::StartTls), "ldap://dc1.corp.example:3268");
     }
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ldap3::asn1::{PL, StructureTag, TagClass, parse_tag};
 use openrms_directory::{LdapSettings, Sid};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// A running server. It ends, and its connections with it, when dropped or stopped.
 pub(crate) struct FakeLdap {
@@ -22,6 +23,8 @@ pub(crate) struct FakeLdap {
 
 struct Shared {
     entries: Vec<Entry>,
+    /// Without it, TLS cannot be started.
+    tls: Option<TlsAcceptor>,
     habits: watch::Sender<Habits>,
     connections: AtomicUsize,
     binds: AtomicUsize,
@@ -127,6 +130,14 @@ impl Entry {
 impl FakeLdap {
     /// Starts a server with these entries besides the usual ones.
     pub(crate) async fn start(entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self::start_with_tls(entries, None).await
+    }
+
+    /// The same, that can start TLS.
+    pub(crate) async fn start_with_tls(
+        entries: impl IntoIterator<Item = Entry>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let usual = [
             Entry::new("")
                 .with("objectClass", "top")
@@ -141,6 +152,7 @@ impl FakeLdap {
         ];
         let shared = Arc::new(Shared {
             entries: usual.into_iter().chain(entries).collect(),
+            tls,
             habits: watch::Sender::new(Habits::default()),
             connections: AtomicUsize::new(0),
             binds: AtomicUsize::new(0),
@@ -172,6 +184,10 @@ impl FakeLdap {
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Habits)) {
         self.shared.habits.send_modify(change);
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -236,12 +252,16 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         stream.set_nodelay(true).unwrap();
         shared.connections.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(&shared);
-        connections.spawn(async move { connection(stream, &shared).await });
+        connections.spawn(async move { connection(Box::new(stream), &shared).await });
     }
 }
 
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
 /// `None` when the connection is over.
-async fn connection(mut stream: TcpStream, shared: &Shared) -> Option<()> {
+async fn connection(mut stream: Box<dyn Duplex>, shared: &Shared) -> Option<()> {
     let mut received = Vec::new();
     loop {
         let Ok((rest, message)) = parse_tag(&received) else {
@@ -293,6 +313,12 @@ async fn connection(mut stream: TcpStream, shared: &Shared) -> Option<()> {
                     stream.write_all(&tlv(SEQUENCE, &message)).await.ok()?;
                 }
                 [last.as_slice(), &controls].concat()
+            }
+            23 if let Some(tls) = &shared.tls => {
+                let message = [tlv(INTEGER, &id), result(EXTENDED_RESPONSE, 0)].concat();
+                stream.write_all(&tlv(SEQUENCE, &message)).await.ok()?;
+                stream = Box::new(tls.accept(stream).await.ok()?);
+                continue;
             }
             // A StartTLS that is not supported; anything else ends the connection.
             23 => result(EXTENDED_RESPONSE, 2),

@@ -163,6 +163,14 @@ pub(super) type InquireContext = unsafe extern "C" fn(
     *mut c_int,
     *mut c_int,
 ) -> u32;
+pub(super) type InquireCred = unsafe extern "C" fn(
+    *mut u32,
+    *mut c_void,
+    *mut *mut c_void,
+    *mut u32,
+    *mut c_int,
+    *mut *mut OidSet,
+) -> u32;
 pub(super) type WrapSizeLimit =
     unsafe extern "C" fn(*mut u32, *mut c_void, c_int, u32, u32, *mut u32) -> u32;
 pub(super) type Wrap = unsafe extern "C" fn(
