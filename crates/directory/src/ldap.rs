@@ -3,10 +3,12 @@
 //! [`crate::CachedDirectory`] in front.
 
 mod catalogs;
+mod channel;
 mod connection;
 mod descent;
 mod entry;
 mod finder;
+pub(crate) mod first_messages;
 mod health;
 mod kerberos;
 mod layout;
@@ -14,7 +16,6 @@ mod object;
 mod pool;
 mod pump;
 mod roster;
-pub(crate) mod sasl_bind;
 pub mod scp;
 mod secrets;
 mod settings;

@@ -16,19 +16,24 @@ use openrms_directory::{
     LdapSettings, LdapSignIn, Memberships,
 };
 use proptest::prelude::*;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-fn directory(settings: LdapSettings) -> LdapDirectory {
-    let secrets = LdapSecrets {
+fn secrets() -> LdapSecrets {
+    LdapSecrets {
         sign_in: LdapSignIn::Password {
             name: "svc-rms@corp.example".to_owned(),
             password: Zeroizing::new("secret".to_owned()),
         },
         roots: Vec::new(),
-    };
-    LdapDirectory::new(settings, secrets, Handle::current()).unwrap()
+    }
+}
+
+fn directory(settings: LdapSettings) -> LdapDirectory {
+    LdapDirectory::new(settings, secrets(), Handle::current()).unwrap()
 }
 
 fn alice() -> Entry {
@@ -428,6 +433,40 @@ fn questions_may_come_from_any_runtime() {
     drop(home);
     let runtime = Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(account(&directory)).unwrap_err();
+    assert!(
+        matches!(error, DirectoryError::Unreachable { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_answers_before_tls_brings_nothing_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("ldap://localhost:{}", listener.local_addr().unwrap().port());
+    // Deeper than any stack.
+    let mut deep = Vec::new();
+    for depth in (0..100_000_u32).rev() {
+        let length = 6 * (99_999 - depth);
+        deep.extend(length.to_be_bytes().iter().rev());
+        deep.extend([0x84, 0x30]);
+    }
+    deep.reverse();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(&deep).await;
+        }
+    });
+    let settings = LdapSettings {
+        forest: Some("corp.example".parse().unwrap()),
+        servers: vec![server.parse().unwrap()],
+        ..LdapSettings::default()
+    };
+    let Ok(directory) = LdapDirectory::new(settings, secrets(), Handle::current()) else {
+        println!("skipped: this machine trusts no authority");
+        return;
+    };
+    let who = AccountRef::parse("alice").unwrap();
+    let error = directory.account(&who).await.unwrap_err();
     assert!(
         matches!(error, DirectoryError::Unreachable { .. }),
         "{error}"

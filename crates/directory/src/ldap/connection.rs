@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::channel::{self, Channel};
 use super::entry::{Entry, invalid};
 use super::kerberos::Kerberos;
 use super::secrets::{LdapSecrets, LdapSignIn};
@@ -149,30 +150,45 @@ impl Connector {
                 password,
                 plain,
             } => {
-                let stream = stream
-                    .into_std()
-                    .map_err(|error| Failure::Connect(error.to_string()))?;
-                let settings = LdapConnSettings::new()
-                    .set_std_stream(StdStream::Tcp(stream))
-                    .set_config(Arc::clone(&self.tls))
-                    .set_starttls(server.scheme() == Scheme::Ldap && !plain);
-                let url = server.to_string();
-                let mut connection =
-                    Connection::begin(settings, &url, future::ready(()), name.clone()).await?;
+                let mut connection = self.unsigned(server, stream, *plain, name).await?;
                 connection.simple_bind(name, password).await?;
                 Ok(connection)
             }
             SignIn::Kerberos(kerberos) => {
-                let channel = kerberos.sign_in(server, stream, &self.tls).await?;
-                let settings =
-                    LdapConnSettings::new().set_std_stream(StdStream::Unix(channel.stream));
-                Connection::begin(settings, LOCAL, channel.work, channel.principal).await
+                let (channel, principal) = kerberos.sign_in(server, stream, &self.tls).await?;
+                Connection::through(channel, principal).await
             }
         }
+    }
+
+    /// A connection on which nobody signed in yet.
+    async fn unsigned(
+        &self,
+        server: &ServerUrl,
+        stream: TcpStream,
+        plain: bool,
+        name: &str,
+    ) -> Result<Connection, Failure> {
+        if server.scheme() == Scheme::Ldap && !plain {
+            let stream = channel::start_tls(server, stream, &self.tls).await?;
+            let channel = Channel::inside_tls(server, stream)?;
+            return Connection::through(channel, name.to_owned()).await;
+        }
+        let settings = LdapConnSettings::new()
+            .set_std_stream(StdStream::Tcp(stream.into_std().map_err(channel::cannot)?))
+            .set_config(Arc::clone(&self.tls));
+        let url = server.to_string();
+        Connection::begin(settings, &url, future::ready(()), name.to_owned()).await
     }
 }
 
 impl Connection {
+    /// Begins to speak LDAP through a channel.
+    async fn through(channel: Channel, name: String) -> Result<Self, Failure> {
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(channel.stream));
+        Self::begin(settings, LOCAL, channel.work, name).await
+    }
+
     /// Begins to speak LDAP; `beside` is done as long as that goes on.
     async fn begin(
         settings: LdapConnSettings,

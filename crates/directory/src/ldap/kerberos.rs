@@ -1,21 +1,19 @@
-//! Signing in to a directory with Kerberos (RFC 4752; RFC 4513 5.2), and the channel that the client
-//! library then speaks through: sealed by Kerberos, or inside TLS.
+//! Signing in to a directory with Kerberos (RFC 4752; RFC 4513 5.2): what follows is sealed by it,
+//! or inside TLS.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use openrms_negotiate::sasl::{self, Agreed, Protection};
 use openrms_negotiate::{NegotiateError, TicketSource, Tickets, end_point_hash};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, oneshot};
-use tokio_rustls::TlsConnector;
 
+use super::channel::{self, Channel, ask, cannot, ended};
 use super::connection::{Failure, SUCCESS};
+use super::first_messages::{Asked, Response, ResponseError, bind_request};
 use super::pump::{self, PumpError};
-use super::sasl_bind::{Response, ResponseError, request};
 use super::settings::{LdapSettings, LdapSettingsError, Scheme, ServerUrl};
 
 /// Signs in with tickets.
@@ -24,18 +22,6 @@ pub(super) struct Kerberos {
     /// for everybody who waits.
     tickets: Arc<Mutex<Tickets>>,
 }
-
-/// A connection that is signed in.
-pub(super) struct Channel {
-    /// The client library's end.
-    pub(super) stream: std::os::unix::net::UnixStream,
-    /// Carries what goes through, until one of the ends is closed.
-    pub(super) work: Work,
-    /// Who signed in.
-    pub(super) principal: String,
-}
-
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Kerberos {
     pub(super) fn new(
@@ -59,38 +45,30 @@ impl Kerberos {
         })
     }
 
-    /// Signs in over a connection that has just been opened.
+    /// Signs in over a connection that has just been opened. Gives who signed in as well.
     pub(super) async fn sign_in(
         &self,
         server: &ServerUrl,
         stream: TcpStream,
         tls: &Arc<ClientConfig>,
-    ) -> Result<Channel, Failure> {
-        let (near, far) = UnixStream::pair().map_err(cannot)?;
-        let near = near.into_std().map_err(cannot)?;
-        let (work, principal) = match server.scheme() {
-            Scheme::Ldap => self.sealed(server, stream, far).await?,
-            Scheme::Ldaps => self.inside_tls(server, stream, far, tls).await?,
-        };
-        Ok(Channel {
-            stream: near,
-            work,
-            principal,
-        })
+    ) -> Result<(Channel, String), Failure> {
+        match server.scheme() {
+            Scheme::Ldap => self.sealed(server, stream).await,
+            Scheme::Ldaps => self.inside_tls(server, stream, tls).await,
+        }
     }
 
     async fn sealed(
         &self,
         server: &ServerUrl,
         mut stream: TcpStream,
-        library: UnixStream,
-    ) -> Result<(Work, String), Failure> {
+    ) -> Result<(Channel, String), Failure> {
         let agreed = self.bind(&mut stream, server, Protection::Sealing).await?;
         let layer = agreed
             .layer
             .ok_or_else(|| refused(NegotiateError::Unsealed))?;
         let server = server.clone();
-        let work = async move {
+        let channel = Channel::new(|library| async move {
             match pump::run(stream, library, layer).await {
                 Ok(()) => {}
                 Err(PumpError::Io(error)) => ended(&server, &error),
@@ -98,34 +76,24 @@ impl Kerberos {
                     tracing::warn!(%server, %error, "what came is not what the server sealed");
                 }
             }
-        };
-        Ok((Box::pin(work), agreed.principal))
+        });
+        Ok((channel?, agreed.principal))
     }
 
     async fn inside_tls(
         &self,
         server: &ServerUrl,
         stream: TcpStream,
-        mut library: UnixStream,
         tls: &Arc<ClientConfig>,
-    ) -> Result<(Work, String), Failure> {
-        let name = ServerName::try_from(server.host().to_owned()).map_err(cannot)?;
-        let connector = TlsConnector::from(Arc::clone(tls));
-        let mut stream = connector.connect(name, stream).await.map_err(cannot)?;
+    ) -> Result<(Channel, String), Failure> {
+        let mut stream = channel::tls(server, stream, tls).await?;
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let end_point = certificate.and_then(|certificate| end_point_hash(certificate));
         let agreed = self
             .bind(&mut stream, server, Protection::Tls { end_point })
             .await?;
-        let server = server.clone();
-        let work = async move {
-            let both = tokio::io::copy_bidirectional(&mut stream, &mut library).await;
-            if let Err(error) = both {
-                ended(&server, &error);
-            }
-        };
-        Ok((Box::pin(work), agreed.principal))
+        Ok((Channel::inside_tls(server, stream)?, agreed.principal))
     }
 
     async fn bind<S: AsyncRead + AsyncWrite + Unpin>(
@@ -172,15 +140,12 @@ async fn step<S: AsyncRead + AsyncWrite + Unpin>(
     id: u8,
     credentials: &[u8],
 ) -> Result<Response, Failure> {
-    let message = request(id, MECHANISM, credentials);
-    stream.write_all(&message).await.map_err(cannot)?;
-    stream.flush().await.map_err(cannot)?;
-    Response::receive(stream, id)
-        .await
-        .map_err(|error| match error {
-            ResponseError::Io(error) => cannot(error),
-            error => Failure::SignIn(error.to_string()),
-        })
+    let message = bind_request(id, MECHANISM, credentials);
+    let answer = ask(stream, &message, Asked::Bind, id).await;
+    answer.map_err(|error| match error {
+        ResponseError::Io(error) => cannot(error),
+        error => Failure::SignIn(error.to_string()),
+    })
 }
 
 impl Response {
@@ -208,18 +173,6 @@ fn refused(error: NegotiateError) -> Failure {
         }
         error => Failure::SignIn(error.to_string()),
     }
-}
-
-fn ended(server: &ServerUrl, error: &std::io::Error) {
-    tracing::debug!(%server, %error, "directory connection ended");
-}
-
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "of many types, to be handed to map_err"
-)]
-fn cannot(error: impl ToString) -> Failure {
-    Failure::Connect(error.to_string())
 }
 
 const MECHANISM: &str = "GSSAPI";

@@ -1,13 +1,22 @@
-//! The messages of a bind with SASL (RFC 4511 4.2, 5.1), for mechanisms that the client library does
-//! not have.
+//! The messages that come before a server has proved who it is: those of a bind with SASL and of
+//! `StartTLS` (RFC 4511 4.2, 4.14, 5.1).
 //!
-//! Answers are read element by element and nothing in them is nested: they come before anybody has
-//! proved who they are, and the library's reader goes as deep as what it reads.
+//! Answers are read element by element and nothing in them is nested: the client library's reader
+//! goes as deep as what it reads, which by then is anybody's.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// A step of the client. Messages are numbered by `id`, up to 127.
-pub(super) fn request(id: u8, mechanism: &str, credentials: &[u8]) -> Vec<u8> {
+/// Asks for TLS.
+pub(super) fn start_tls_request(id: u8) -> Vec<u8> {
+    let message = [
+        element(INTEGER, &[id & 0x7F]),
+        element(EXTENDED_REQUEST, &element(REQUEST_NAME, START_TLS)),
+    ];
+    element(SEQUENCE, &message.concat())
+}
+
+/// A step of the client in a bind. Messages are numbered by `id`, up to 127.
+pub(super) fn bind_request(id: u8, mechanism: &str, credentials: &[u8]) -> Vec<u8> {
     let sasl = [
         element(OCTET_STRING, mechanism.as_bytes()),
         element(OCTET_STRING, credentials),
@@ -25,7 +34,16 @@ pub(super) fn request(id: u8, mechanism: &str, credentials: &[u8]) -> Vec<u8> {
     element(SEQUENCE, &message.concat())
 }
 
-/// A step of the server.
+/// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A step of a bind.
+    Bind,
+    /// `StartTLS`.
+    StartTls,
+}
+
+/// A server's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     /// The result code (RFC 4511 appendix A).
@@ -43,10 +61,10 @@ pub(crate) enum ResponseError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A field is missing, of another type, or ends after the message does.
-    #[error("the answer to the bind has no readable {0}")]
+    #[error("the answer has no readable {0}")]
     Field(&'static str),
-    /// Longer than any answer to a bind.
-    #[error("the answer to the bind is {0} bytes long")]
+    /// Longer than any such answer.
+    #[error("the answer is {0} bytes long")]
     TooLong(usize),
 }
 
@@ -54,6 +72,7 @@ impl Response {
     /// Takes the answer to the request with this number, and not a byte more.
     pub(super) async fn receive(
         stream: &mut (impl AsyncRead + Unpin),
+        asked: Asked,
         id: u8,
     ) -> Result<Self, ResponseError> {
         let mut head = [0; 2];
@@ -73,18 +92,22 @@ impl Response {
         }
         let mut message = vec![0; length];
         stream.read_exact(&mut message).await?;
-        Self::read(&message, id)
+        Self::read(&message, asked, id)
     }
 
     /// Reads what is in the frame of a message.
-    pub(crate) fn read(message: &[u8], expected: u8) -> Result<Self, ResponseError> {
+    pub(crate) fn read(message: &[u8], asked: Asked, expected: u8) -> Result<Self, ResponseError> {
         let (id, rest) = field(message, INTEGER, "number")?;
         if id != [expected] {
             return Err(ResponseError::Field("number that was asked for"));
         }
         // Controls may follow, which nobody asked for.
-        let (bind, _) = field(rest, BIND_RESPONSE, "BindResponse")?;
-        let (code, rest) = field(bind, ENUMERATED, "resultCode")?;
+        let (tag, name) = match asked {
+            Asked::Bind => (BIND_RESPONSE, "BindResponse"),
+            Asked::StartTls => (EXTENDED_RESPONSE, "ExtendedResponse"),
+        };
+        let (response, _) = field(rest, tag, name)?;
+        let (code, rest) = field(response, ENUMERATED, "resultCode")?;
         let &[code] = code else {
             return Err(ResponseError::Field("resultCode"));
         };
@@ -93,9 +116,10 @@ impl Response {
         if rest.first() == Some(&REFERRAL) {
             (_, rest) = field(rest, REFERRAL, "referral")?;
         }
-        let credentials = match rest {
-            [] => &[],
-            rest => field(rest, SERVER_CREDENTIALS, "serverSaslCreds")?.0,
+        let credentials = match (asked, rest) {
+            // It may repeat the name of what was asked for.
+            (Asked::StartTls, _) | (Asked::Bind, []) => &[],
+            (Asked::Bind, rest) => field(rest, SERVER_CREDENTIALS, "serverSaslCreds")?.0,
         };
         Ok(Self {
             code: code.into(),
@@ -153,6 +177,8 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 const VERSION: u8 = 3;
+/// The name of `StartTLS` (RFC 4511 4.14.1).
+const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 /// Longer than a token and all that goes with it.
 pub(crate) const LONGEST: usize = 1 << 17;
 pub(crate) const LONGEST_TEXT: usize = 300;
@@ -163,6 +189,9 @@ const ENUMERATED: u8 = 0x0A;
 const SEQUENCE: u8 = 0x30;
 const BIND_REQUEST: u8 = 0x60;
 const BIND_RESPONSE: u8 = 0x61;
+const EXTENDED_REQUEST: u8 = 0x77;
+const EXTENDED_RESPONSE: u8 = 0x78;
+const REQUEST_NAME: u8 = 0x80;
 const SASL: u8 = 0xA3;
 const REFERRAL: u8 = 0xA3;
 const SERVER_CREDENTIALS: u8 = 0x87;
@@ -185,7 +214,7 @@ mod tests {
     }
 
     async fn received(mut bytes: &[u8]) -> Result<(Response, usize), ResponseError> {
-        let response = Response::receive(&mut bytes, 2).await?;
+        let response = Response::receive(&mut bytes, Asked::Bind, 2).await?;
         Ok((response, bytes.len()))
     }
 
@@ -209,6 +238,29 @@ mod tests {
             .await
             .unwrap();
         assert_eq!((short.code, short.text.as_str()), (49, ""));
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_start_tls_may_repeat_its_name() {
+        let name = element(0x8A, START_TLS);
+        for more in [&b""[..], &name] {
+            let outcome = [
+                element(ENUMERATED, &[0]),
+                element(OCTET_STRING, b""),
+                element(OCTET_STRING, b""),
+                more.to_vec(),
+            ];
+            let message = [
+                element(INTEGER, &[1]),
+                element(EXTENDED_RESPONSE, &outcome.concat()),
+            ];
+            let message = element(SEQUENCE, &message.concat());
+            let taken = Response::receive(&mut &*message, Asked::StartTls, 1).await;
+            assert_eq!(taken.unwrap().code, 0);
+            // That of another question is none to a bind.
+            let taken = Response::receive(&mut &*message, Asked::Bind, 1).await;
+            assert!(taken.is_err());
+        }
     }
 
     #[tokio::test]
@@ -254,11 +306,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_message_does_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..60_usize) {
-            let _ = Response::read(&bytes, 2);
+            let _ = Response::read(&bytes, Asked::Bind, 2);
+            let _ = Response::read(&bytes, Asked::StartTls, 2);
             let sound = response(&[2], 0, &element(SERVER_CREDENTIALS, b"token"));
             let content = &sound[6..];
             let mixed = [&content[..cut.min(content.len())], &bytes].concat();
-            let _ = Response::read(&mixed, 2);
+            let _ = Response::read(&mixed, Asked::Bind, 2);
         }
     }
 }
