@@ -16,7 +16,7 @@ use openrms_directory::{
     LdapSettings, LdapSignIn, Memberships,
 };
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
@@ -453,7 +453,11 @@ async fn whoever_answers_before_tls_brings_nothing_down() {
     deep.reverse();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 100];
+            let _ = stream.read(&mut asked).await;
             let _ = stream.write_all(&deep).await;
+            // Until the other side has had enough of it.
+            let _ = stream.read(&mut asked).await;
         }
     });
     let settings = LdapSettings {
