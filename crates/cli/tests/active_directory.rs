@@ -278,7 +278,7 @@ fn somebody_removed_from_a_group_is_out_as_soon_as_the_cache_is_flushed() {
 }
 
 #[test]
-fn a_renamed_person_stays_who_they_are_and_one_with_a_new_sid_is_somebody_else() {
+fn renamed_people_stay_who_they_are_and_moved_or_disabled_ones_do_not() {
     let Some(corp) = Corp::from_env() else { return };
     let server = corp.serve();
     let sign_in = |who: &str, password: &str| {
@@ -323,6 +323,18 @@ fn a_renamed_person_stays_who_they_are_and_one_with_a_new_sid_is_somebody_else()
     assert_eq!(
         (run.code, run.error_code().as_str()),
         (3, "no-rights"),
+        "{}",
+        run.out
+    );
+
+    // Disabled: the certificate that she holds does not help.
+    let after = server.protect("bob", "after", "norah@corp.example:view,export");
+    administer(["user", "disable", "norah"]);
+    server.running.reload_now().unwrap();
+    let run = server.opens("norah", &after);
+    assert_eq!(run.code, 3, "{}{}", run.out, run.err);
+    assert!(
+        run.out.contains("is disabled") || run.out.contains("Unauthorized"),
         "{}",
         run.out
     );

@@ -3,6 +3,8 @@
 //! What is missing is made or fetched when it is first needed: lockbox, SPC, RAC, CLC. A `Client`
 //! may be shared between threads; certificates are read once and kept until they expire.
 
+mod builder;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openrms_protocol::certification::{Certify, CertifyResponse};
@@ -12,23 +14,23 @@ use openrms_xrml::SharedNode;
 use openrms_xrml::anchors::Anchors;
 
 use crate::account::{Account, AccountError, Licensor, is_account_id};
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::{Clock, Moment};
 use crate::credentials::{CredentialSource, NoCredentials, Scheme};
-use crate::discovery::{
-    Discovery, DiscoveryError, ForestSource, LicenseServers, NameService, NoForest, NoNameService,
-};
+use crate::discovery::{Discovery, DiscoveryError, ForestSource, LicenseServers, NameService};
 use crate::error::Error;
 use crate::hierarchy::{BUNDLE_PATH, Bundle, Hierarchy, HierarchyError, JoinPolicy, Joined};
-use crate::keyring::{KernelKeyring, SecretCache};
+use crate::keyring::SecretCache;
 use crate::license_store::{self, Purge, StoredLicense};
 use crate::lockbox::Lockbox;
-use crate::lockbox_secret::{LockboxSecretSource, NoPassphrase};
+use crate::lockbox_secret::LockboxSecretSource;
 use crate::machine::MachineIdentity;
 use crate::service::{Auth, Caller, ServiceError};
 use crate::settings::Settings;
 use crate::storage::Home;
 use crate::transport::Transport;
 use crate::url::ServerUrl;
+
+pub use builder::ClientBuilder;
 
 /// A rights-management client of one person on one machine.
 pub struct Client {
@@ -46,9 +48,6 @@ pub struct Client {
     pub(crate) license_servers: LicenseServers,
     session: Mutex<Session>,
 }
-
-/// A client whose parts are still being chosen.
-pub struct ClientBuilder(Client);
 
 /// How long a RAC is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,104 +71,7 @@ pub(crate) struct Session {
     licensor: Option<Arc<Licensor>>,
 }
 
-impl ClientBuilder {
-    /// Takes the server from the caller, the environment, the person's settings, or the machine's,
-    /// in that order.
-    #[must_use]
-    pub fn discovery(mut self, discovery: Discovery) -> Self {
-        self.0.discovery = discovery;
-        self
-    }
-
-    /// Whom [`Client::find_server`] asks first; without this, no forest.
-    #[must_use]
-    pub fn forest(mut self, forest: impl ForestSource + 'static) -> Self {
-        self.0.forest = Arc::new(forest);
-        self
-    }
-
-    /// Whom [`Client::find_server`] asks next; without this, nobody.
-    #[must_use]
-    pub fn name_service(mut self, names: impl NameService + 'static) -> Self {
-        self.0.names = Arc::new(names);
-        self
-    }
-
-    /// Where credentials come from; without this the client signs in nowhere.
-    #[must_use]
-    pub fn credentials(mut self, source: impl CredentialSource + 'static) -> Self {
-        self.0.credentials = Arc::new(source);
-        self
-    }
-
-    /// Where the passphrase of the lockbox comes from; without this there is nobody to ask, and a
-    /// new lockbox has none.
-    #[must_use]
-    pub fn lockbox_passphrase(mut self, source: impl LockboxSecretSource + 'static) -> Self {
-        self.0.passphrases = Arc::new(source);
-        self
-    }
-
-    /// Where the unlocked secret of a lockbox with a passphrase waits; without this it is the
-    /// kernel's keyring.
-    #[must_use]
-    pub fn lockbox_cache(mut self, cache: impl SecretCache + 'static) -> Self {
-        self.0.cache = Arc::new(cache);
-        self
-    }
-
-    /// The clock; without this it is the machine's.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.0.clock = Arc::new(clock);
-        self
-    }
-
-    /// Joins the server's hierarchy under that policy when none was joined before. Without this,
-    /// joining needs [`Client::init`] or [`Client::join`].
-    #[must_use]
-    pub fn join_when_missing(mut self, policy: JoinPolicy) -> Self {
-        self.0.join = Some(policy);
-        self
-    }
-
-    /// Which servers may be asked for use licenses.
-    #[must_use]
-    pub fn license_servers(mut self, allowed: LicenseServers) -> Self {
-        self.0.license_servers = allowed;
-        self
-    }
-
-    /// The client.
-    pub fn build(self) -> Client {
-        self.0
-    }
-}
-
 impl Client {
-    /// Begins a client over a folder, for a person on a machine, by a transport.
-    pub fn builder(
-        home: Home,
-        machine: MachineIdentity,
-        transport: impl Transport + 'static,
-    ) -> ClientBuilder {
-        ClientBuilder(Client {
-            home,
-            machine,
-            transport: Arc::new(transport),
-            clock: Arc::new(SystemClock),
-            credentials: Arc::new(NoCredentials),
-            passphrases: Arc::new(NoPassphrase),
-            cache: Arc::new(KernelKeyring),
-            discovery: Discovery::default(),
-            forest: Arc::new(NoForest),
-            names: Arc::new(NoNameService),
-            join: None,
-            license_servers: LicenseServers::default(),
-            session: Mutex::default(),
-        })
-    }
-
     /// The folder.
     pub fn home(&self) -> &Home {
         &self.home
@@ -572,12 +474,6 @@ impl std::fmt::Debug for Client {
         f.debug_struct("Client")
             .field("home", &self.home)
             .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for ClientBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ClientBuilder").field(&self.0).finish()
     }
 }
 
