@@ -9,6 +9,7 @@
 //! | [`mode`] | cryptographic modes 1 and 2, their hashes, digests of text as it is signed |
 //! | [`rsa`] | public keys, the [`rsa::PrivateKey`] trait, keys in memory |
 //! | [`provider`] | where private keys live: handles in, signatures out |
+//! | `pkcs11` | keys in a security module, with the feature of that name |
 //! | [`sealed_key`] | the raw bytes of ENABLINGBITS |
 //! | [`content`] | ECB, CBC4K and CBC512 over content of any length |
 //! | [`erd`] | the cipher of the Encrypted Rights Data |
@@ -21,6 +22,8 @@ pub mod envelope;
 pub mod erd;
 pub mod mode;
 pub mod password;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub mod provider;
 pub mod random;
 pub mod rsa;

@@ -21,6 +21,11 @@ mod blob;
 mod der;
 mod parts;
 mod software;
+#[cfg(any(feature = "legacy-mode1", feature = "pkcs11"))]
+mod unpad;
+
+#[cfg(any(feature = "legacy-mode1", feature = "pkcs11"))]
+pub(crate) use unpad::unpad;
 
 pub use blob::{BlobError, PrivateKeyBlob};
 pub use software::{ImportError, SoftwareKey};

@@ -4,21 +4,21 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// The numbers of an RSA private key, big-endian without leading zeros.
-pub(super) struct Parts {
-    pub(super) modulus: Vec<u8>,
-    pub(super) exponent: u32,
-    pub(super) p: Zeroizing<Vec<u8>>,
-    pub(super) q: Zeroizing<Vec<u8>>,
-    pub(super) dp: Zeroizing<Vec<u8>>,
-    pub(super) dq: Zeroizing<Vec<u8>>,
-    pub(super) q_inverse: Zeroizing<Vec<u8>>,
-    pub(super) d: Zeroizing<Vec<u8>>,
+pub(crate) struct Parts {
+    pub(crate) modulus: Vec<u8>,
+    pub(crate) exponent: u32,
+    pub(crate) p: Zeroizing<Vec<u8>>,
+    pub(crate) q: Zeroizing<Vec<u8>>,
+    pub(crate) dp: Zeroizing<Vec<u8>>,
+    pub(crate) dq: Zeroizing<Vec<u8>>,
+    pub(crate) q_inverse: Zeroizing<Vec<u8>>,
+    pub(crate) d: Zeroizing<Vec<u8>>,
 }
 
 impl Parts {
     /// Checks sizes, and that the primes multiply to the modulus. The exponents are checked by
     /// the library when it takes the key.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
         let (whole, half) = (self.modulus.len(), self.modulus.len() / 2);
         if whole % 2 != 0 || whole > MAX_MODULUS_LEN {
             return Err("the modulus has an odd length");

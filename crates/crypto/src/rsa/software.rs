@@ -20,9 +20,6 @@ use crate::rsa::parts::Parts;
 use crate::rsa::{KeyError, PrivateKey, PublicKey, Wrapping, der};
 use crate::secret::Secret;
 
-#[cfg(feature = "legacy-mode1")]
-mod unpad;
-
 /// A private key in memory: what clients use, and servers without a security module.
 pub struct SoftwareKey {
     public: PublicKey,
@@ -114,6 +111,12 @@ impl SoftwareKey {
         Secret::new(pem)
     }
 
+    /// The numbers, for a security module that takes them over.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     fn from_parts(parts: Parts) -> Result<Self, ImportError> {
         parts.check().map_err(ImportError::Inconsistent)?;
         let modulus_le: Vec<u8> = parts.modulus.iter().rev().copied().collect();
@@ -173,7 +176,7 @@ impl SoftwareKey {
     fn open_pkcs1(&self, block: &[u8]) -> Result<Secret, KeyError> {
         let key = self.legacy().ok_or(KeyError::Failed("opening a block"))?;
         let padded = key.decrypt_raw(block).map_err(|_| KeyError::CannotOpen)?;
-        unpad::unpad(padded)
+        super::unpad(padded)
     }
 
     #[cfg(not(feature = "legacy-mode1"))]

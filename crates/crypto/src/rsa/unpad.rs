@@ -10,7 +10,7 @@ use crate::rsa::KeyError;
 use crate::secret::Secret;
 
 /// Removes the padding `00 02 (8 or more nonzero) 00` from a decrypted block.
-pub(super) fn unpad(mut block: Zeroizing<Vec<u8>>) -> Result<Secret, KeyError> {
+pub(crate) fn unpad(mut block: Zeroizing<Vec<u8>>) -> Result<Secret, KeyError> {
     let len = u32::try_from(block.len()).map_err(|_| KeyError::CannotOpen)?;
     let mut made_up = Zeroizing::new([0u8; MADE_UP_LEN]);
     random::fill(&mut made_up[SESSION_HEADER.len()..])

@@ -1,0 +1,218 @@
+//! Draining: records in order, from the cursor on, and files given back when all of them is done.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::LONGEST_RECORD;
+use crate::cursor::Cursor;
+use crate::error::SpoolError;
+use crate::segment::{self, HEADER, Piece};
+use crate::writer::{Extent, Writer};
+
+/// Records that wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// What was appended, in that order.
+    pub records: Vec<Vec<u8>>,
+    /// Bytes that were passed over because they are no records: the end of what a killed process
+    /// wrote, or damage of the disk.
+    pub damaged_bytes: u64,
+    end: Cursor,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reader {
+    folder: PathBuf,
+    cursor: Cursor,
+}
+
+impl Reader {
+    pub(crate) fn new(folder: PathBuf, cursor: Cursor) -> Self {
+        Self { folder, cursor }
+    }
+
+    pub(crate) fn read(
+        &self,
+        writer: &Writer,
+        most: usize,
+        bytes: usize,
+    ) -> Result<Batch, SpoolError> {
+        let mut batch = Batch {
+            records: Vec::new(),
+            damaged_bytes: 0,
+            end: self.cursor,
+        };
+        let mut room = Room { most, bytes };
+        loop {
+            let number = batch.end.segment;
+            // Asked before the file is read: what is appended meanwhile is the next batch's.
+            let extent = writer.extent(number);
+            let is_over = self.read_segment(extent, &mut room, &mut batch)?;
+            if !is_over || extent != Extent::Complete || number >= writer.current() {
+                return Ok(batch);
+            }
+            batch.end = Cursor {
+                segment: number.saturating_add(1),
+                offset: 0,
+            };
+        }
+    }
+
+    pub(crate) fn done(&mut self, writer: &Writer, batch: &Batch) -> Result<(), SpoolError> {
+        if batch.end <= self.cursor {
+            return Ok(());
+        }
+        batch.end.save(&self.folder)?;
+        let before = self.cursor.segment;
+        self.cursor = batch.end;
+        for number in before..self.cursor.segment {
+            let path = segment::path(&self.folder, number);
+            let length = match std::fs::metadata(&path) {
+                Ok(about) => about.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(SpoolError::new(&path, error)),
+            };
+            std::fs::remove_file(&path).map_err(|error| SpoolError::new(&path, error))?;
+            writer.freed(length);
+        }
+        Ok(())
+    }
+
+    /// Reads on in the segment of `batch.end`; whether nothing is left in it.
+    fn read_segment(
+        &self,
+        extent: Extent,
+        room: &mut Room,
+        batch: &mut Batch,
+    ) -> Result<bool, SpoolError> {
+        let path = segment::path(&self.folder, batch.end.segment);
+        let failed = |error| SpoolError::new(&path, error);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            // Numbers may be left out.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(failed(error)),
+        };
+        let end = match extent {
+            Extent::Current(length) => length,
+            Extent::Complete => file.metadata().map_err(failed)?.len(),
+        };
+        if batch.end.offset == 0 {
+            // A file of which not even the header was written holds nothing.
+            if end < HEADER.len() as u64 {
+                batch.damaged_bytes += end;
+                return Ok(true);
+            }
+            check_header(&mut file, &path)?;
+            batch.end.offset = HEADER.len() as u64;
+        }
+        file.seek(SeekFrom::Start(batch.end.offset))
+            .map_err(failed)?;
+        let mut window = Window::new(file, end.saturating_sub(batch.end.offset));
+        loop {
+            if room.is_full() {
+                return Ok(false);
+            }
+            let needed = match segment::next(window.bytes()) {
+                Piece::Record(record, length) => {
+                    room.take(record.len());
+                    batch.records.push(record.to_vec());
+                    batch.end.offset += length as u64;
+                    window.pass(length);
+                    continue;
+                }
+                Piece::Cut(needed) => Some(needed),
+                Piece::Damaged => None,
+            };
+            let more = needed.map_or(Ok(false), |needed| window.fill(needed));
+            if !more.map_err(failed)? {
+                // Where the next record would begin is not known.
+                let left = window.left();
+                batch.damaged_bytes += left;
+                batch.end.offset += left;
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// How much more a batch takes.
+struct Room {
+    most: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.most == 0 || self.bytes == 0
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.most = self.most.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// A piece of a file in memory, never much more than the longest record.
+struct Window {
+    file: File,
+    /// Bytes of the file that were not read yet.
+    unread: u64,
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Window {
+    fn new(file: File, unread: u64) -> Self {
+        Self {
+            file,
+            unread,
+            bytes: Vec::new(),
+            start: 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn left(&self) -> u64 {
+        self.unread + self.bytes().len() as u64
+    }
+
+    fn pass(&mut self, length: usize) {
+        self.start += length;
+    }
+
+    /// Has at least so many bytes at hand; `false` when the file ends before.
+    fn fill(&mut self, needed: usize) -> io::Result<bool> {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        let missing = needed.saturating_sub(self.bytes.len()) as u64;
+        if missing > self.unread {
+            return Ok(false);
+        }
+        let wanted = missing.max(CHUNK.min(self.unread));
+        let before = self.bytes.len();
+        (&mut self.file).take(wanted).read_to_end(&mut self.bytes)?;
+        let read = (self.bytes.len() - before) as u64;
+        self.unread -= read;
+        Ok(read >= missing && missing > 0)
+    }
+}
+
+fn check_header(file: &mut File, path: &Path) -> Result<(), SpoolError> {
+    let mut header = [0; HEADER.len()];
+    file.read_exact(&mut header)
+        .map_err(|error| SpoolError::new(path, error))?;
+    if header == *HEADER {
+        Ok(())
+    } else {
+        Err(SpoolError::Foreign(path.to_owned()))
+    }
+}
+
+/// Read at a time.
+const CHUNK: u64 = 256 << 10;
+const _: () = assert!(LONGEST_RECORD < 16 << 20);
