@@ -158,6 +158,41 @@ fn damage_costs_the_rest_of_its_file_and_no_other() {
 }
 
 #[test]
+fn damage_in_the_file_that_grows_does_not_hold_up_what_comes_after() {
+    let folder = folder();
+    let spool = open(&folder, Settings::default());
+    spool.append(b"damaged").unwrap();
+    let file = files(&folder).pop().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let batch = spool.read(9, 99).unwrap();
+    assert_eq!((batch.records.len(), batch.damaged_bytes), (0, 8 + 7));
+    spool.done(&batch).unwrap();
+    spool.append(b"after").unwrap();
+    assert_eq!(spool.read(9, 99).unwrap().records, [b"after"]);
+}
+
+#[test]
+fn space_that_a_killed_process_did_not_give_back_is_given_back_by_the_next() {
+    let folder = folder();
+    let spool = open(&folder, SMALL);
+    for number in 0..40_u8 {
+        spool.append(&[number; 20]).unwrap();
+    }
+    let first = files(&folder)[0].clone();
+    let kept = fs::read(&first).unwrap();
+    let batch = spool.read(usize::MAX, usize::MAX).unwrap();
+    spool.done(&batch).unwrap();
+    drop(spool);
+    // It was killed between moving on and removing what is done.
+    fs::write(&first, kept).unwrap();
+    let spool = open(&folder, SMALL);
+    assert!(!first.exists());
+    assert!(spool.read(9, 99).unwrap().records.is_empty());
+}
+
+#[test]
 fn a_spool_is_opened_once_and_holds_nothing_of_others() {
     let folder = folder();
     let spool = open(&folder, SMALL);
