@@ -1,6 +1,7 @@
 //! The command line of `rmsd`: what it takes, and how it answers people and scripts.
 
 mod authority;
+mod db;
 mod failure;
 mod federation;
 mod keys;
@@ -66,6 +67,9 @@ enum Command {
     /// People of other organizations, whom issuers of tokens vouch for.
     #[command(subcommand)]
     Federation(federation::Federation),
+    /// The database of the cluster.
+    #[command(subcommand)]
+    Db(db::Db),
     /// How the private keys are kept.
     #[command(subcommand)]
     Key(keys::Key),
@@ -158,6 +162,7 @@ pub fn run() -> ExitCode {
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
+        Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),

@@ -37,6 +37,7 @@ mod files;
 mod http;
 mod key_pool;
 mod metrics;
+mod moving;
 mod open;
 mod outbound;
 mod remoting;

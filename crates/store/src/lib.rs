@@ -50,6 +50,9 @@ pub use trust::{
 pub use uuid::Uuid;
 pub use version::{ProductVersion, ProductVersionError, VersionRange};
 
+/// The schema of a cluster's database that this release makes, whatever the back end.
+pub const SCHEMA: i64 = 3;
+
 /// The databases of a cluster. Every server of it sees the same contents.
 ///
 /// What a method has acknowledged survives a crash of the process and of the machine. When it fails

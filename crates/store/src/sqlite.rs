@@ -313,7 +313,7 @@ async fn newest_step(connection: &mut Connection) -> Result<Option<(i64, String)
         .map_err(|error| database(&error))
 }
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a request waits for others to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -238,3 +238,15 @@ const SYSTEM_SCHEMAS: [&str; 4] = [
 ];
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_back_end_has_the_same_schema() {
+        let newest = |steps: &Migrator| steps.iter().map(|step| step.version).max();
+        assert_eq!(newest(&cluster()), Some(crate::SCHEMA));
+        assert_eq!(newest(&crate::sqlite::MIGRATIONS), Some(crate::SCHEMA));
+    }
+}
