@@ -19,6 +19,7 @@ pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod directory;
+pub mod events;
 pub mod federation;
 pub mod forests;
 pub mod master_key;
