@@ -1,6 +1,7 @@
 //! What a cluster must remember: its configuration (the `StoredConfiguration` of MS-RMPR
 //! 3.1.1.2.2), user key pairs (3.1.1.3.4 and 3.1.1.3.5), and the certificates it issued.
-//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost.
+//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost, and
+//! [`logging`], for what was asked and answered.
 //! No decisions are taken here.
 
 mod change;
@@ -10,6 +11,7 @@ mod directory_cache;
 mod error;
 mod issued;
 mod keys;
+pub mod logging;
 mod policies;
 mod sqlite;
 mod trust;

@@ -6,8 +6,8 @@ mod change;
 mod cluster;
 mod configuration;
 mod directory_cache;
-mod fault;
-mod file;
+pub(crate) mod fault;
+pub(crate) mod file;
 mod records;
 
 use std::path::Path;
@@ -341,7 +341,7 @@ impl Store for Sqlite {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -352,7 +352,10 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
 }
 
-async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+pub(crate) async fn pool(
+    connections: u32,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, StoreError> {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
@@ -367,7 +370,11 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
 }
 
 /// Makes a new database file, which appears under its name complete or not at all.
-async fn make(path: &Path, application_id: u32, migrations: &Migrator) -> Result<(), StoreError> {
+pub(crate) async fn make(
+    path: &Path,
+    application_id: u32,
+    migrations: &Migrator,
+) -> Result<(), StoreError> {
     file::refuse_leftovers(path)?;
     let draft = file::draft_beside(path)?;
     let mut connection = options(draft.path())
@@ -383,7 +390,7 @@ async fn make(path: &Path, application_id: u32, migrations: &Migrator) -> Result
 }
 
 /// Refuses a schema from the future, then adds what is missing.
-async fn migrate(
+pub(crate) async fn migrate(
     connection: &mut SqliteConnection,
     migrations: &Migrator,
 ) -> Result<(), StoreError> {
