@@ -3,6 +3,7 @@
 mod authority;
 mod failure;
 mod federation;
+mod log;
 mod keys;
 mod person;
 mod provision;
@@ -66,6 +67,9 @@ enum Command {
     /// How the private keys are kept.
     #[command(subcommand)]
     Key(keys::Key),
+    /// What was asked of the services, and what came of it.
+    #[command(subcommand)]
+    Log(log::Log),
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
@@ -155,6 +159,7 @@ pub fn run() -> ExitCode {
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
+        Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),

@@ -5,7 +5,6 @@
 //! data = "/var/lib/openrms"
 //! listen = ["127.0.0.1:8080"]
 //! threads = 4
-//! audit = "/var/log/openrms/audit.jsonl"
 //! proxies = ["10.0.0.0/8"]
 //!
 //! [tls]
@@ -18,6 +17,9 @@
 //!
 //! [limits]
 //! connections = 4096
+//!
+//! [logging]
+//! keep_days = 400
 //!
 //! [sign_in.negotiate]
 //! keytab = "/etc/openrms/http.keytab"
@@ -40,6 +42,7 @@ use crate::data_dir::DataDir;
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
 use crate::key_protection::KeyAccess;
+use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
 
@@ -61,8 +64,10 @@ pub struct Config {
     pub directory: Option<DirectoryConfig>,
     /// Threads that serve; one for each core when absent.
     pub threads: Option<NonZeroUsize>,
-    /// The audit file; no audit when absent.
+    /// A file for one JSON line of each request, for programs that read such; none when absent.
     pub audit: Option<PathBuf>,
+    /// How requests are logged.
+    pub logging: LoggingConfig,
     /// What opens the keys.
     pub keys: KeyAccess,
     /// Who may enroll servers at this cluster's trust anchor.
@@ -203,6 +208,9 @@ pub enum ConfigError {
     /// Client certificates come with TLS.
     #[error("[sign_in.certificates] needs [tls]")]
     CertificatesWithoutTls,
+    /// The log cannot be kept like this.
+    #[error(transparent)]
+    Logging(#[from] LoggingConfigError),
     /// More than one source of a secret.
     #[error("[{0}] takes password_file or systemd, not both")]
     TwoCredentials(&'static str),
@@ -224,7 +232,7 @@ impl Config {
     }
 
     /// The configuration of a data directory: its `rmsd.toml` when there is one, else loopback
-    /// only, with audit beside the database.
+    /// only.
     pub fn for_data_dir(dir: impl Into<PathBuf>) -> Result<Self, ConfigError> {
         let data = DataDir::new(dir);
         match Self::load(&data.config()) {
@@ -241,7 +249,8 @@ impl Config {
         Self {
             people: data.people(),
             directory: None,
-            audit: Some(data.audit()),
+            audit: None,
+            logging: LoggingConfig::of(&data),
             keys: KeyAccess {
                 key_file: data.master_key(),
                 credential: Credential::None,
@@ -318,6 +327,8 @@ struct File {
     directory: Option<toml::Table>,
     threads: Option<NonZeroUsize>,
     audit: Option<PathBuf>,
+    #[serde(default)]
+    logging: LoggingFile,
     #[serde(default)]
     credential: Secrets,
     #[serde(default)]
@@ -428,6 +439,7 @@ impl File {
                     .map(|library| base.join(library)),
             },
             audit: self.audit.map(|audit| base.join(audit)),
+            logging: self.logging.resolve(&data, base)?,
             data,
             tls,
             url: self.url,

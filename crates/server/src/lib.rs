@@ -5,7 +5,7 @@
 //! ```text
 //! socket -> http -> soap -> engine -> soap -> http -> socket
 //!                    |  snapshot of the configuration, held from start to end
-//!                    +- audit line, written before the answer leaves
+//!                    +- event, left in the spool before the answer leaves
 //! ```
 //!
 //! Embedding it (tests, trials, benchmarks) takes three steps: [`provision::provision_root`],
@@ -24,6 +24,7 @@ pub mod events;
 pub mod federation;
 pub mod forests;
 pub mod key_protection;
+pub mod logging;
 pub mod people;
 pub mod provision;
 pub mod proxies;

@@ -14,6 +14,7 @@ use crate::directory::DirectoryStartError;
 use crate::forests::ForestsError;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
+use crate::logging::{self, Listener, LogError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::second_level;
 use crate::sign_in::{SchemeError, Schemes};
@@ -34,6 +35,7 @@ pub struct Running {
     ended: Arc<Notify>,
     threads: Vec<JoinHandle<()>>,
     keys: Option<JoinHandle<()>>,
+    log: Option<Listener>,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -72,6 +74,9 @@ pub enum StartError {
     /// A file of the data directory cannot be used.
     #[error("{0}: {1}")]
     File(String, std::io::Error),
+    /// Requests cannot be logged.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The system gives no threads.
     #[error("no thread can be started: {0}")]
     Thread(std::io::Error),
@@ -139,6 +144,10 @@ impl Running {
             }
         }
         self.state.keys.stop();
+        // Nobody asks any more, so what waits now is all.
+        if let Some(log) = self.log.take() {
+            log.stop();
+        }
         self.ended.notify_one();
         for thread in [self.keys.take(), self.keeper.take()].into_iter().flatten() {
             let _ = thread.join();
@@ -177,7 +186,7 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
             keeper(config, threads, &started, &reload, &ended);
         })?
     };
-    let (state, keys) = match answer.recv() {
+    let (state, keys, log) = match answer.recv() {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(error)) => {
             let _ = keeper.join();
@@ -196,6 +205,7 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
         ended,
         threads: Vec::new(),
         keys: Some(keys),
+        log,
         keeper: Some(keeper),
     };
     for (index, listeners) in listeners.threads.into_iter().enumerate() {
@@ -228,8 +238,8 @@ fn keeper(
     };
     runtime.block_on(async {
         let state = match prepare(config, threads).await {
-            Ok((state, keys)) => {
-                let _ = started.send(Ok((state.clone(), keys)));
+            Ok((state, keys, log)) => {
+                let _ = started.send(Ok((state.clone(), keys, log)));
                 state
             }
             Err(error) => {
@@ -265,8 +275,8 @@ fn keeper(
     });
 }
 
-/// The state, and the thread that makes keys for it.
-type Prepared = (Arc<State>, JoinHandle<()>);
+/// The state, the thread that makes keys for it, and the one that takes its log to the database.
+type Prepared = (Arc<State>, JoinHandle<()>, Option<Listener>);
 
 async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
     let opened = Opened::open(&config).await?;
@@ -309,19 +319,22 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .as_ref()
         .map(|forests| forests.open(&cache, second_level.as_ref()))
         .transpose()?;
+    // Last: what follows cannot fail, and would leave a thread behind.
+    let (journal, log) = logging::start(&config.logging, &opened)?;
     let parts = Parts {
         config,
         opened,
         snapshot,
         keys,
         audit,
+        journal,
         schemes,
         forests,
         second_level,
         admin_token,
         threads,
     };
-    Ok((Arc::new(State::new(parts)), thread))
+    Ok((Arc::new(State::new(parts)), thread, log))
 }
 
 fn same_url(configured: &str, stored: &str) -> bool {

@@ -17,6 +17,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::forests::HttpForests;
 use crate::key_pool::KeyPool;
+use crate::logging::Journal;
 use crate::metrics::{AllCounters, Counters};
 use crate::open::Opened;
 use crate::sign_in::{FailedSignIns, Schemes};
@@ -29,6 +30,7 @@ pub(crate) struct State {
     pub(crate) opened: Opened,
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) schemes: Schemes,
     forests: Option<CachedForests<HttpForests>>,
     /// The database behind what is remembered of directories.
@@ -55,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) snapshot: Snapshot,
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) schemes: Schemes,
     pub(crate) forests: Option<CachedForests<HttpForests>>,
     pub(crate) second_level: Option<Arc<SecondLevel>>,
@@ -91,6 +94,7 @@ impl State {
             opened: parts.opened,
             keys: parts.keys,
             audit: parts.audit,
+            journal: parts.journal,
             schemes: parts.schemes,
             forests: parts.forests,
             second_level: parts.second_level,

@@ -18,6 +18,7 @@ use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
+use crate::logging::journal::{Asked, NotKept};
 use crate::remoting;
 use crate::sign_in::{self, ConnectionFacts, Credentials, NotSignedIn, SignedIn, sign_in};
 use crate::snapshot::Snapshot;
@@ -93,7 +94,7 @@ async fn post(
     request: Request,
 ) -> Response {
     let start = Instant::now();
-    let time = clock::timestamp();
+    let time = clock::millis();
     let state = core.state.clone();
     let id = state.next_request();
     let (parts, body) = request.into_parts();
@@ -105,6 +106,7 @@ async fn post(
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Err(Refused::Full)
         }
+        Some(_under_way) if !state.journal.admits() => Err(Refused::NotLogged),
         Some(_under_way) => {
             let credentials = Credentials {
                 headers: &parts.headers,
@@ -129,7 +131,24 @@ async fn post(
             tracing::info!(request = id, peer = %peer.address, endpoint, operation, code, reason);
         }
     }
-    if state.audit.is_on() {
+    let asked = Asked {
+        time,
+        request: &id,
+        peer: peer.address,
+        secure: peer.tls,
+        path: endpoint,
+        user_agent: text(&parts.headers, header::USER_AGENT.as_str()),
+        user: user.as_deref(),
+        form: form.as_str(),
+        micros,
+    };
+    let is_kept = match &answer {
+        // There is no space, which is why it was refused.
+        Err(Refused::NotLogged) => Ok(()),
+        _ => state.journal.write(&asked, trace).await,
+    };
+    if is_kept.is_ok() && state.audit.is_on() {
+        let time = clock::timestamp(time);
         let events = trace.events(
             (&time, &id),
             (peer.address, user.as_deref()),
@@ -147,6 +166,9 @@ async fn post(
             });
         }
     }
+    if is_kept == Err(NotKept) {
+        answer = Err(Refused::NotLogged);
+    }
     let mut response = match answer {
         Ok(outgoing) => encode(&parts.headers, outgoing),
         Err(refused) => refused.response(form),
@@ -157,10 +179,16 @@ async fn post(
     response
 }
 
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
 /// Why a request was not looked into.
 enum Refused {
     /// Too many requests are under way.
     Full,
+    /// The log has no space.
+    NotLogged,
     /// The body did not come, or not in time.
     NoBody(StatusCode, &'static str),
     /// Nobody may ask this unnamed; the ways to sign in.
@@ -239,17 +267,12 @@ async fn answer(
             signed_in.caller
         }
     };
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
     let incoming = Incoming {
         service,
         peer,
         head: HttpHead {
-            content_type: text(header::CONTENT_TYPE.as_str()),
-            soap_action: text("soapaction"),
+            content_type: text(headers, header::CONTENT_TYPE.as_str()),
+            soap_action: text(headers, "soapaction"),
         },
         body: &body,
         caller: &caller,
@@ -343,6 +366,7 @@ impl Refused {
     fn trace(&self) -> Trace {
         let (code, reason) = match self {
             Self::Full => ("full", "too many requests are under way".to_owned()),
+            Self::NotLogged => ("not-logged", "the log has no space".to_owned()),
             Self::NoBody(_, reason) => ("no-body", (*reason).to_owned()),
             Self::NotSignedIn(why, _) => ("not-signed-in", format!("{why:?}")),
         };
@@ -351,7 +375,7 @@ impl Refused {
 
     fn response(self, form: Form) -> Response {
         match self {
-            Self::Full => {
+            Self::Full | Self::NotLogged => {
                 let full = Refusal::new(FaultCode::UnspecifiedError, "full");
                 let outgoing = soap::refuse(form, &full);
                 let mut response = encode(&HeaderMap::new(), outgoing);

@@ -17,7 +17,6 @@ use crate::files;
 struct ConfigFile<'a> {
     url: &'a str,
     listen: Vec<SocketAddr>,
-    audit: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsTable<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +67,6 @@ pub(super) fn write(
         } else {
             given(&options.listen)
         },
-        audit: "audit.jsonl",
         tls,
         credential,
     })
