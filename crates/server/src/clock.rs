@@ -20,3 +20,8 @@ pub(crate) fn since_1970() -> Duration {
 pub(crate) fn timestamp() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
+
+/// Microseconds since an instant.
+pub(crate) fn micros_since(begun: std::time::Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

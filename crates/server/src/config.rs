@@ -38,6 +38,7 @@ use crate::access::{AccessError, AccessRules, Part, PartRule};
 use crate::data_dir::DataDir;
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
+use crate::log::LogConfig;
 use crate::master_key::MasterKeySource;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
@@ -84,6 +85,8 @@ pub struct Config {
     pub forests: Option<ForestsConfig>,
     /// The proxies whose word on who is calling counts.
     pub proxies: Proxies,
+    /// What the log looks like.
+    pub log: LogConfig,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -257,6 +260,7 @@ impl Config {
             access: AccessRules::default(),
             forests: None,
             proxies: Proxies::default(),
+            log: LogConfig::default(),
         }
     }
 }
@@ -327,6 +331,8 @@ struct File {
     /// Addresses and networks of proxies.
     #[serde(default)]
     proxies: Proxies,
+    #[serde(default)]
+    log: LogConfig,
 }
 
 #[derive(Deserialize)]
@@ -420,6 +426,7 @@ impl File {
             access: AccessRules::new(self.services)?,
             forests: self.forests.map(|forests| forests.below(base)),
             proxies: self.proxies,
+            log: self.log,
         })
     }
 }

@@ -18,6 +18,8 @@ use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
+use crate::events::Event;
+use crate::metrics::Watch;
 use crate::remoting;
 use crate::sign_in::{self, ConnectionFacts, Credentials, NotSignedIn, SignedIn, sign_in};
 use crate::snapshot::Snapshot;
@@ -81,7 +83,7 @@ async fn in_task(
         answer
     };
     tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request ended in a panic");
+        Event::InternalError.emit(format_args!("a request ended in a panic: {error}"));
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }
@@ -98,6 +100,7 @@ async fn post(
     let id = state.next_request();
     let (parts, body) = request.into_parts();
     let mut user = None;
+    let watch = Watch::new(core.counters(), false);
     let answer = match state.requests.begin() {
         None => {
             core.counters()
@@ -110,10 +113,11 @@ async fn post(
                 headers: &parts.headers,
                 connection: &connection,
             };
-            answer(&core, peer, (service, form), credentials, body, &mut user).await
+            let asked = (service, form);
+            answer(&core, peer, asked, credentials, body, &watch, &mut user).await
         }
     };
-    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = clock::micros_since(start);
     let mut answer = answer;
     let endpoint = parts.uri.path();
     let mut refused_trace = None;
@@ -123,6 +127,11 @@ async fn post(
     };
     core.counters()
         .count(trace.operation, trace.failed(), micros);
+    let super_user = trace.super_user_grants();
+    if super_user > 0 {
+        core.counters().count_super_user(super_user);
+        Event::SuperUserUsed.emit(format_args!("request {id} from {}", peer.address));
+    }
     for item in &trace.items {
         if let Some((code, reason)) = &item.refusal {
             let operation = trace.operation.map(openrms_protocol::OperationName::as_str);
@@ -136,9 +145,17 @@ async fn post(
             endpoint,
             micros,
         );
-        if let Err(error) = state.audit.write(&events) {
+        let begun = Instant::now();
+        let written = state.audit.write(&events);
+        let logging = &state.shared.logging;
+        logging.requests.record(clock::micros_since(begun));
+        watch.note("Log", begun);
+        if let Err(error) = written {
             // What cannot be written down is not handed out.
-            tracing::error!(%error, request = id, "the audit file cannot be written");
+            logging.failures.record(0);
+            Event::LoggingFailed.emit(format_args!(
+                "the audit file cannot be written: {error}; request {id} is refused"
+            ));
             let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
             let reply = answer.ok().and_then(|outgoing| outgoing.reply);
             answer = Ok(Outgoing {
@@ -173,6 +190,7 @@ async fn answer(
     (service, form): (Service, Form),
     credentials: Credentials<'_>,
     body: Body,
+    watch: &Watch<'_>,
     user: &mut Option<String>,
 ) -> Result<Outgoing, Refused> {
     let state = &core.state;
@@ -210,7 +228,10 @@ async fn answer(
         }
         Access::Anyone if !credentials.are_given() => Caller::Nobody,
         Access::Anyone | Access::SignedIn | Access::Members(_) => {
-            let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
+            let begun = Instant::now();
+            let signed_in = sign_in(state, &snapshot, peer, service, credentials).await;
+            watch.note("SignIn", begun);
+            let signed_in = match signed_in {
                 Ok(signed_in) => signed_in,
                 Err(NotSignedIn::Directory { error, reply }) => {
                     let outgoing = soap::refuse(form, &unanswered(error));
@@ -253,9 +274,10 @@ async fn answer(
         },
         body: &body,
         caller: &caller,
+        observer: watch,
     };
     let outgoing = match member {
-        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, &body).await,
+        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, watch, &body).await,
         Ok(()) => soap::answer(state, &snapshot, incoming).await,
         Err(refusal) => soap::refuse(form, &refusal),
     };
