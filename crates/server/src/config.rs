@@ -42,9 +42,10 @@ use crate::log::LogConfig;
 use crate::master_key::MasterKeySource;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
+use crate::traces::TracesConfig;
 
 /// The configuration of one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where the server keeps what it keeps.
     pub data: DataDir,
@@ -87,6 +88,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// What the log looks like.
     pub log: LogConfig,
+    /// Traces, when switched on.
+    pub traces: Option<TracesConfig>,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -261,6 +264,7 @@ impl Config {
             forests: None,
             proxies: Proxies::default(),
             log: LogConfig::default(),
+            traces: None,
         }
     }
 }
@@ -333,6 +337,7 @@ struct File {
     proxies: Proxies,
     #[serde(default)]
     log: LogConfig,
+    traces: Option<TracesConfig>,
 }
 
 #[derive(Deserialize)]
@@ -427,6 +432,7 @@ impl File {
             forests: self.forests.map(|forests| forests.below(base)),
             proxies: self.proxies,
             log: self.log,
+            traces: self.traces.map(|traces| traces.below(base)),
         })
     }
 }

@@ -28,6 +28,7 @@ pub mod people;
 pub mod provision;
 pub mod proxies;
 pub mod template;
+pub mod traces;
 
 mod accounts;
 mod admin;

@@ -22,7 +22,7 @@ pub(crate) use histogram::{Histogram, Timed};
 pub(crate) use keys::{CountedProvider, KeyCounters};
 pub(crate) use logging::Logging;
 pub(crate) use render::render;
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Passed, Watch};
 
 /// Counters of one thread, apart from those of others by at least a cache line.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub(crate) struct Counters {
     steps: [Timed; Step::ALL.len()],
     /// Failed before it was known what was asked.
     nonspecific: Timed,
+    /// Written down, and how long that held up the answers.
+    pub(crate) logging: Timed,
+    pub(crate) logging_failures: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) turned_away: AtomicU64,
     pub(crate) failed_sign_ins: AtomicU64,
@@ -73,6 +76,8 @@ impl Default for Counters {
             operations: std::array::from_fn(|_| Counter::default()),
             steps: std::array::from_fn(|_| Timed::default()),
             nonspecific: Timed::default(),
+            logging: Timed::default(),
+            logging_failures: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             failed_sign_ins: AtomicU64::new(0),

@@ -23,6 +23,7 @@ use crate::second_level;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
+use crate::traces::{Traces, TracesError};
 
 /// Starts servers.
 #[derive(Debug)]
@@ -62,6 +63,9 @@ pub enum StartError {
     /// A way to sign in cannot be offered.
     #[error(transparent)]
     SignIn(#[from] SchemeError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// HTTPS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -272,6 +276,9 @@ fn keeper(
         if let Some(level) = &state.second_level {
             level.close().await;
         }
+        if let Some(traces) = &state.traces {
+            traces.stop();
+        }
         state.opened.store.close().await;
     });
 }
@@ -321,6 +328,10 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .as_ref()
         .map(|forests| forests.open(&cache, second_level.as_ref(), &shared.forests))
         .transpose()?;
+    let traces = config.traces.as_ref();
+    let traces = traces
+        .map(|traces| Traces::start(traces, snapshot.cluster.base_url()))
+        .transpose()?;
     let parts = Parts {
         config,
         opened,
@@ -333,6 +344,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         admin_token,
         threads,
         shared,
+        traces,
     };
     Ok((Arc::new(State::new(parts)), thread))
 }

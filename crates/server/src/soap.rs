@@ -382,6 +382,12 @@ impl Trace {
         self.items.iter().any(|item| item.refusal.is_some())
     }
 
+    /// `ok`, or the name of the first fault.
+    pub(crate) fn outcome(&self) -> &'static str {
+        let refusals = self.items.iter().filter_map(|item| item.refusal.as_ref());
+        refusals.map(|(code, _)| *code).next().unwrap_or("ok")
+    }
+
     /// How many items were granted to super users.
     pub(crate) fn super_user_grants(&self) -> u64 {
         let granted = self.items.iter().filter(|item| {

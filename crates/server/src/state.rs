@@ -24,6 +24,7 @@ use crate::metrics::{AllCounters, Counters, Shared};
 use crate::open::Opened;
 use crate::sign_in::{FailedSignIns, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
+use crate::traces::Traces;
 
 /// What all threads of a server share.
 pub(crate) struct State {
@@ -46,6 +47,8 @@ pub(crate) struct State {
     pub(crate) caches: Caches,
     counters: AllCounters,
     pub(crate) shared: Arc<Shared>,
+    /// Where traces go, when they are switched on.
+    pub(crate) traces: Option<Traces>,
     pub(crate) health: Health,
     /// When the server started, in seconds since 1970.
     pub(crate) started: u64,
@@ -68,6 +71,7 @@ pub(crate) struct Parts {
     pub(crate) admin_token: Secret,
     pub(crate) threads: usize,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Counts what is under way, up to a bound.
@@ -96,6 +100,7 @@ impl State {
                 .map(|_| Arc::new(Counters::default()))
                 .collect(),
             shared: parts.shared,
+            traces: parts.traces,
             health: Health::default(),
             started: clock::since_1970().as_secs(),
             config: parts.config,

@@ -179,6 +179,10 @@ async fn http<S>(
                 ntlm: ntlm.clone().filter(|_| own),
             }
         };
+        // Nor does just anybody decide what is traced.
+        if state.traces.is_some() && !is_proxy {
+            request.headers_mut().remove("traceparent");
+        }
         async move {
             let Some(routes) = routes else {
                 return Ok::<_, Infallible>(full());

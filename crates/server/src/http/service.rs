@@ -24,6 +24,7 @@ use crate::remoting;
 use crate::sign_in::{self, ConnectionFacts, Credentials, NotSignedIn, SignedIn, sign_in};
 use crate::snapshot::Snapshot;
 use crate::soap::{self, Form, Incoming, Outgoing, Trace};
+use crate::traces::Told;
 
 /// Answers whatever is not one of the server's own pages.
 pub(super) async fn service(
@@ -100,7 +101,9 @@ async fn post(
     let id = state.next_request();
     let (parts, body) = request.into_parts();
     let mut user = None;
-    let watch = Watch::new(core.counters(), false);
+    let traced = state.traces.as_ref();
+    let traced = traced.and_then(|traces| traces.sample(&parts.headers));
+    let watch = Watch::new(core.counters(), traced.is_some());
     let answer = match state.requests.begin() {
         None => {
             core.counters()
@@ -120,10 +123,9 @@ async fn post(
     let micros = clock::micros_since(start);
     let mut answer = answer;
     let endpoint = parts.uri.path();
-    let mut refused_trace = None;
-    let trace = match &answer {
-        Ok(outgoing) => &outgoing.trace,
-        Err(refused) => &*refused_trace.insert(refused.trace()),
+    let mut trace = match &mut answer {
+        Ok(outgoing) => std::mem::take(&mut outgoing.trace),
+        Err(refused) => refused.trace(),
     };
     core.counters()
         .count(trace.operation, trace.failed(), micros);
@@ -147,12 +149,12 @@ async fn post(
         );
         let begun = Instant::now();
         let written = state.audit.write(&events);
-        let logging = &state.shared.logging;
-        logging.requests.record(clock::micros_since(begun));
+        core.counters().logging.record(clock::micros_since(begun));
         watch.note("Log", begun);
         if let Err(error) = written {
             // What cannot be written down is not handed out.
-            logging.failures.record(0);
+            let failures = &core.counters().logging_failures;
+            failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Event::LoggingFailed.emit(format_args!(
                 "the audit file cannot be written: {error}; request {id} is refused"
             ));
@@ -162,6 +164,7 @@ async fn post(
                 reply,
                 ..soap::refuse(form, &refusal)
             });
+            trace = Trace::refused(trace.operation, refusal.code.wire_name(), refusal.reason);
         }
     }
     let mut response = match answer {
@@ -170,6 +173,17 @@ async fn post(
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
+    }
+    if let Some(traced) = traced {
+        let told = Told {
+            method: parts.method.as_str(),
+            route: service.path(),
+            scheme: if peer.tls { "https" } else { "http" },
+            status: response.status().as_u16(),
+            id: &id,
+            trace: &trace,
+        };
+        traced.finish(&told, watch.passed());
     }
     response
 }

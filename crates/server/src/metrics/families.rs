@@ -367,7 +367,8 @@ pub(super) const FAMILIES: &[Family] = &[
         help: "Requests that were written down, and how long that held up their answers.",
         original: "Logging: Logging Requests, Processing Time",
         source: Source::Of(|view, samples| {
-            samples.summary(&[], &Sum::of_timed([&view.logging().requests].into_iter()));
+            let all = view.cores.iter().map(|core| &core.logging);
+            samples.summary(&[], &Sum::of_timed(all));
         }),
     },
     Family {
@@ -376,7 +377,7 @@ pub(super) const FAMILIES: &[Family] = &[
         labels: &[],
         help: "Requests that could not be written down, and were therefore refused.",
         original: "Logging: Failures",
-        source: number!(view => Sum::of_timed([&view.logging().failures].into_iter()).count),
+        source: number!(view => view.total(|core| &core.logging_failures)),
     },
     Family {
         name: "rmsd_logging_events_total",

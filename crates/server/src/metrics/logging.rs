@@ -2,15 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::Timed;
-
 /// Events on their way. Whoever does something with them counts it here.
 #[derive(Debug, Default)]
 pub(crate) struct Logging {
-    /// Requests that were written down, and how long that held up their answers.
-    pub(crate) requests: Timed,
-    /// Requests that could not be written down.
-    pub(crate) failures: Timed,
     /// Events in the spool, since the start.
     pub(crate) spooled: AtomicU64,
     /// Events that were let go because the spool was full.
