@@ -32,7 +32,7 @@ pub(crate) async fn open(
         .inspect_err(|error| {
             Event::PartFailed.emit(format_args!(
                 "answers of the directory cannot be sealed: {error}"
-            ))
+            ));
         })
         .ok()?;
     let path = config.data.directory_database();

@@ -32,6 +32,9 @@ pub(super) enum Kind {
     Summary,
 }
 
+/// Writes the figures of one operation.
+type Part = fn(&View<'_>, usize, &str, &mut Samples<'_>);
+
 /// Where the figures come from.
 pub(super) enum Source {
     Requests(Object),
@@ -55,7 +58,7 @@ impl Kind {
 
 impl Source {
     pub(super) fn write(&self, view: &View<'_>, samples: &mut Samples<'_>) {
-        let (object, part): (Object, fn(&View<'_>, usize, &str, &mut Samples<'_>)) = match self {
+        let (object, part): (Object, Part) = match self {
             Self::Of(write) => return write(view, samples),
             Self::Steps(object) => return write_steps(view, *object, samples),
             Self::Requests(object) => (*object, |view, index, name, samples| {

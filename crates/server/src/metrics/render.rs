@@ -219,6 +219,7 @@ mod tests {
             } = family;
             let kind = family.kind.as_str();
             let original = family.original;
+            let labels = labels.join(", ");
             writeln!(
                 tables,
                 "| `{name}` | {kind} | {labels} | {help} | {original} |"
