@@ -26,3 +26,8 @@ pub(crate) fn timestamp(millis: i64) -> String {
     let instant = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
     format!("{instant:.3}")
 }
+
+/// Microseconds since an instant.
+pub(crate) fn micros_since(begun: std::time::Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

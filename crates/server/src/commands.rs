@@ -3,8 +3,8 @@
 mod authority;
 mod failure;
 mod federation;
-mod log;
 mod keys;
+mod log;
 mod person;
 mod provision;
 mod scp;

@@ -42,12 +42,14 @@ use crate::data_dir::DataDir;
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
 use crate::key_protection::KeyAccess;
+use crate::log::LogConfig;
 use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
+use crate::traces::TracesConfig;
 
 /// The configuration of one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where the server keeps what it keeps.
     pub data: DataDir,
@@ -90,6 +92,10 @@ pub struct Config {
     pub forests: Option<ForestsConfig>,
     /// The proxies whose word on who is calling counts.
     pub proxies: Proxies,
+    /// What the log looks like.
+    pub log: LogConfig,
+    /// Traces, when switched on.
+    pub traces: Option<TracesConfig>,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -271,6 +277,8 @@ impl Config {
             access: AccessRules::default(),
             forests: None,
             proxies: Proxies::default(),
+            log: LogConfig::default(),
+            traces: None,
         }
     }
 }
@@ -345,6 +353,9 @@ struct File {
     /// Addresses and networks of proxies.
     #[serde(default)]
     proxies: Proxies,
+    #[serde(default)]
+    log: LogConfig,
+    traces: Option<TracesConfig>,
 }
 
 #[derive(Deserialize)]
@@ -454,6 +465,8 @@ impl File {
             access: AccessRules::new(self.services)?,
             forests: self.forests.map(|forests| forests.below(base)),
             proxies: self.proxies,
+            log: self.log,
+            traces: self.traces.map(|traces| traces.below(base)),
         })
     }
 }

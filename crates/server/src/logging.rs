@@ -31,21 +31,28 @@ pub use settings::{
     Field, Fields, LogDurability, LogPlace, LoggingConfig, LoggingConfigError, WhenFull,
 };
 
+use crate::metrics::Shared;
 use crate::open::Opened;
 
 /// Opens the spool and starts to listen, unless the log is switched off.
 pub(crate) fn start(
     config: &LoggingConfig,
     opened: &Opened,
+    shared: &Arc<Shared>,
 ) -> Result<(Arc<Journal>, Option<Listener>), LogError> {
     if !config.enabled {
         return Ok((Arc::new(Journal::off()), None));
     }
     let spool = Arc::new(open_spool(config)?);
     let key = key(opened);
-    let journal = Arc::new(Journal::new(config, spool.clone(), key.clone()));
+    let journal = Arc::new(Journal::new(
+        config,
+        spool.clone(),
+        key.clone(),
+        shared.clone(),
+    ));
     let drain = Drain::new(spool, key, config.dead_letters());
-    let listener = Listener::start(config.clone(), drain, journal.clone());
+    let listener = Listener::start(config.clone(), drain, journal.clone(), shared.clone());
     Ok((journal, Some(listener.map_err(LogError::Thread)?)))
 }
 

@@ -6,20 +6,25 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openrms_crypto::Mode;
+use openrms_store::StoreError;
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
+use crate::events::Event;
 use crate::forests::ForestsError;
+use crate::health;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
 use crate::logging::{self, Listener, LogError};
+use crate::metrics::Shared;
 use crate::open::{OpenError, Opened, blocking};
 use crate::second_level;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
+use crate::traces::{Traces, TracesError};
 
 /// Starts servers.
 #[derive(Debug)]
@@ -60,6 +65,9 @@ pub enum StartError {
     /// A way to sign in cannot be offered.
     #[error(transparent)]
     SignIn(#[from] SchemeError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// HTTPS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -136,11 +144,12 @@ impl Running {
     }
 
     fn end(&mut self) {
+        self.state.health.drain();
         // Fails when nobody listens any more, which is what is wanted.
         let _ = self.stop.send(true);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!("a serving thread had panicked");
+                Event::ShutdownFailed.emit("a serving thread had panicked");
             }
         }
         self.state.keys.stop();
@@ -213,7 +222,7 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
         let (tls, stopped) = (tls.clone(), stopped.clone());
         let thread = spawn(&format!("rmsd-{index}"), move || match runtime() {
             Ok(runtime) => runtime.block_on(http::serve(core, listeners, tls, stopped)),
-            Err(error) => tracing::error!(%error, "a thread does not serve"),
+            Err(error) => Event::PartFailed.emit(format_args!("a thread does not serve: {error}")),
         })?;
         running.threads.push(thread);
     }
@@ -258,18 +267,27 @@ fn keeper(
                 () = ended.notified() => break,
                 () = reload.notified() => {
                     if let Err(error) = state.audit.reopen() {
-                        tracing::error!(%error, "the audit file cannot be opened anew");
+                        Event::LoggingFailed
+                            .emit(format_args!("the audit file cannot be opened anew: {error}"));
                     }
                     state.reload().await
                 }
                 () = tokio::time::sleep(interval) => state.refresh().await,
             };
-            if let Err(error) = outcome {
-                tracing::error!(%error, "the configuration in use stays in use");
+            match outcome {
+                Ok(()) => {}
+                Err(LoadError::Store(error)) if !matches!(error, StoreError::Corrupt { .. }) => {
+                    state.health.note_database(Err(&error));
+                }
+                Err(error) => Event::ConfigurationCorrupt.emit(error),
             }
+            health::look_at_directory(&state);
         }
         if let Some(level) = &state.second_level {
             level.close().await;
+        }
+        if let Some(traces) = &state.traces {
+            traces.stop();
         }
         state.opened.store.close().await;
     });
@@ -289,7 +307,8 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let accounts = directory
         .map(|directory| directory.open(second_level.as_ref(), runtime))
         .transpose()?;
-    let snapshot = Snapshot::load(&opened, &config, accounts).await?;
+    let shared = Arc::new(Shared::default());
+    let snapshot = Snapshot::load(&opened, &config, accounts, &shared.keys).await?;
     let stored = snapshot.cluster.base_url();
     if let Some(configured) = config.url.as_deref().filter(|url| !same_url(url, stored)) {
         return Err(StartError::OtherUrl {
@@ -317,10 +336,14 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let forests = config
         .forests
         .as_ref()
-        .map(|forests| forests.open(&cache, second_level.as_ref()))
+        .map(|forests| forests.open(&cache, second_level.as_ref(), &shared.forests))
+        .transpose()?;
+    let traces = config.traces.as_ref();
+    let traces = traces
+        .map(|traces| Traces::start(traces, snapshot.cluster.base_url()))
         .transpose()?;
     // Last: what follows cannot fail, and would leave a thread behind.
-    let (journal, log) = logging::start(&config.logging, &opened)?;
+    let (journal, log) = logging::start(&config.logging, &opened, &shared)?;
     let parts = Parts {
         config,
         opened,
@@ -333,6 +356,8 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         second_level,
         admin_token,
         threads,
+        shared,
+        traces,
     };
     Ok((Arc::new(State::new(parts)), thread, log))
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryConfig;
+use crate::events::Event;
 use crate::open::Opened;
 
 /// Opens the database. A server can do without: what is wrong is logged, and then the directory
@@ -28,14 +29,20 @@ pub(crate) async fn open(
         return None;
     }
     let seal = AnswerSeal::new(&*opened.answers, &whose_answers(directory, config))
-        .inspect_err(|error| tracing::error!(%error, "answers of the directory cannot be sealed"))
+        .inspect_err(|error| {
+            Event::PartFailed.emit(format_args!(
+                "answers of the directory cannot be sealed: {error}"
+            ));
+        })
         .ok()?;
     let path = config.data.directory_database();
     let database = SqliteDirectoryCache::open(&path)
         .await
         .inspect_err(|error| {
             let path = path.display();
-            tracing::error!(%path, %error, "answers of the directory are kept in memory only");
+            Event::PartFailed.emit(format_args!(
+                "answers of the directory are kept in memory only: {path}: {error}"
+            ));
         })
         .ok()?;
     if let Some((aside, why)) = &database.set_aside {

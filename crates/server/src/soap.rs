@@ -7,8 +7,8 @@ use axum::http::HeaderValue;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
-    Caller, Context, Refusal, certify, client_licensor, expansion, license, locate, precertify,
-    prelicense, publish, republish, templates,
+    Caller, Context, Observer, Refusal, certify, client_licensor, expansion, license, locate,
+    precertify, prelicense, publish, republish, templates,
 };
 use openrms_protocol::certification::Certify;
 use openrms_protocol::enrollment::Enroll;
@@ -38,6 +38,7 @@ pub(crate) struct Incoming<'r> {
     pub(crate) head: HttpHead<'r>,
     pub(crate) body: &'r [u8],
     pub(crate) caller: &'r Caller,
+    pub(crate) observer: &'r dyn Observer,
 }
 
 /// How a caller speaks.
@@ -114,7 +115,8 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
     let base_url = snapshot.cluster.base_url();
     let mut decision = match may_answer(state, incoming, base_url, request.contract, name) {
         Ok(()) => {
-            let context = state.context(snapshot, incoming.service, clock::now());
+            let now = clock::now();
+            let context = state.context(snapshot, incoming.service, incoming.observer, now);
             decide(&context, snapshot, incoming.caller, &request.operation).await
         }
         Err(refusal) => Decision::no(refusal, Item::default()),
@@ -428,6 +430,20 @@ impl Trace {
         self.items.iter().any(|item| item.refusal.is_some())
     }
 
+    /// `ok`, or the name of the first fault.
+    pub(crate) fn outcome(&self) -> &'static str {
+        let refusals = self.items.iter().filter_map(|item| item.refusal.as_ref());
+        refusals.map(|(code, _)| *code).next().unwrap_or("ok")
+    }
+
+    /// How many items were granted to super users.
+    pub(crate) fn super_user_grants(&self) -> u64 {
+        let granted = self.items.iter().filter(|item| {
+            item.ground == Some(SUPER_USER) && item.issued.is_some() && item.refusal.is_none()
+        });
+        granted.count() as u64
+    }
+
     /// The lines of the audit file.
     pub(crate) fn events<'e>(
         &'e self,
@@ -475,10 +491,12 @@ fn named_ground(ground: Ground) -> &'static str {
     match ground {
         Ground::RightsData => "rights",
         Ground::Author => "author",
-        Ground::SuperUser => "super-user",
+        Ground::SuperUser => SUPER_USER,
     }
 }
 
 fn named(refusal: &Refusal) -> (&'static str, String) {
     (refusal.code.wire_name(), refusal.reason.clone())
 }
+
+const SUPER_USER: &str = "super-user";

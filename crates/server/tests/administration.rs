@@ -240,8 +240,8 @@ fn health_readiness_and_counters_are_told() {
     }
     let metrics = get(&server.url("/metrics"), &[]).text();
     for line in [
-        "rmsd_requests_total{operation=\"AcquireLicense\"} 2",
-        "rmsd_failures_total{operation=\"AcquireLicense\"} 2",
+        "rmsd_licensing_requests_total{operation=\"AcquireLicense\"} 2",
+        "rmsd_licensing_failures_total{operation=\"AcquireLicense\"} 2",
         "rmsd_cache_hits_total{cache=\"licenses\"} 1",
     ] {
         assert!(

@@ -210,6 +210,6 @@ fn many_at_a_time_are_all_answered() {
         }
     });
     let metrics = get(&server.url("/metrics"), &[]).text();
-    let line = "rmsd_requests_total{operation=\"GetLicensorCertificate\"} 80\n";
+    let line = "rmsd_licensing_requests_total{operation=\"GetLicensorCertificate\"} 80\n";
     assert!(metrics.contains(line), "{metrics}");
 }

@@ -186,7 +186,9 @@ fn status(config: &Config, output: &Output) -> Result<(), Failure> {
         "dead_letter_bytes": letters,
     });
     let state = if config.logging.enabled { "on" } else { "off" };
-    let range = first.zip(last).map_or("none".to_owned(), |(a, b)| format!("{a} to {b}"));
+    let range = first
+        .zip(last)
+        .map_or("none".to_owned(), |(a, b)| format!("{a} to {b}"));
     output.answer(
         &document,
         format_args!(
@@ -302,7 +304,11 @@ fn retention(command: &Retention, output: &Output) -> Result<(), Failure> {
 
 fn list(config: &Config, output: &Output) -> Result<(), Failure> {
     let letters = DeadLetters::open(&config.logging.dead_letters())?.list()?;
-    let key = blocking(|| async { Opened::open(config).await.map(|opened| logging::key(&opened)) })?;
+    let key = blocking(|| async {
+        Opened::open(config)
+            .await
+            .map(|opened| logging::key(&opened))
+    })?;
     let told = letters.iter().map(|letter| {
         let (event, request) = letter.event(&key).unzip();
         json!({ "reason": letter.reason, "event": event, "request": request })
@@ -322,13 +328,19 @@ fn replay(config: &Config, output: &Output) -> Result<(), Failure> {
         replayed.map_err(LogFailure::from)
     })?;
     let document = json!({ "stored": stored, "left": left });
-    output.answer(&document, format_args!("{stored} were stored, {left} are left"));
+    output.answer(
+        &document,
+        format_args!("{stored} were stored, {left} are left"),
+    );
     Ok(())
 }
 
 fn purge(config: &Config, output: &Output) -> Result<(), Failure> {
     let count = DeadLetters::open(&config.logging.dead_letters())?.purge()?;
-    output.answer(&json!({ "purged": count }), format_args!("{count} were thrown away"));
+    output.answer(
+        &json!({ "purged": count }),
+        format_args!("{count} were thrown away"),
+    );
     Ok(())
 }
 
@@ -367,8 +379,12 @@ fn drain(command: &DrainFolder, output: &Output) -> Result<(), Failure> {
 impl Days {
     fn range(&self) -> Chosen {
         Chosen {
-            from: self.from.map_or(i64::MIN, |day| Chosen::days(day, day).from),
-            until: self.until.map_or(i64::MAX, |day| Chosen::days(day, day).until),
+            from: self
+                .from
+                .map_or(i64::MIN, |day| Chosen::days(day, day).from),
+            until: self
+                .until
+                .map_or(i64::MAX, |day| Chosen::days(day, day).until),
         }
     }
 }
@@ -410,10 +426,14 @@ fn lines<T: Serialize>(rows: Vec<T>) -> Vec<Value> {
 fn table(rows: &[Value]) -> String {
     let lines = rows.iter().map(|row| {
         let fields = row.as_object().into_iter().flatten();
-        let told = fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            format!("{name}={value}")
-        });
+        let told = fields
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| {
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                format!("{name}={value}")
+            });
         told.collect::<Vec<_>>().join("  ")
     });
     let lines: Vec<_> = lines.collect();
@@ -474,8 +494,9 @@ impl From<LogFailure> for Failure {
 impl From<SpoolError> for Failure {
     fn from(error: SpoolError) -> Self {
         match error {
-            SpoolError::InUse(_) => Self::new(FAILED, "spool-in-use", error)
-                .with_hint("The server has it open; its events come into the database by themselves."),
+            SpoolError::InUse(_) => Self::new(FAILED, "spool-in-use", error).with_hint(
+                "The server has it open; its events come into the database by themselves.",
+            ),
             _ => Self::new(FAILED, "spool", error),
         }
     }

@@ -18,11 +18,15 @@ use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
+use crate::events::Event;
 use crate::logging::journal::{Asked, NotKept};
+use crate::metrics::Watch;
 use crate::remoting;
 use crate::sign_in::{self, ConnectionFacts, Credentials, NotSignedIn, SignedIn, sign_in};
 use crate::snapshot::Snapshot;
 use crate::soap::{self, Form, Incoming, Outgoing, Trace};
+use crate::state::State;
+use crate::traces::Told;
 
 /// Answers whatever is not one of the server's own pages.
 pub(super) async fn service(
@@ -82,7 +86,7 @@ async fn in_task(
         answer
     };
     tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request ended in a panic");
+        Event::InternalError.emit(format_args!("a request ended in a panic: {error}"));
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }
@@ -99,6 +103,9 @@ async fn post(
     let id = state.next_request();
     let (parts, body) = request.into_parts();
     let mut user = None;
+    let traced = state.traces.as_ref();
+    let traced = traced.and_then(|traces| traces.sample(&parts.headers));
+    let watch = Watch::new(core.counters(), traced.is_some());
     let answer = match state.requests.begin() {
         None => {
             core.counters()
@@ -112,19 +119,24 @@ async fn post(
                 headers: &parts.headers,
                 connection: &connection,
             };
-            answer(&core, peer, (service, form), credentials, body, &mut user).await
+            let asked = (service, form);
+            answer(&core, peer, asked, credentials, body, &watch, &mut user).await
         }
     };
-    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = clock::micros_since(start);
     let mut answer = answer;
     let endpoint = parts.uri.path();
-    let mut refused_trace = None;
-    let trace = match &answer {
-        Ok(outgoing) => &outgoing.trace,
-        Err(refused) => &*refused_trace.insert(refused.trace()),
+    let mut trace = match &mut answer {
+        Ok(outgoing) => std::mem::take(&mut outgoing.trace),
+        Err(refused) => refused.trace(),
     };
     core.counters()
         .count(trace.operation, trace.failed(), micros);
+    let super_user = trace.super_user_grants();
+    if super_user > 0 {
+        core.counters().count_super_user(super_user);
+        Event::SuperUserUsed.emit(format_args!("request {id} from {}", peer.address));
+    }
     for item in &trace.items {
         if let Some((code, reason)) = &item.refusal {
             let operation = trace.operation.map(openrms_protocol::OperationName::as_str);
@@ -142,32 +154,36 @@ async fn post(
         form: form.as_str(),
         micros,
     };
-    let is_kept = match &answer {
+    let begun = Instant::now();
+    let written = match &answer {
         // There is no space, which is why it was refused.
         Err(Refused::NotLogged) => Ok(()),
-        _ => state.journal.write(&asked, trace).await,
+        _ => write_down(&state, &asked, &trace).await,
     };
-    if is_kept.is_ok() && state.audit.is_on() {
-        let time = clock::timestamp(time);
-        let events = trace.events(
-            (&time, &id),
-            (peer.address, user.as_deref()),
-            endpoint,
-            micros,
-        );
-        if let Err(error) = state.audit.write(&events) {
-            // What cannot be written down is not handed out.
-            tracing::error!(%error, request = id, "the audit file cannot be written");
-            let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
-            let reply = answer.ok().and_then(|outgoing| outgoing.reply);
-            answer = Ok(Outgoing {
-                reply,
-                ..soap::refuse(form, &refusal)
-            });
-        }
-    }
-    if is_kept == Err(NotKept) {
-        answer = Err(Refused::NotLogged);
+    core.counters().logging.record(clock::micros_since(begun));
+    watch.note("Log", begun);
+    if let Err(unwritten) = written {
+        // What cannot be written down is not handed out.
+        let failures = &core.counters().logging_failures;
+        failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let reply = answer.ok().and_then(|outgoing| outgoing.reply);
+        answer = match unwritten {
+            Unwritten::NoSpace => Err(Refused::NotLogged),
+            Unwritten::Audit(error) => {
+                Event::LoggingFailed.emit(format_args!(
+                    "the audit file cannot be written: {error}; request {id} is refused"
+                ));
+                let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
+                Ok(Outgoing {
+                    reply,
+                    ..soap::refuse(form, &refusal)
+                })
+            }
+        };
+        trace = match &mut answer {
+            Ok(outgoing) => std::mem::take(&mut outgoing.trace),
+            Err(refused) => refused.trace(),
+        };
     }
     let mut response = match answer {
         Ok(outgoing) => encode(&parts.headers, outgoing),
@@ -176,7 +192,43 @@ async fn post(
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
+    if let Some(traced) = traced {
+        let told = Told {
+            method: parts.method.as_str(),
+            route: service.path(),
+            scheme: if peer.tls { "https" } else { "http" },
+            status: response.status().as_u16(),
+            id: &id,
+            trace: &trace,
+        };
+        traced.finish(&told, watch.passed());
+    }
     response
+}
+
+/// Writes a request into the log, and into the audit file where there is one.
+async fn write_down(state: &State, asked: &Asked<'_>, trace: &Trace) -> Result<(), Unwritten> {
+    let kept = state.journal.write(asked, trace).await;
+    kept.map_err(|NotKept| Unwritten::NoSpace)?;
+    if state.audit.is_on() {
+        let time = clock::timestamp(asked.time);
+        let events = trace.events(
+            (&time, asked.request),
+            (asked.peer, asked.user),
+            asked.path,
+            asked.micros,
+        );
+        state.audit.write(&events).map_err(Unwritten::Audit)?;
+    }
+    Ok(())
+}
+
+/// Why a request was not written down.
+enum Unwritten {
+    /// There is no space for its events.
+    NoSpace,
+    /// The audit file failed.
+    Audit(std::io::Error),
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -201,6 +253,7 @@ async fn answer(
     (service, form): (Service, Form),
     credentials: Credentials<'_>,
     body: Body,
+    watch: &Watch<'_>,
     user: &mut Option<String>,
 ) -> Result<Outgoing, Refused> {
     let state = &core.state;
@@ -238,7 +291,10 @@ async fn answer(
         }
         Access::Anyone if !credentials.are_given() => Caller::Nobody,
         Access::Anyone | Access::SignedIn | Access::Members(_) => {
-            let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
+            let begun = Instant::now();
+            let signed_in = sign_in(state, &snapshot, peer, service, credentials).await;
+            watch.note("SignIn", begun);
+            let signed_in = match signed_in {
                 Ok(signed_in) => signed_in,
                 Err(NotSignedIn::Directory { error, reply }) => {
                     let outgoing = soap::refuse(form, &unanswered(error));
@@ -276,9 +332,10 @@ async fn answer(
         },
         body: &body,
         caller: &caller,
+        observer: watch,
     };
     let outgoing = match member {
-        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, &body).await,
+        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, watch, &body).await,
         Ok(()) => soap::answer(state, &snapshot, incoming).await,
         Err(refusal) => soap::refuse(form, &refusal),
     };

@@ -28,10 +28,6 @@ pub(crate) struct Drained {
     pub(crate) events: u64,
     /// Records that are among the dead letters now.
     pub(crate) set_aside: u64,
-    /// Those of them that this cluster did not sign.
-    pub(crate) not_signed: u64,
-    /// Bytes that were no records.
-    pub(crate) damaged_bytes: u64,
     /// Whether nothing waits any more.
     pub(crate) is_empty: bool,
 }
@@ -63,7 +59,6 @@ impl Drain {
     pub(crate) async fn step(&self, database: &dyn LoggingDatabase) -> Result<Drained, DrainError> {
         let batch = self.spool.read(MOST_RECORDS, MOST_BYTES)?;
         let mut drained = Drained {
-            damaged_bytes: batch.damaged_bytes,
             is_empty: batch.records.len() < MOST_RECORDS,
             ..Drained::default()
         };
@@ -79,13 +74,30 @@ impl Drain {
         let taken = taken.map_err(DrainError::Database)?;
         set_aside(&self.dead_letters, &taken.set_aside)?;
         drained.events = taken.events;
-        drained.not_signed = taken.not_signed;
         drained.set_aside = taken.set_aside.len() as u64;
         if let Err(error) = self.spool.done(&batch) {
             // After a restart they are read again and passed over.
             tracing::warn!(%error, "how far the spool was drained cannot be written down");
         }
         Ok(drained)
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.spool.waiting_bytes()
+    }
+
+    /// When the request came whose event has waited longest, in milliseconds since 1970.
+    pub(crate) fn oldest(&self) -> Option<i64> {
+        let batch = self.spool.read(FIRST_RECORDS, MOST_BYTES).ok()?;
+        let times = batch
+            .records
+            .iter()
+            .filter_map(|bytes| match record::open(&self.key, bytes) {
+                Ok(Record::Event(event)) => Some(event.time),
+                _ => None,
+            });
+        times.min()
     }
 
     /// Gives back the space of what is done, as far as there is not enough.
@@ -97,7 +109,6 @@ impl Drain {
 /// What became of some records.
 pub(super) struct Taken<'r> {
     pub(super) events: u64,
-    pub(super) not_signed: u64,
     pub(super) set_aside: Vec<SetAside<'r>>,
 }
 
@@ -110,7 +121,6 @@ pub(super) async fn take<'r>(
 ) -> Result<Taken<'r>, StoreError> {
     let mut taken = Taken {
         events: 0,
-        not_signed: 0,
         set_aside: Vec::new(),
     };
     let mut good = Vec::new();
@@ -119,7 +129,6 @@ pub(super) async fn take<'r>(
             Ok(record) => good.push((bytes, record)),
             Err(error) => {
                 if error == RecordError::NotSigned {
-                    taken.not_signed += 1;
                     events::Event::LogMessageInvalid.emit(format_args!("a record: {error}"));
                 }
                 taken.set_aside.push((bytes, error.to_string()));
@@ -177,4 +186,6 @@ pub(super) fn set_aside(folder: &Path, records: &[SetAside<'_>]) -> Result<(), S
 }
 
 const MOST_RECORDS: usize = 2_000;
+/// Certificates may come first.
+const FIRST_RECORDS: usize = 16;
 const MOST_BYTES: usize = 4 << 20;

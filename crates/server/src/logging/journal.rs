@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openrms_crypto::mac::MacKey;
@@ -18,6 +18,7 @@ use super::record;
 use super::settings::{Field, Fields, LogDurability, LoggingConfig, WhenFull};
 use crate::clock;
 use crate::events;
+use crate::metrics::Shared;
 use crate::soap::{Item, Trace};
 
 /// Where requests leave their events.
@@ -35,7 +36,7 @@ struct Open {
     is_slow: bool,
     ids: Ids,
     space: Space,
-    counts: Counts,
+    shared: Arc<Shared>,
     /// Certificates that are in the spool or in the database since the day began.
     seen: Mutex<(Option<Day>, HashSet<Digest>)>,
 }
@@ -59,36 +60,18 @@ pub(crate) struct Asked<'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotKept;
 
-/// What became of events in this process.
-#[derive(Debug, Default)]
-struct Counts {
-    written: AtomicU64,
-    dropped: AtomicU64,
-    refused: AtomicU64,
-}
-
-/// Figures for whoever watches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct JournalFigures {
-    /// Events that were kept.
-    pub(crate) written: u64,
-    /// Events that were lost because there was no space for them.
-    pub(crate) dropped: u64,
-    /// Requests that were refused because there was none.
-    pub(crate) refused: u64,
-    /// Bytes of the spool.
-    pub(crate) waiting_bytes: u64,
-    /// Whether the last event found no space.
-    pub(crate) is_full: bool,
-}
-
 impl Journal {
     /// Keeps nothing.
     pub(crate) fn off() -> Self {
         Self(None)
     }
 
-    pub(crate) fn new(config: &LoggingConfig, spool: Arc<Spool>, key: Arc<MacKey>) -> Self {
+    pub(crate) fn new(
+        config: &LoggingConfig,
+        spool: Arc<Spool>,
+        key: Arc<MacKey>,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self(Some(Open {
             spool,
             key,
@@ -98,7 +81,7 @@ impl Journal {
             is_slow: config.durability == LogDurability::Power,
             ids: Ids::default(),
             space: Space::default(),
-            counts: Counts::default(),
+            shared,
             seen: Mutex::default(),
         }))
     }
@@ -112,9 +95,9 @@ impl Journal {
     /// be refused for that in the end. One a second may, to see whether there is space again.
     pub(crate) fn admits(&self) -> bool {
         let Some(open) = &self.0 else { return true };
-        let admitted = open.when_full == WhenFull::Drop || open.space.may_try();
+        let admitted = !open.is_full() || open.when_full == WhenFull::Drop || open.space.may_try();
         if !admitted {
-            open.counts.refused.fetch_add(1, Relaxed);
+            open.shared.logging.refused.fetch_add(1, Relaxed);
         }
         admitted
     }
@@ -136,10 +119,11 @@ impl Journal {
         };
         match appended {
             Ok(()) => {
-                open.counts
-                    .written
-                    .fetch_add(trace.items.len() as u64, Relaxed);
-                open.space.found();
+                let logging = &open.shared.logging;
+                logging.spooled.fetch_add(trace.items.len() as u64, Relaxed);
+                if open.is_full() && logging.full.swap(false, Relaxed) {
+                    tracing::info!("there is space for the log again");
+                }
                 Ok(())
             }
             Err(error) => {
@@ -158,18 +142,7 @@ impl Journal {
 
     /// Whether the last event found no space.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.as_ref().is_some_and(|open| open.space.is_full())
-    }
-
-    /// Figures for whoever watches; `None` when nothing is kept.
-    pub(crate) fn figures(&self) -> Option<JournalFigures> {
-        self.0.as_ref().map(|open| JournalFigures {
-            written: open.counts.written.load(Relaxed),
-            dropped: open.counts.dropped.load(Relaxed),
-            refused: open.counts.refused.load(Relaxed),
-            waiting_bytes: open.spool.waiting_bytes(),
-            is_full: open.space.is_full(),
-        })
+        self.0.as_ref().is_some_and(Open::is_full)
     }
 }
 
@@ -179,6 +152,10 @@ fn append(spool: &Spool, records: &[Vec<u8>]) -> Result<(), AppendError> {
 }
 
 impl Open {
+    fn is_full(&self) -> bool {
+        self.shared.logging.full.load(Relaxed)
+    }
+
     /// The records of a request, certificates before the events that name them, and which of the
     /// certificates are new.
     fn records(&self, asked: &Asked<'_>, trace: &Trace) -> (Vec<Vec<u8>>, Vec<Digest>) {
@@ -288,56 +265,44 @@ impl Open {
     }
 
     fn no_space(&self, error: &AppendError, events: u64) -> Result<(), NotKept> {
+        let logging = &self.shared.logging;
         let is_refused = self.when_full == WhenFull::Refuse;
         let (count, what) = if is_refused {
             (
-                self.counts.refused.fetch_add(1, Relaxed) + 1,
+                logging.refused.fetch_add(1, Relaxed) + 1,
                 "requests were refused",
             )
         } else {
-            let before = self.counts.dropped.fetch_add(events, Relaxed);
+            let before = logging.dropped.fetch_add(events, Relaxed);
             (before + events, "events were lost")
         };
-        if self.space.missed() {
+        let is_first = !logging.full.swap(true, Relaxed);
+        if self.space.is_to_be_told() || is_first {
             events::Event::SpoolFull.emit(format_args!("{error}; {count} {what} so far"));
         }
         if is_refused { Err(NotKept) } else { Ok(()) }
     }
 }
 
-/// Whether there is space, as far as the last event could tell.
+/// When it was last seen whether there is space, and told that there is none.
 #[derive(Debug, Default)]
 struct Space {
-    is_missing: AtomicBool,
-    /// When it was last tried, in milliseconds since 1970.
+    /// In milliseconds since 1970.
     tried: AtomicU64,
-    /// When it was last told.
     told: AtomicU64,
 }
 
 impl Space {
-    fn is_full(&self) -> bool {
-        self.is_missing.load(Relaxed)
-    }
-
     fn may_try(&self) -> bool {
-        !self.is_full() || is_due(&self.tried, TRY_MILLIS)
+        is_due(&self.tried, TRY_MILLIS)
     }
 
     fn try_now(&self) {
         self.tried.store(0, Relaxed);
     }
 
-    fn found(&self) {
-        if self.is_full() && self.is_missing.swap(false, Relaxed) {
-            tracing::info!("there is space for the log again");
-        }
-    }
-
-    /// Whether it is time to tell somebody.
-    fn missed(&self) -> bool {
-        let is_first = !self.is_missing.swap(true, Relaxed);
-        is_due(&self.told, TELL_MILLIS) || is_first
+    fn is_to_be_told(&self) -> bool {
+        is_due(&self.told, TELL_MILLIS)
     }
 }
 

@@ -2,7 +2,7 @@
 //! batches, and old ones out of it. A database that is down costs nothing but space in the spool.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::drain::{Drain, DrainError};
 use super::journal::Journal;
 use super::open_database;
 use super::settings::LoggingConfig;
+use crate::metrics::Shared;
 use crate::{clock, events};
 
 /// The thread, which ends when this is stopped.
@@ -21,20 +22,6 @@ use crate::{clock, events};
 pub(crate) struct Listener {
     end: Arc<End>,
     thread: JoinHandle<()>,
-    figures: Arc<ListenerFigures>,
-}
-
-/// What became of events in this process.
-#[derive(Debug, Default)]
-pub(crate) struct ListenerFigures {
-    /// In the database.
-    pub(crate) stored: AtomicU64,
-    /// Among the dead letters.
-    pub(crate) set_aside: AtomicU64,
-    /// Those of them that this cluster did not sign.
-    pub(crate) not_signed: AtomicU64,
-    /// Whether the database took the last batch.
-    pub(crate) is_connected: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -48,9 +35,9 @@ impl Listener {
         config: LoggingConfig,
         drain: Drain,
         journal: Arc<Journal>,
+        shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let end = Arc::new(End::default());
-        let figures = Arc::new(ListenerFigures::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -59,7 +46,7 @@ impl Listener {
             drain,
             journal,
             end: end.clone(),
-            figures: figures.clone(),
+            shared,
             database: None,
             trouble: Trouble::default(),
             retired: None,
@@ -67,16 +54,7 @@ impl Listener {
         let thread = std::thread::Builder::new()
             .name("rmsd-log".into())
             .spawn(move || runtime.block_on(work.run()))?;
-        Ok(Self {
-            end,
-            thread,
-            figures,
-        })
-    }
-
-    /// Figures for whoever watches.
-    pub(crate) fn figures(&self) -> Arc<ListenerFigures> {
-        self.figures.clone()
+        Ok(Self { end, thread })
     }
 
     /// Takes what waits to the database, for some seconds at most, and ends. The rest is taken
@@ -95,7 +73,7 @@ struct Work {
     drain: Drain,
     journal: Arc<Journal>,
     end: Arc<End>,
-    figures: Arc<ListenerFigures>,
+    shared: Arc<Shared>,
     database: Option<Box<dyn LoggingDatabase>>,
     trouble: Trouble,
     /// When old days were last looked for.
@@ -114,7 +92,7 @@ impl Work {
                 Ok(true) => POLL,
                 Ok(false) => Duration::ZERO,
                 Err(error) => {
-                    self.figures.is_connected.store(false, Relaxed);
+                    self.note_failure();
                     // Made anew the next time.
                     self.database = None;
                     self.trouble.tell(&error)
@@ -146,11 +124,15 @@ impl Work {
         };
         let drained = self.drain.step(&**database).await?;
         self.trouble.is_over();
-        let figures = &self.figures;
-        figures.is_connected.store(true, Relaxed);
-        figures.stored.fetch_add(drained.events, Relaxed);
-        figures.set_aside.fetch_add(drained.set_aside, Relaxed);
-        figures.not_signed.fetch_add(drained.not_signed, Relaxed);
+        let logging = &self.shared.logging;
+        logging.stored.fetch_add(drained.events, Relaxed);
+        logging.dead_lettered.fetch_add(drained.set_aside, Relaxed);
+        let has_some = drained.events + drained.set_aside > 0;
+        logging.batches.fetch_add(has_some.into(), Relaxed);
+        logging.oldest_seconds.store(0, Relaxed);
+        logging
+            .spool_bytes
+            .store(self.drain.waiting_bytes(), Relaxed);
         if drained.is_empty && self.journal.is_full() {
             // The file that grows holds space that nothing else gives back.
             self.drain.turn_over()?;
@@ -160,6 +142,17 @@ impl Work {
             self.retire().await.map_err(DrainError::Database)?;
         }
         Ok(drained.is_empty)
+    }
+
+    fn note_failure(&self) {
+        let logging = &self.shared.logging;
+        logging.failed_batches.fetch_add(1, Relaxed);
+        logging
+            .spool_bytes
+            .store(self.drain.waiting_bytes(), Relaxed);
+        let waited = self.drain.oldest().map_or(0, |time| clock::millis() - time);
+        let seconds = u64::try_from(waited / 1000).unwrap_or(0);
+        logging.oldest_seconds.store(seconds, Relaxed);
     }
 
     /// Drops old days, once in a while.
