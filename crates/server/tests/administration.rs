@@ -257,6 +257,7 @@ fn passwords_are_taken_over_https_too() {
     let server = TestServer::start();
     let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata");
     let mut config = openrms_server::Config::for_data_dir(server.data()).unwrap();
+    config.logging.spool = server.folder.path().join("spool");
     config.listen.clear();
     config.tls = Some(openrms_server::config::Tls {
         listen: vec!["127.0.0.1:0".parse().unwrap()],

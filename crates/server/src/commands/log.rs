@@ -207,11 +207,11 @@ fn ask(query: &Query, output: &Output) -> Result<(), Failure> {
     let document = with_database(&config, async |database| {
         let reports = Reports::new(database, range);
         Ok(match query.report {
-            Report::Operations => lines(reports.operations().await?),
-            Report::Accounts => lines(reports.accounts(most).await?),
-            Report::Certified => lines(reports.certified(most).await?),
-            Report::Contents => lines(reports.contents(most).await?),
-            Report::Refusals => lines(reports.refusals(most).await?),
+            Report::Operations => lines(&reports.operations().await?),
+            Report::Accounts => lines(&reports.accounts(most).await?),
+            Report::Certified => lines(&reports.certified(most).await?),
+            Report::Contents => lines(&reports.contents(most).await?),
+            Report::Refusals => lines(&reports.refusals(most).await?),
             Report::SuperUsers => {
                 let found = reports.super_users(most).await?.into_iter().map(|one| {
                     let time = clock::timestamp(one.time);
@@ -418,7 +418,7 @@ fn with(document: &impl Serialize, field: &str, value: Value) -> Value {
     document
 }
 
-fn lines<T: Serialize>(rows: Vec<T>) -> Vec<Value> {
+fn lines(rows: &[impl Serialize]) -> Vec<Value> {
     rows.iter().map(|row| json!(row)).collect()
 }
 

@@ -126,10 +126,7 @@ async fn post(
     let micros = clock::micros_since(start);
     let mut answer = answer;
     let endpoint = parts.uri.path();
-    let mut trace = match &mut answer {
-        Ok(outgoing) => std::mem::take(&mut outgoing.trace),
-        Err(refused) => refused.trace(),
-    };
+    let mut trace = take_trace(&mut answer);
     core.counters()
         .count(trace.operation, trace.failed(), micros);
     let super_user = trace.super_user_grants();
@@ -166,24 +163,8 @@ async fn post(
         // What cannot be written down is not handed out.
         let failures = &core.counters().logging_failures;
         failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let reply = answer.ok().and_then(|outgoing| outgoing.reply);
-        answer = match unwritten {
-            Unwritten::NoSpace => Err(Refused::NotLogged),
-            Unwritten::Audit(error) => {
-                Event::LoggingFailed.emit(format_args!(
-                    "the audit file cannot be written: {error}; request {id} is refused"
-                ));
-                let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
-                Ok(Outgoing {
-                    reply,
-                    ..soap::refuse(form, &refusal)
-                })
-            }
-        };
-        trace = match &mut answer {
-            Ok(outgoing) => std::mem::take(&mut outgoing.trace),
-            Err(refused) => refused.trace(),
-        };
+        answer = unwritten.refuse(answer, form, &id);
+        trace = take_trace(&mut answer);
     }
     let mut response = match answer {
         Ok(outgoing) => encode(&parts.headers, outgoing),
@@ -229,6 +210,35 @@ enum Unwritten {
     NoSpace,
     /// The audit file failed.
     Audit(std::io::Error),
+}
+
+impl Unwritten {
+    /// What the caller is answered instead.
+    fn refuse(
+        self,
+        answer: Result<Outgoing, Refused>,
+        form: Form,
+        id: &str,
+    ) -> Result<Outgoing, Refused> {
+        let Self::Audit(error) = self else {
+            return Err(Refused::NotLogged);
+        };
+        Event::LoggingFailed.emit(format_args!(
+            "the audit file cannot be written: {error}; request {id} is refused"
+        ));
+        let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
+        Ok(Outgoing {
+            reply: answer.ok().and_then(|outgoing| outgoing.reply),
+            ..soap::refuse(form, &refusal)
+        })
+    }
+}
+
+fn take_trace(answer: &mut Result<Outgoing, Refused>) -> Trace {
+    match answer {
+        Ok(outgoing) => std::mem::take(&mut outgoing.trace),
+        Err(refused) => refused.trace(),
+    }
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

@@ -144,13 +144,14 @@ pub(super) async fn take<'r>(
         match store(database, part).await {
             Ok(events) => taken.events += events,
             Err(LoggingError::Store(error)) => return Err(error),
-            Err(LoggingError::Refused { reason }) => match part {
-                [(bytes, _)] => taken.set_aside.push((*bytes, reason)),
-                _ => {
+            Err(LoggingError::Refused { reason }) => {
+                if let [(bytes, _)] = part {
+                    taken.set_aside.push((*bytes, reason));
+                } else {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }
-            },
+            }
         }
     }
     Ok(taken)
@@ -164,7 +165,7 @@ async fn store(
     let mut certificates: Vec<Certificate<'_>> = Vec::new();
     for (_, record) in records {
         match record {
-            Record::Event(event) => events.push(event.clone()),
+            Record::Event(event) => events.push((**event).clone()),
             Record::Certificate(certificate) => certificates.push(certificate.clone()),
         }
     }

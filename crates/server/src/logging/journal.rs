@@ -259,9 +259,7 @@ impl Open {
     /// What was not kept is new the next time.
     fn forget(&self, new: &[Digest]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        new.iter().for_each(|digest| {
-            seen.1.remove(digest);
-        });
+        seen.1.retain(|digest| !new.contains(digest));
     }
 
     fn no_space(&self, error: &AppendError, events: u64) -> Result<(), NotKept> {

@@ -12,7 +12,7 @@ use openrms_store::logging::{Certificate, Day, Digest, LogEvent};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
     /// An event.
-    Event(LogEvent<'a>),
+    Event(Box<LogEvent<'a>>),
     /// A certificate that an event after it names.
     Certificate(Certificate<'a>),
 }
@@ -60,9 +60,7 @@ pub(crate) fn seal_event(key: &MacKey, event: &LogEvent<'_>) -> Vec<u8> {
     }
     for digests in [&event.received_xrml, &event.issued_xrml] {
         put_number(&mut out, digests.len() as u64);
-        digests
-            .iter()
-            .for_each(|digest| out.extend_from_slice(digest));
+        out.extend_from_slice(digests.as_flattened());
     }
     sign(key, out)
 }
@@ -92,7 +90,7 @@ pub(crate) fn open<'a>(key: &MacKey, bytes: &'a [u8]) -> Result<Record<'a>, Reco
         return Err(RecordError::Version(version));
     }
     let record = match kind {
-        EVENT => Record::Event(fields.event()?),
+        EVENT => Record::Event(Box::new(fields.event()?)),
         CERTIFICATE => Record::Certificate(fields.certificate()?),
         _ => return Err(RecordError::Malformed("kind")),
     };
@@ -111,11 +109,14 @@ fn sign(key: &MacKey, mut out: Vec<u8>) -> Vec<u8> {
 
 /// LEB128.
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number & 0x7F) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
     }
-    out.push(number as u8);
 }
 
 fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
@@ -280,7 +281,7 @@ mod tests {
         fn events_are_read_as_they_were_written(event in events()) {
             let key = key();
             let bytes = seal_event(&key, &event);
-            prop_assert_eq!(open(&key, &bytes), Ok(Record::Event(event)));
+            prop_assert_eq!(open(&key, &bytes), Ok(Record::Event(Box::new(event))));
         }
 
         #[test]
