@@ -34,16 +34,19 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use openrms_store::LocationError;
 use serde::Deserialize;
 
 use crate::access::{AccessError, AccessRules, Part, PartRule};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::{Database, DatabaseServer};
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
 use crate::key_protection::KeyAccess;
 use crate::log::LogConfig;
 use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
+use crate::people::PeopleSource;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
 use crate::traces::TracesConfig;
@@ -60,8 +63,12 @@ pub struct Config {
     /// The base URL that the cluster must have been provisioned with; starting with another one
     /// is refused. Not checked when absent.
     pub url: Option<String>,
+    /// The database.
+    pub database: Database,
+    /// The name of this server among those of its cluster; the machine's when absent.
+    pub server_name: Option<String>,
     /// The people list.
-    pub people: PathBuf,
+    pub people: PeopleSource,
     /// The organisation's directory, which takes the place of the people list.
     pub directory: Option<DirectoryConfig>,
     /// Threads that serve; one for each core when absent.
@@ -96,6 +103,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Traces, when switched on.
     pub traces: Option<TracesConfig>,
+    /// The HTTP proxy by which this server asks authorities and other clusters.
+    pub outbound_proxy: Option<String>,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -217,6 +226,9 @@ pub enum ConfigError {
     /// The log cannot be kept like this.
     #[error(transparent)]
     Logging(#[from] LoggingConfigError),
+    /// The database cannot be named so.
+    #[error("[database] {0}")]
+    Database(#[from] LocationError),
     /// More than one source of a secret.
     #[error("[{0}] takes password_file or systemd, not both")]
     TwoCredentials(&'static str),
@@ -253,7 +265,9 @@ impl Config {
 
     fn plain(data: DataDir) -> Self {
         Self {
-            people: data.people(),
+            database: Database::Embedded(data.database()),
+            server_name: None,
+            people: PeopleSource::File(data.people()),
             directory: None,
             audit: None,
             logging: LoggingConfig::of(&data),
@@ -279,6 +293,7 @@ impl Config {
             proxies: Proxies::default(),
             log: LogConfig::default(),
             traces: None,
+            outbound_proxy: None,
         }
     }
 }
@@ -331,6 +346,8 @@ struct File {
     listen: Option<Vec<SocketAddr>>,
     tls: Option<Tls>,
     url: Option<String>,
+    server_name: Option<String>,
+    database: Option<DatabaseTable>,
     people: Option<PathBuf>,
     directory: Option<toml::Table>,
     threads: Option<NonZeroUsize>,
@@ -356,6 +373,23 @@ struct File {
     #[serde(default)]
     log: LogConfig,
     traces: Option<TracesConfig>,
+    #[serde(default)]
+    outbound: Outbound,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatabaseTable {
+    url: String,
+    password_file: Option<PathBuf>,
+    systemd: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Outbound {
+    /// URL of the HTTP proxy.
+    proxy: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -435,11 +469,28 @@ impl File {
             .map(|table| DirectoryConfig::read(table, base))
             .transpose()
             .map_err(ConfigError::Directory)?;
+        let database = match self.database {
+            None => Database::Embedded(data.database()),
+            Some(table) => Database::Server(table.resolve(base)?),
+        };
+        let people = match self.people {
+            Some(people) => PeopleSource::File(base.join(people)),
+            None if database.is_shared() => PeopleSource::Database,
+            None => PeopleSource::File(data.people()),
+        };
+        let log_password = Secrets {
+            password_file: self.logging.password_file.clone(),
+            systemd: self.logging.systemd.clone(),
+        };
+        let log_password = log_password.resolve("logging", base)?;
+        let logging = self
+            .logging
+            .resolve((&data, base), &database, log_password)?;
         Ok(Config {
             directory,
-            people: self
-                .people
-                .map_or_else(|| data.people(), |people| base.join(people)),
+            database,
+            server_name: self.server_name,
+            people,
             listen: self.listen.unwrap_or_else(default_listen),
             keys: KeyAccess {
                 key_file: data.master_key(),
@@ -450,7 +501,7 @@ impl File {
                     .map(|library| base.join(library)),
             },
             audit: self.audit.map(|audit| base.join(audit)),
-            logging: self.logging.resolve(&data, base)?,
+            logging,
             data,
             tls,
             url: self.url,
@@ -467,7 +518,19 @@ impl File {
             proxies: self.proxies,
             log: self.log,
             traces: self.traces.map(|traces| traces.below(base)),
+            outbound_proxy: self.outbound.proxy,
         })
+    }
+}
+
+impl DatabaseTable {
+    fn resolve(self, base: &Path) -> Result<DatabaseServer, ConfigError> {
+        let secrets = Secrets {
+            password_file: self.password_file,
+            systemd: self.systemd,
+        };
+        let password = secrets.resolve("database", base)?;
+        Ok(DatabaseServer::new(&self.url, password)?)
     }
 }
 

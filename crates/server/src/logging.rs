@@ -20,17 +20,17 @@ use std::sync::Arc;
 
 use openrms_crypto::mac::MacKey;
 use openrms_spool::{Durability, Settings, Spool, SpoolError};
-use openrms_store::StoreError;
 use openrms_store::logging::{LoggingDatabase, PostgresLogging, SqliteLogging};
+use openrms_store::{Location, StoreError};
 
 pub(crate) use drain::{Drain, DrainError};
 pub(crate) use journal::Journal;
 pub(crate) use listener::Listener;
 pub(crate) use settings::LoggingFile;
-pub use settings::{
-    Field, Fields, LogDurability, LogPlace, LoggingConfig, LoggingConfigError, WhenFull,
-};
+pub use settings::{Field, Fields, LogDurability, LoggingConfig, LoggingConfigError, WhenFull};
 
+use crate::credential::CredentialError;
+use crate::database::Database;
 use crate::metrics::Shared;
 use crate::open::Opened;
 
@@ -63,12 +63,23 @@ pub(crate) fn key(opened: &Opened) -> Arc<MacKey> {
 
 /// Opens the logging database, making it first when there is none.
 pub(crate) async fn open_database(
-    place: &LogPlace,
-) -> Result<Box<dyn LoggingDatabase>, StoreError> {
-    Ok(match place {
-        LogPlace::Sqlite(path) => Box::new(SqliteLogging::open_or_create(path).await?),
-        LogPlace::Postgres(url) => Box::new(PostgresLogging::connect(url).await?),
+    place: &Database,
+) -> Result<Box<dyn LoggingDatabase>, LogDatabaseError> {
+    Ok(match place.location()? {
+        Location::Sqlite(path) => Box::new(SqliteLogging::open_or_create(&path).await?),
+        Location::Postgres(location) => Box::new(PostgresLogging::open(&location).await?),
     })
+}
+
+/// Why the logging database cannot be opened at present.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogDatabaseError {
+    /// Its password cannot be read.
+    #[error("[logging] {0}")]
+    Password(#[from] CredentialError),
+    /// The database is not there, or is not one.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why there is no log.

@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
 use crate::events::Event;
+use crate::files;
 use crate::forests::ForestsError;
 use crate::health;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
@@ -21,6 +22,7 @@ use crate::logging::{self, Listener, LogError};
 use crate::metrics::Shared;
 use crate::open::{OpenError, Opened, blocking};
 use crate::second_level;
+use crate::servers;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
@@ -272,7 +274,14 @@ fn keeper(
                     }
                     state.reload().await
                 }
-                () = tokio::time::sleep(interval) => state.refresh().await,
+                () = tokio::time::sleep(interval) => {
+                    let here = servers::say_here(&*state.opened.store, &state.config).await;
+                    if let Err(error) = here {
+                        tracing::warn!(%error, "the cluster's list of servers was not reached");
+                    }
+                    state.refresh().await
+                }
+                () = state.opened.store.changed() => state.refresh().await,
             };
             match outcome {
                 Ok(()) => {}
@@ -297,6 +306,9 @@ fn keeper(
 type Prepared = (Arc<State>, JoinHandle<()>, Option<Listener>);
 
 async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
+    let path = config.data.running();
+    let running = files::lock_together(&path)
+        .map_err(|error| StartError::File(path.display().to_string(), error))?;
     let opened = Opened::open(&config).await?;
     let runtime = tokio::runtime::Handle::current();
     let directory = config.directory.as_ref();
@@ -309,6 +321,9 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .transpose()?;
     let shared = Arc::new(Shared::default());
     let snapshot = Snapshot::load(&opened, &config, accounts, &shared.keys).await?;
+    servers::say_here(&*opened.store, &config)
+        .await
+        .map_err(LoadError::Store)?;
     let stored = snapshot.cluster.base_url();
     if let Some(configured) = config.url.as_deref().filter(|url| !same_url(url, stored)) {
         return Err(StartError::OtherUrl {
@@ -345,6 +360,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     // Last: what follows cannot fail, and would leave a thread behind.
     let (journal, log) = logging::start(&config.logging, &opened, &shared)?;
     let parts = Parts {
+        running,
         config,
         opened,
         snapshot,

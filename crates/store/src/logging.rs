@@ -7,21 +7,20 @@
 
 mod day;
 mod event;
-mod postgres;
 mod reports;
-mod sqlite;
-mod statements;
+pub(crate) mod statements;
 
 use async_trait::async_trait;
 
 pub use day::Day;
 pub use event::{Certificate, Digest, LogEvent};
-pub use postgres::PostgresLogging;
 pub use reports::{
     AccountReport, AuditedCertificate, Chosen, ContentReport, EventFilter, OperationReport,
     RefusalReport, Reports, SuperUserUse,
 };
-pub use sqlite::SqliteLogging;
+
+pub use crate::postgres::PostgresLogging;
+pub use crate::sqlite::SqliteLogging;
 
 use crate::StoreError;
 
@@ -89,7 +88,7 @@ pub async fn retire(database: &dyn LoggingDatabase, oldest: Day) -> Result<Retir
 }
 
 /// What the reports need of a back end.
-mod backend {
+pub(crate) mod backend {
     use super::{StoreError, async_trait};
 
     /// A value of a row.

@@ -17,7 +17,7 @@ use super::{Failure, Output, Place};
 use crate::clock;
 use crate::config::Config;
 use crate::logging::dead_letters::{DeadLetters, ReplayError};
-use crate::logging::{self, Drain, DrainError};
+use crate::logging::{self, Drain, DrainError, LogDatabaseError};
 use crate::open::{OpenError, Opened, blocking};
 
 #[derive(Debug, Subcommand)]
@@ -469,6 +469,8 @@ enum LogFailure {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
+    Database(#[from] LogDatabaseError),
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Drain(#[from] DrainError),
@@ -482,6 +484,9 @@ impl From<LogFailure> for Failure {
             LogFailure::Open(error) => error.into(),
             LogFailure::Drain(DrainError::Spool(error))
             | LogFailure::Replay(ReplayError::Spool(error)) => error.into(),
+            LogFailure::Database(error) | LogFailure::Drain(DrainError::Open(error)) => {
+                Self::new(FAILED, "logging-database", error)
+            }
             LogFailure::Store(error)
             | LogFailure::Drain(DrainError::Database(error))
             | LogFailure::Replay(ReplayError::Database(error)) => {

@@ -10,6 +10,7 @@ use openrms_spool::{Spool, SpoolError};
 use openrms_store::StoreError;
 use openrms_store::logging::{Certificate, LogEvent, LoggingDatabase, LoggingError};
 
+use super::LogDatabaseError;
 use super::dead_letters::DeadLetters;
 use super::record::{self, Record, RecordError};
 use crate::events;
@@ -35,6 +36,9 @@ pub(crate) struct Drained {
 /// Why a step was not done. Nothing is lost by it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DrainError {
+    /// The database cannot be opened at present.
+    #[error(transparent)]
+    Open(#[from] LogDatabaseError),
     /// The database cannot take events at present.
     #[error(transparent)]
     Database(StoreError),

@@ -119,7 +119,7 @@ impl Work {
             Some(database) => database,
             none => {
                 let opened = open_database(&self.config.database).await;
-                none.insert(opened.map_err(DrainError::Database)?)
+                none.insert(opened?)
             }
         };
         let drained = self.drain.step(&**database).await?;

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use openrms_store::LocationError;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
+use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::{Database, DatabaseServer};
 
 /// How a server logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub struct LoggingConfig {
     /// Whether it does.
     pub enabled: bool,
     /// The logging database.
-    pub database: LogPlace,
+    pub database: Database,
     /// The folder where events wait for it.
     pub spool: PathBuf,
     /// The most bytes that wait.
@@ -26,15 +28,6 @@ pub struct LoggingConfig {
     pub keep_days: u32,
     /// What is written down beside what always is.
     pub fields: Fields,
-}
-
-/// Where the logging database is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum LogPlace {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-    /// A PostgreSQL server, by a URL that may hold a password.
-    Postgres(Zeroizing<String>),
 }
 
 /// What becomes of a request whose event cannot be kept.
@@ -93,6 +86,10 @@ pub struct Fields(u16);
 pub(crate) struct LoggingFile {
     enabled: Option<bool>,
     database: Option<String>,
+    /// A file that holds the password.
+    pub(crate) password_file: Option<PathBuf>,
+    /// The name of a credential that the service manager hands over.
+    pub(crate) systemd: Option<String>,
     spool: Option<PathBuf>,
     spool_bytes: Option<u64>,
     when_full: WhenFull,
@@ -104,9 +101,12 @@ pub(crate) struct LoggingFile {
 /// What is wrong with the table.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingConfigError {
-    /// Neither kind of database.
-    #[error("[logging] database is \"sqlite\" or a URL that begins with postgres://")]
-    Database,
+    /// Neither `sqlite` nor a URL.
+    #[error("[logging] database: {0}")]
+    Database(#[from] LocationError),
+    /// A password of nothing.
+    #[error("[logging] password_file and systemd go with a URL under database")]
+    Password,
     /// A spool that holds next to nothing.
     #[error("[logging] spool_bytes: {LEAST_SPOOL} is the least")]
     SpoolBytes,
@@ -117,7 +117,7 @@ impl LoggingConfig {
     pub(crate) fn of(data: &DataDir) -> Self {
         Self {
             enabled: true,
-            database: LogPlace::Sqlite(data.logging_database()),
+            database: Database::Embedded(data.logging_database()),
             spool: data.spool(),
             spool_bytes: 1 << 30,
             when_full: WhenFull::default(),
@@ -128,29 +128,24 @@ impl LoggingConfig {
     }
 }
 
-impl std::fmt::Debug for LogPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
-            Self::Postgres(_) => f.write_str("Postgres(..)"),
-        }
-    }
-}
-
 impl LoggingFile {
+    /// With what else the configuration file says: the data directory, the folder of the file, the
+    /// cluster's database, and the password of the logging database.
     pub(crate) fn resolve(
         self,
-        data: &DataDir,
-        base: &Path,
+        (data, base): (&DataDir, &Path),
+        cluster: &Database,
+        password: Credential,
     ) -> Result<LoggingConfig, LoggingConfigError> {
         let plain = LoggingConfig::of(data);
-        let database = match self.database {
-            None => plain.database,
-            Some(kind) if kind == "sqlite" => plain.database,
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                LogPlace::Postgres(Zeroizing::new(url))
-            }
-            Some(_) => return Err(LoggingConfigError::Database),
+        let is_server = |url: &String| url.contains("://");
+        if password != Credential::None && !self.database.as_ref().is_some_and(is_server) {
+            return Err(LoggingConfigError::Password);
+        }
+        let database = match self.database.as_deref() {
+            None if cluster.is_shared() => cluster.clone(),
+            None | Some("sqlite") => plain.database,
+            Some(url) => Database::Server(DatabaseServer::new(url, password)?),
         };
         let spool_bytes = self.spool_bytes.unwrap_or(plain.spool_bytes);
         if spool_bytes < LEAST_SPOOL {

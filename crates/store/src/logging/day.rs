@@ -39,16 +39,16 @@ impl Day {
     }
 
     /// Days since 1970, as the database counts them.
-    pub(super) fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         self.start_millis() / MILLIS
     }
 
-    pub(super) fn of_number(number: i64) -> Option<Self> {
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
         Self::of_millis(number.checked_mul(MILLIS)?)
     }
 
     /// The table of its events.
-    pub(super) fn table(self) -> String {
+    pub(crate) fn table(self) -> String {
         format!("event_{}", self.0.strftime("%Y%m%d"))
     }
 

@@ -9,18 +9,18 @@ use super::{Certificate, Day, Digest, LogEvent};
 use crate::StoreError;
 
 /// How one database spells what the others spell otherwise.
-pub(super) struct Dialect {
-    pub(super) bytes: &'static str,
-    pub(super) integer: &'static str,
+pub(crate) struct Dialect {
+    pub(crate) bytes: &'static str,
+    pub(crate) integer: &'static str,
     /// A number that is 0 or 1.
-    pub(super) flag: &'static str,
+    pub(crate) flag: &'static str,
     /// After the last bracket of a table.
-    pub(super) table_end: &'static str,
+    pub(crate) table_end: &'static str,
 }
 
 /// Makes the table of a day, unless it is there. Queries are by request, by account and by
 /// content; everything else reads the day.
-pub(super) fn create_day(day: Day, dialect: &Dialect) -> [String; 4] {
+pub(crate) fn create_day(day: Day, dialect: &Dialect) -> [String; 4] {
     let Dialect {
         bytes,
         integer,
@@ -64,29 +64,29 @@ pub(super) fn create_day(day: Day, dialect: &Dialect) -> [String; 4] {
     ]
 }
 
-pub(super) const REGISTER_DAY: &str =
+pub(crate) const REGISTER_DAY: &str =
     "INSERT INTO log_day (day) VALUES ($1) ON CONFLICT (day) DO NOTHING";
-pub(super) const FORGET_DAY: &str = "DELETE FROM log_day WHERE day = $1";
-pub(super) const DAYS: &str = "SELECT day FROM log_day ORDER BY day";
-pub(super) const DROP_CERTIFICATES: &str = "DELETE FROM log_certificate WHERE day < $1";
+pub(crate) const FORGET_DAY: &str = "DELETE FROM log_day WHERE day = $1";
+pub(crate) const DAYS: &str = "SELECT day FROM log_day ORDER BY day";
+pub(crate) const DROP_CERTIFICATES: &str = "DELETE FROM log_certificate WHERE day < $1";
 
-pub(super) fn drop_table(day: Day) -> String {
+pub(crate) fn drop_table(day: Day) -> String {
     format!("DROP TABLE IF EXISTS {}", day.table())
 }
 
 /// The columns of an event, in the order in which they are bound and read.
-pub(super) const COLUMNS: &str = "id, time, host, request, item, path, operation, peer, \
+pub(crate) const COLUMNS: &str = "id, time, host, request, item, path, operation, peer, \
      user_agent, authenticated, secure, user_name, metadata, outcome, reason, account, content, \
      issued, ground, micros, received_xrml, issued_xrml";
-pub(super) const COLUMN_COUNT: usize = 22;
+pub(crate) const COLUMN_COUNT: usize = 22;
 
 /// An instant's day as far as there can be a table for it.
-pub(super) fn day_of(event: &LogEvent<'_>) -> Result<Day, String> {
+pub(crate) fn day_of(event: &LogEvent<'_>) -> Result<Day, String> {
     Day::of_millis(event.time).ok_or_else(|| format!("no day has the instant {}", event.time))
 }
 
 /// The events of each day. Fails with what is wrong with one of them.
-pub(super) fn by_day<'e, 'a>(
+pub(crate) fn by_day<'e, 'a>(
     events: &'e [LogEvent<'a>],
 ) -> Result<Vec<(Day, Vec<&'e LogEvent<'a>>)>, String> {
     let mut days: Vec<(Day, Vec<&LogEvent<'_>>)> = Vec::new();
@@ -101,7 +101,7 @@ pub(super) fn by_day<'e, 'a>(
 }
 
 /// Each certificate once, named by the latest of the days.
-pub(super) fn distinct<'c, 'a>(
+pub(crate) fn distinct<'c, 'a>(
     certificates: &'c [Certificate<'a>],
 ) -> Vec<(&'c Certificate<'a>, Day)> {
     let mut sorted: Vec<_> = certificates.iter().map(|one| (one, one.day)).collect();
@@ -111,16 +111,16 @@ pub(super) fn distinct<'c, 'a>(
     sorted
 }
 
-pub(super) fn joined(digests: &[Digest]) -> Option<Vec<u8>> {
+pub(crate) fn joined(digests: &[Digest]) -> Option<Vec<u8>> {
     (!digests.is_empty()).then(|| digests.concat())
 }
 
-pub(super) fn integer(number: u64) -> i64 {
+pub(crate) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Reads a row of [`COLUMNS`].
-pub(super) fn event(row: Vec<Value>) -> Result<LogEvent<'static>, StoreError> {
+pub(crate) fn event(row: Vec<Value>) -> Result<LogEvent<'static>, StoreError> {
     let mut row = Row(row.into_iter());
     Ok(LogEvent {
         id: Uuid::from_slice(&row.bytes("id")?).map_err(|_| corrupt("id"))?,
@@ -149,7 +149,7 @@ pub(super) fn event(row: Vec<Value>) -> Result<LogEvent<'static>, StoreError> {
 }
 
 /// Reads a row of digest, kind and text.
-pub(super) fn certificate(row: Vec<Value>) -> Result<(Digest, String, String), StoreError> {
+pub(crate) fn certificate(row: Vec<Value>) -> Result<(Digest, String, String), StoreError> {
     let mut row = Row(row.into_iter());
     let digest = row.bytes("digest")?;
     let digest = digest.try_into().map_err(|_| corrupt("digest"))?;
@@ -161,10 +161,10 @@ pub(super) fn certificate(row: Vec<Value>) -> Result<(Digest, String, String), S
 }
 
 /// The values of a row, one after another.
-pub(super) struct Row(std::vec::IntoIter<Value>);
+pub(crate) struct Row(std::vec::IntoIter<Value>);
 
 impl Row {
-    pub(super) fn new(values: Vec<Value>) -> Self {
+    pub(crate) fn new(values: Vec<Value>) -> Self {
         Self(values.into_iter())
     }
 
@@ -172,7 +172,7 @@ impl Row {
         self.0.next().ok_or_else(|| corrupt(column))
     }
 
-    pub(super) fn integer(&mut self, column: &'static str) -> Result<i64, StoreError> {
+    pub(crate) fn integer(&mut self, column: &'static str) -> Result<i64, StoreError> {
         match self.next(column)? {
             Value::Integer(number) => Ok(number),
             _ => Err(corrupt(column)),
@@ -180,7 +180,7 @@ impl Row {
     }
 
     /// A count or a sum.
-    pub(super) fn count(&mut self, column: &'static str) -> Result<u64, StoreError> {
+    pub(crate) fn count(&mut self, column: &'static str) -> Result<u64, StoreError> {
         u64::try_from(self.integer(column)?).map_err(|_| corrupt(column))
     }
 
@@ -195,11 +195,11 @@ impl Row {
         }
     }
 
-    pub(super) fn text(&mut self, column: &'static str) -> Result<Cow<'static, str>, StoreError> {
+    pub(crate) fn text(&mut self, column: &'static str) -> Result<Cow<'static, str>, StoreError> {
         self.optional_text(column)?.ok_or_else(|| corrupt(column))
     }
 
-    pub(super) fn optional_text(
+    pub(crate) fn optional_text(
         &mut self,
         column: &'static str,
     ) -> Result<Option<Cow<'static, str>>, StoreError> {

@@ -6,7 +6,7 @@ use sqlx::migrate::MigrateError;
 use crate::{Entity, StoreError};
 
 /// The name of a database error.
-pub(crate) fn database(error: &Error) -> StoreError {
+pub(super) fn database(error: &Error) -> StoreError {
     match error {
         Error::PoolTimedOut => StoreError::Busy,
         Error::Io(io) => unreachable_database(io),

@@ -1,20 +1,22 @@
-//! The logging database on a PostgreSQL server, or on one that speaks its language: nothing but
-//! plain tables, indexes and transactions that are tried again.
+//! The logging database in a schema of its own, beside what the cluster keeps or on another server:
+//! nothing but plain tables, indexes and transactions that are tried again.
 
 use std::collections::HashSet;
-use std::str::FromStr as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Row as _, Transaction, TypeInfo as _, ValueRef as _};
 
-use super::backend::{Select, Value};
-use super::statements::{self, COLUMNS, Dialect};
-use super::{Certificate, Day, LogEvent, LoggingDatabase, LoggingError};
+use super::fault::database;
+use super::{
+    Db, PostgresLocation, UNHURRIED, close, close_pool, connect, pool, schema, unacquired, within,
+};
 use crate::StoreError;
+use crate::logging::backend::{Select, Value};
+use crate::logging::statements::{self, COLUMNS, Dialect};
+use crate::logging::{Certificate, Day, LogEvent, LoggingDatabase, LoggingError};
 
 /// A [`LoggingDatabase`] on a PostgreSQL server. Any number of listeners write to it at once.
 #[derive(Debug)]
@@ -25,27 +27,26 @@ pub struct PostgresLogging {
 }
 
 impl PostgresLogging {
-    /// Connects to the database that a URL names (`postgres://user:password@host/name`) and brings
-    /// its schema up to date.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Invalid {
-            field: "the logging database's URL",
-            // What is wrong with it may be the password.
-            reason: "it is not one of PostgreSQL",
-        })?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options.application_name("rmsd log"))
-            .await
-            .map_err(|error| database(&error))?;
-        let mut connection = pool.acquire().await.map_err(|error| database(&error))?;
-        migrate(&mut connection).await?;
-        drop(connection);
+    /// Opens the database, and makes its tables when there are none. One of a newer release is
+    /// refused, as servers of that release may be using it.
+    pub async fn open(location: &PostgresLocation) -> Result<Self, StoreError> {
+        let location = location.clone().in_schema(schema::LOGGING);
+        let mut connection = connect(&location).await?;
+        schema::migrate(&mut connection, &schema::logging()).await?;
+        close(connection).await;
         Ok(Self {
-            pool,
+            pool: pool(CONNECTIONS, location.options()),
             days: Mutex::default(),
         })
+    }
+
+    /// A transaction whose statements may take as long as they need.
+    async fn begin(&self) -> Result<Transaction<'static, Db>, StoreError> {
+        let begun = self.pool.begin().await;
+        let mut transaction = begun.map_err(|error| unacquired(&self.pool, &error))?;
+        let unhurried = sqlx::raw_sql(UNHURRIED).execute(&mut *transaction).await;
+        unhurried.map_err(|error| database(&error))?;
+        Ok(transaction)
     }
 
     /// Makes the tables of days that are not known to be there, each by itself: not every database
@@ -84,8 +85,7 @@ impl PostgresLogging {
     ) -> Result<(), LoggingError> {
         let days = statements::by_day(events).map_err(refused)?;
         self.prepare(days.iter().map(|(day, _)| *day)).await?;
-        let begun = self.pool.begin().await;
-        let mut writing = begun.map_err(|error| database(&error))?;
+        let mut writing = self.begin().await?;
         insert_certificates(&mut writing, certificates).await?;
         for (day, of_day) in &days {
             insert(&mut writing, *day, of_day).await?;
@@ -106,7 +106,9 @@ impl LoggingDatabase for PostgresLogging {
         events: &[LogEvent<'_>],
         certificates: &[Certificate<'_>],
     ) -> Result<(), LoggingError> {
-        let stored = self.try_to_store(events, certificates).await;
+        let storing = async { Ok(self.try_to_store(events, certificates).await) };
+        let stored = within(PATIENCE, storing).await.map_err(LoggingError::from);
+        let stored = stored.flatten();
         if stored.is_err() {
             // The table may have been dropped by another server.
             self.known().clear();
@@ -140,12 +142,14 @@ impl LoggingDatabase for PostgresLogging {
     }
 
     async fn drop_certificates(&self, before: Day) -> Result<u64, StoreError> {
-        sqlx::query(statements::DROP_CERTIFICATES)
+        let mut writing = self.begin().await?;
+        let dropped = sqlx::query(statements::DROP_CERTIFICATES)
             .bind(before.number())
-            .execute(&self.pool)
+            .execute(&mut *writing)
             .await
-            .map(|done| done.rows_affected())
-            .map_err(|error| database(&error))
+            .map_err(|error| database(&error))?;
+        writing.commit().await.map_err(|error| database(&error))?;
+        Ok(dropped.rows_affected())
     }
 
     async fn stored_bytes(&self) -> Result<u64, StoreError> {
@@ -166,7 +170,7 @@ impl LoggingDatabase for PostgresLogging {
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        close_pool(&self.pool).await;
     }
 }
 
@@ -186,7 +190,8 @@ impl Select for PostgresLogging {
                 Value::Bytes(bytes) => query.bind(bytes),
             };
         }
-        match query.fetch_all(&self.pool).await {
+        let mut reading = self.begin().await?;
+        match query.fetch_all(&mut *reading).await {
             Ok(rows) => rows
                 .iter()
                 .map(values_of)
@@ -300,48 +305,6 @@ fn values_of(row: &PgRow) -> Result<Vec<Value>, StoreError> {
     all.map_err(|error| database(&error))
 }
 
-/// Brings the schema up to date. Without a lock: what it makes may be there already.
-async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let mut migrations: Migrator = sqlx::migrate!("migrations/postgres-logging");
-    migrations.dangerous_set_table_name(HISTORY);
-    migrations.set_locking(false);
-    let supported = migrations.iter().map(|step| step.version).max();
-    let supported = supported.unwrap_or(0);
-    let history = sqlx::query("SELECT to_regclass($1) IS NOT NULL")
-        .bind(HISTORY)
-        .fetch_one(&mut *connection)
-        .await
-        .and_then(|row| row.try_get::<bool, _>(0))
-        .map_err(|error| database(&error))?;
-    if history {
-        let newest = format!("SELECT COALESCE(MAX(version), 0) FROM {HISTORY}");
-        let found: i64 = sqlx::query(AssertSqlSafe(newest))
-            .fetch_one(&mut *connection)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| database(&error))?;
-        if found > supported {
-            return Err(StoreError::SchemaTooNew { found, supported });
-        }
-    }
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match migrations.run(&mut *connection).await {
-            Ok(()) => return Ok(()),
-            // Another server may be doing the same at this moment: then it is done the next time.
-            Err(_) if attempts < MIGRATION_ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(20 * attempts)).await;
-            }
-            Err(error) => {
-                return Err(StoreError::Failed {
-                    reason: error.to_string(),
-                });
-            }
-        }
-    }
-}
-
 fn refused(reason: String) -> LoggingError {
     LoggingError::Refused { reason }
 }
@@ -359,43 +322,6 @@ fn fault(error: &sqlx::Error) -> LoggingError {
     }
 }
 
-/// The name of a database error (PostgreSQL, appendix A).
-fn database(error: &sqlx::Error) -> StoreError {
-    let unreachable = |reason: String| StoreError::Unreachable {
-        what: "of the log".to_owned(),
-        reason,
-    };
-    let (sqlx::Error::Database(inner), Some(code)) = (error, code(error)) else {
-        return match error {
-            sqlx::Error::PoolTimedOut => StoreError::Busy,
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_) => unreachable(error.to_string()),
-            other => StoreError::Failed {
-                reason: other.to_string(),
-            },
-        };
-    };
-    let message = inner.message();
-    match (&*code, code.get(..2)) {
-        ("53100", _) => StoreError::Full,
-        ("25006", _) => StoreError::ReadOnly,
-        // Rolled back in favour of another; a lock that was not to be had.
-        (_, Some("40" | "55")) => StoreError::Busy,
-        // No connection, no right to one, too many of them, an operator's intervention, a system's
-        // error.
-        (_, Some("08" | "28" | "3D" | "53" | "57" | "58")) => unreachable(message.to_owned()),
-        (_, Some("XX")) => StoreError::Corrupt {
-            what: message.to_owned(),
-        },
-        _ => StoreError::Failed {
-            reason: inner.message().to_owned(),
-        },
-    }
-}
-
 fn code(error: &sqlx::Error) -> Option<String> {
     match error {
         sqlx::Error::Database(inner) => inner.code().map(Into::into),
@@ -409,11 +335,8 @@ const DIALECT: Dialect = Dialect {
     flag: "SMALLINT",
     table_end: "",
 };
-/// Keeps the steps of the schema apart from those of another database of the cluster, which may be
-/// the same one of the server.
-const HISTORY: &str = "log_schema";
 /// The listener's and a report's.
 const CONNECTIONS: u32 = 3;
-const PATIENCE: Duration = Duration::from_secs(10);
-const MIGRATION_ATTEMPTS: u64 = 10;
+/// How long a batch may take. A server that does not answer must not hold up those that do.
+const PATIENCE: Duration = Duration::from_secs(30);
 const NO_TABLE: &str = "42P01";

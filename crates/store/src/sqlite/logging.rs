@@ -10,12 +10,12 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteArguments, SqliteJournalMode, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, Transaction, TypeInfo as _, ValueRef as _};
 
-use super::backend::{Select, Value};
-use super::statements::{self, COLUMN_COUNT, COLUMNS, Dialect};
-use super::{Certificate, Day, LogEvent, LoggingDatabase, LoggingError};
+use super::fault::database;
+use super::{file, make, migrate, options, pool};
 use crate::StoreError;
-use crate::sqlite::fault::database;
-use crate::sqlite::{file, make, migrate, options, pool};
+use crate::logging::backend::{Select, Value};
+use crate::logging::statements::{self, COLUMN_COUNT, COLUMNS, Dialect};
+use crate::logging::{Certificate, Day, LogEvent, LoggingDatabase, LoggingError};
 
 /// A [`LoggingDatabase`] in a SQLite file. Other processes may have it open as well.
 #[derive(Debug)]
