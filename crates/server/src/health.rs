@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use openrms_store::{Store as _, StoreError};
+use openrms_store::StoreError;
 use serde::Serialize;
 
 use crate::accounts::Accounts;

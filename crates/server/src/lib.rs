@@ -17,13 +17,14 @@ pub mod bundle;
 pub mod commands;
 
 pub mod config;
+pub mod credential;
 pub mod data_dir;
 pub mod directory;
 pub mod events;
 pub mod federation;
 pub mod forests;
+pub mod key_protection;
 pub mod log;
-pub mod master_key;
 pub mod people;
 pub mod provision;
 pub mod proxies;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use openrms_directory::{BuiltIn, ForestName, PeopleError};
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::{Cluster, ClusterError};
-use openrms_store::{ConfigurationSnapshot, Store as _, StoreError};
+use openrms_store::{ConfigurationSnapshot, StoreError};
 
 use crate::accounts::{Accounts, PeopleList};
 use crate::authority::ClientTrust;
@@ -66,7 +66,7 @@ impl Snapshot {
         keys: &Arc<KeyCounters>,
     ) -> Result<Self, LoadError> {
         let stored = opened.store.snapshot().await?;
-        let provider = CountedProvider::new(&opened.provider, keys);
+        let provider = CountedProvider::new(&*opened.provider, keys);
         let cluster = Cluster::new(&stored, &provider, opened.vault.clone())?;
         let roles = opened.store.authority_roles().await?;
         let enrollment = if roles.is_empty() {

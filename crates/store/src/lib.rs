@@ -3,20 +3,32 @@
 //! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost.
 //! No decisions are taken here.
 
+#![allow(
+    clippy::duplicate_mod,
+    reason = "what is in `tables` is compiled once for each driver"
+)]
+
 mod change;
+mod cluster;
 mod configuration;
 mod directory_cache;
 mod error;
 mod issued;
 mod keys;
+mod location;
 mod policies;
+mod postgres;
 mod sqlite;
+mod transfer;
 mod trust;
 mod version;
+
+use std::fmt;
 
 use async_trait::async_trait;
 
 pub use change::Change;
+pub use cluster::{ClusterServer, KeyProtection};
 pub use configuration::{
     ConfigurationSnapshot, ConfigurationVersion, LicensorKey, Template, TemplateState,
 };
@@ -24,8 +36,11 @@ pub use directory_cache::{CachedAnswer, DirectoryCache, NewAnswer};
 pub use error::{Entity, StoreError};
 pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
 pub use keys::{AuthorityRole, SealedBytes, StoredKey};
+pub use location::{Found, Location};
 pub use policies::{CryptographicMode, Policies, RevocationType};
+pub use postgres::{LocationError, Postgres, PostgresDirectoryCache, PostgresLocation};
 pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
+pub use transfer::{RowSink, RowSource, TABLES, Table, Value};
 pub use trust::{
     ApplicationExclusion, EmailDomains, RacExclusion, RevocationAuthority, TrustedPublishingDomain,
     TrustedSpcCaKey, TrustedUserDomain,
@@ -35,10 +50,11 @@ pub use version::{ProductVersion, ProductVersionError, VersionRange};
 
 /// The databases of a cluster. Every server of it sees the same contents.
 ///
-/// What a method has acknowledged survives a crash of the process and of the machine. Instants
+/// What a method has acknowledged survives a crash of the process and of the machine. When it fails
+/// with [`StoreError::Unreachable`], what it was to change may have been changed all the same. Instants
 /// are seconds since 1970 UTC and always handed in. Private keys come sealed and leave sealed.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: fmt::Debug + Send + Sync {
     /// The version of the stored configuration, to be compared with the one in use (MS-RMPR
     /// 3.1.5). One row: cheap enough for a timer.
     async fn configuration_version(&self) -> Result<ConfigurationVersion, StoreError>;
@@ -109,4 +125,44 @@ pub trait Store: Send + Sync {
 
     /// Puts a new certificate text, and only that, into an existing role.
     async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError>;
+
+    /// How the cluster's master key is protected; none when that is a matter of each server.
+    async fn key_protection(&self) -> Result<Option<KeyProtection>, StoreError>;
+
+    /// Sets how the master key is protected, in the place of the version that `replaces` names. With
+    /// `None` it is set for the first time, and one that is there is
+    /// [`StoreError::AlreadyExists`]; when another version is stored, or none, it is
+    /// [`StoreError::KeyProtectionConflict`].
+    async fn set_key_protection(
+        &self,
+        document: &str,
+        replaces: Option<i64>,
+    ) -> Result<KeyProtection, StoreError>;
+
+    /// Puts down that a server is there. When its name is known already, everything but the time
+    /// of joining is replaced.
+    async fn register_server(&self, server: &ClusterServer) -> Result<(), StoreError>;
+
+    /// The servers of the cluster, by name.
+    async fn servers(&self) -> Result<Vec<ClusterServer>, StoreError>;
+
+    /// Strikes a server from the list; true when it was there.
+    async fn remove_server(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Returns when another server may have changed the configuration or the protection of the
+    /// master key. It never does where servers cannot tell each other, and what is said while a
+    /// connection is lost is not heard: look at the version from time to time as well. Dropping
+    /// it loses nothing.
+    async fn changed(&self);
+
+    /// Hands over all rows of all tables as they are at one instant, in the order of [`TABLES`] and
+    /// of their keys.
+    async fn export(&self, sink: &mut dyn RowSink) -> Result<(), StoreError>;
+
+    /// Takes all rows, or none, into a database that holds nothing yet; another one is
+    /// [`StoreError::NotEmpty`]. They come in the order of [`TABLES`].
+    async fn import(&self, source: &mut dyn RowSource) -> Result<(), StoreError>;
+
+    /// Waits for statements under way and closes the database.
+    async fn close(&self);
 }
