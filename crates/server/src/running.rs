@@ -247,6 +247,8 @@ fn keeper(
             }
         };
         loop {
+            health::look_at_directory(&state);
+            health::count_servers(&state).await;
             let interval = state
                 .snapshot()
                 .cluster
@@ -271,7 +273,6 @@ fn keeper(
                 }
                 Err(error) => Event::ConfigurationCorrupt.emit(error),
             }
-            health::look_at_directory(&state);
         }
         if let Some(level) = &state.second_level {
             level.close().await;
