@@ -1,7 +1,7 @@
 //! How the server is: what a supervisor or a balancer asks at `/readyz`. A server that has lost its
 //! database or its directory goes on with what it knows: it is ready, and says that it is degraded.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use openrms_store::StoreError;
@@ -18,6 +18,8 @@ pub(crate) struct Health {
     database_lost: AtomicBool,
     directory_lost: AtomicBool,
     draining: AtomicBool,
+    /// Of the cluster.
+    servers: AtomicU64,
 }
 
 /// How one component is.
@@ -61,6 +63,11 @@ impl Health {
         }
     }
 
+    /// How many servers the cluster had when it was last looked.
+    pub(crate) fn servers(&self) -> u64 {
+        self.servers.load(Relaxed)
+    }
+
     /// From now on the server takes leave: nobody should send it more.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
@@ -74,6 +81,14 @@ pub(crate) async fn look(state: &State) {
     let answer = answer.unwrap_or(Err(StoreError::Busy));
     state.health.note_database(answer.as_ref().map(|_| ()));
     look_at_directory(state);
+}
+
+/// Counts the servers of the cluster.
+pub(crate) async fn count_servers(state: &State) {
+    // What the database does not tell stays as it was; that it fails is noted elsewhere.
+    if let Ok(servers) = state.opened.store.servers().await {
+        state.health.servers.store(servers.len() as u64, Relaxed);
+    }
 }
 
 /// Notes whether any server of the directory is alive, and tells when none is any more.

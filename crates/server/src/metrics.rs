@@ -8,6 +8,7 @@ mod keys;
 mod logging;
 mod process;
 mod render;
+mod source;
 mod watch;
 
 use std::sync::Arc;

@@ -259,6 +259,8 @@ fn keeper(
             }
         };
         loop {
+            health::look_at_directory(&state);
+            health::count_servers(&state).await;
             let interval = state
                 .snapshot()
                 .cluster
@@ -290,7 +292,6 @@ fn keeper(
                 }
                 Err(error) => Event::ConfigurationCorrupt.emit(error),
             }
-            health::look_at_directory(&state);
         }
         if let Some(level) = &state.second_level {
             level.close().await;

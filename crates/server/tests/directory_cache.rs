@@ -168,6 +168,8 @@ fn a_server_started_anew_while_the_directory_is_down_goes_on_with_whom_it_knew()
     assert!(cluster.metric("rmsd_directory_database_hits_total") >= 2);
     assert!(cluster.metric("rmsd_directory_database_misses_total") >= 1);
     assert_eq!(cluster.metric("rmsd_directory_database_errors_total"), 0);
+    assert!(cluster.metric("rmsd_directory_queries_total{result=\"failed\"}") >= 1);
+    assert_eq!(cluster.metric("rmsd_directory_connections_maximum"), 1);
 
     // What SIGHUP does.
     cluster.server.running.reload_now().unwrap();

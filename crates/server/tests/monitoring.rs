@@ -73,7 +73,7 @@ impl Scrape {
     fn check(&self, whence: &str, text: &str) -> usize {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let mut checked = 0;
-        for (start, _) in text.match_indices(|c: char| c == 'r' || c == 'p') {
+        for (start, _) in text.match_indices(['r', 'p']) {
             let rest = &text[start..];
             let inside = text[..start].chars().next_back().is_some_and(is_name);
             if inside || !(rest.starts_with("rmsd_") || rest.starts_with("process_")) {

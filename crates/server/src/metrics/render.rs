@@ -257,7 +257,7 @@ mod tests {
                 name.starts_with("rmsd_") || name.starts_with("process_"),
                 "{name}"
             );
-            let is_counter = family.kind == super::super::families::Kind::Counter;
+            let is_counter = family.kind == super::super::source::Kind::Counter;
             assert_eq!(name.ends_with("_total"), is_counter, "{name}");
         }
         let mut names: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();

@@ -27,7 +27,9 @@ use openrms_crypto::Mode;
 use openrms_protocol::{Operation, Service, SoapVersion};
 use openrms_server::logging::{Field, Fields, WhenFull};
 use openrms_spool::{Settings, Spool};
-use openrms_store::logging::{Chosen, EventFilter, LogEvent, Reports, SqliteLogging};
+use openrms_store::logging::{
+    Chosen, EventFilter, LogEvent, LoggingDatabase as _, Reports, SqliteLogging,
+};
 use sqlx::Connection as _;
 
 use load::{Cluster, Load, Server};
