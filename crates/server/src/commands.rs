@@ -5,6 +5,7 @@ mod db;
 mod failure;
 mod federation;
 mod keys;
+mod log;
 mod person;
 mod provision;
 mod scp;
@@ -73,6 +74,9 @@ enum Command {
     /// How the private keys are kept.
     #[command(subcommand)]
     Key(keys::Key),
+    /// What was asked of the services, and what came of it.
+    #[command(subcommand)]
+    Log(log::Log),
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
@@ -164,6 +168,7 @@ pub fn run() -> ExitCode {
         Command::Federation(command) => federation::run(command, &output),
         Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
+        Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryConfig;
+use crate::events::Event;
 use crate::open::{OpenError, Opened};
 
 /// Opens the database. A server can do without: what is wrong is logged, and then the directory
@@ -30,12 +31,18 @@ pub(crate) async fn open(
         return None;
     }
     let seal = AnswerSeal::new(&*opened.answers, &whose_answers(directory, config))
-        .inspect_err(|error| tracing::error!(%error, "answers of the directory cannot be sealed"))
+        .inspect_err(|error| {
+            Event::PartFailed.emit(format_args!(
+                "answers of the directory cannot be sealed: {error}"
+            ));
+        })
         .ok()?;
     let database = connect(config)
         .await
         .inspect_err(|error| {
-            tracing::error!(%error, "answers of the directory are kept in memory only");
+            Event::PartFailed.emit(format_args!(
+                "answers of the directory are kept in memory only: {error}"
+            ));
         })
         .ok()?;
     let clock = WallClock::new(clock::since_1970, Arc::new(Instant::now));

@@ -1,6 +1,7 @@
 //! What a cluster must remember: its configuration (the `StoredConfiguration` of MS-RMPR
 //! 3.1.1.2.2), user key pairs (3.1.1.3.4 and 3.1.1.3.5), and the certificates it issued.
-//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost.
+//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost, and
+//! [`logging`], for what was asked and answered.
 //! No decisions are taken here.
 
 #![allow(
@@ -17,6 +18,7 @@ mod issued;
 mod keys;
 mod location;
 mod moving;
+pub mod logging;
 mod policies;
 mod postgres;
 mod sqlite;

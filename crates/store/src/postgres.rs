@@ -5,6 +5,7 @@ mod directory_cache;
 mod fault;
 mod listen;
 mod location;
+mod logging;
 mod schema;
 #[path = "tables/mod.rs"]
 mod tables;
@@ -24,6 +25,7 @@ use listen::Listening;
 
 pub use directory_cache::PostgresDirectoryCache;
 pub use location::{LocationError, PostgresLocation};
+pub use logging::PostgresLogging;
 
 /// A [`Store`](crate::Store) in a database of a PostgreSQL server.
 pub struct Postgres {

@@ -5,6 +5,7 @@
 mod directory_cache;
 mod fault;
 mod file;
+mod logging;
 #[path = "tables/mod.rs"]
 mod tables;
 
@@ -24,6 +25,7 @@ use crate::{Found, StoreError};
 use fault::{database, migration};
 
 pub use directory_cache::{OpenedDirectoryCache, SqliteDirectoryCache};
+pub use logging::SqliteLogging;
 
 /// A [`Store`] in a SQLite database. Cloning shares it.
 #[derive(Debug, Clone)]

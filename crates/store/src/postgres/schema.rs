@@ -25,6 +25,13 @@ pub(super) fn directory() -> Migrator {
     steps
 }
 
+/// The steps of the logging database.
+pub(super) fn logging() -> Migrator {
+    let mut steps = with_own_history(sqlx::migrate!("migrations/postgres-logging"));
+    steps.create_schema(LOGGING);
+    steps
+}
+
 fn with_own_history(mut steps: Migrator) -> Migrator {
     // Another program in the same database may use the same library.
     steps.dangerous_set_table_name(HISTORY);
@@ -227,9 +234,11 @@ pub(super) async fn create_database(
 /// The table that says which steps were made.
 const HISTORY: &str = "openrms_schema";
 /// Where other databases of ours may be.
-const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, "openrms_logging"];
+const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, LOGGING];
 /// Where the directory services database is.
 pub(super) const DIRECTORY: &str = "openrms_directory";
+/// Where the logging database is.
+pub(super) const LOGGING: &str = "openrms_logging";
 const SYSTEM_SCHEMAS: [&str; 4] = [
     "pg_catalog",
     "information_schema",
