@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
 use crate::events::Event;
+use crate::files;
 use crate::forests::ForestsError;
 use crate::health;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
@@ -20,6 +21,7 @@ use crate::key_pool::KeyPool;
 use crate::metrics::Shared;
 use crate::open::{OpenError, Opened, blocking};
 use crate::second_level;
+use crate::servers;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
@@ -264,7 +266,14 @@ fn keeper(
                     }
                     state.reload().await
                 }
-                () = tokio::time::sleep(interval) => state.refresh().await,
+                () = tokio::time::sleep(interval) => {
+                    let here = servers::say_here(&*state.opened.store, &state.config).await;
+                    if let Err(error) = here {
+                        tracing::warn!(%error, "the cluster's list of servers was not reached");
+                    }
+                    state.refresh().await
+                }
+                () = state.opened.store.changed() => state.refresh().await,
             };
             match outcome {
                 Ok(()) => {}
@@ -288,6 +297,9 @@ fn keeper(
 type Prepared = (Arc<State>, JoinHandle<()>);
 
 async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
+    let path = config.data.running();
+    let running = files::lock_together(&path)
+        .map_err(|error| StartError::File(path.display().to_string(), error))?;
     let opened = Opened::open(&config).await?;
     let runtime = tokio::runtime::Handle::current();
     let directory = config.directory.as_ref();
@@ -300,6 +312,9 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .transpose()?;
     let shared = Arc::new(Shared::default());
     let snapshot = Snapshot::load(&opened, &config, accounts, &shared.keys).await?;
+    servers::say_here(&*opened.store, &config)
+        .await
+        .map_err(LoadError::Store)?;
     let stored = snapshot.cluster.base_url();
     if let Some(configured) = config.url.as_deref().filter(|url| !same_url(url, stored)) {
         return Err(StartError::OtherUrl {
@@ -334,6 +349,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .map(|traces| Traces::start(traces, snapshot.cluster.base_url()))
         .transpose()?;
     let parts = Parts {
+        running,
         config,
         opened,
         snapshot,
