@@ -1,9 +1,11 @@
 //! The command line of `rmsd`: what it takes, and how it answers people and scripts.
 
 mod authority;
+mod db;
 mod failure;
 mod federation;
 mod keys;
+mod log;
 mod person;
 mod provision;
 mod scp;
@@ -51,7 +53,7 @@ enum Command {
     Serve(serve::Serve),
     /// Set up a cluster.
     #[command(subcommand)]
-    Provision(Box<provision::Provision>),
+    Provision(provision::Provision),
     /// Take this server out of its cluster, which goes on without it.
     Unprovision(unprovision::Unprovision),
     /// The trust anchor of a hierarchy, and what it hands out.
@@ -66,9 +68,15 @@ enum Command {
     /// People of other organizations, whom issuers of tokens vouch for.
     #[command(subcommand)]
     Federation(federation::Federation),
+    /// The database of the cluster.
+    #[command(subcommand)]
+    Db(db::Db),
     /// How the private keys are kept.
     #[command(subcommand)]
     Key(keys::Key),
+    /// What was asked of the services, and what came of it.
+    #[command(subcommand)]
+    Log(log::Log),
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
@@ -159,7 +167,9 @@ pub fn run() -> ExitCode {
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
+        Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
+        Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),
