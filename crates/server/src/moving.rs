@@ -7,7 +7,7 @@ use std::thread;
 
 use openrms_crypto::sha256;
 use openrms_store::{
-    Found, Location, Moving, RowSink, RowSource, Store, StoreError, TABLES, Table, Value,
+    Change, Found, Location, Moving, RowSink, RowSource, Store, StoreError, TABLES, Table, Value,
 };
 use serde::Serialize;
 
@@ -75,10 +75,12 @@ pub(crate) fn rehearse(from: &Location, to: &Location) -> Result<Moved, MoveErro
     })
 }
 
-/// Moves everything. `progress` is told of every table and how many rows of it were read so far.
+/// Moves everything, and makes `more` changes at the new place. `progress` is told of every table and
+/// how many rows of it were read so far.
 pub(crate) fn move_all(
     from: &Location,
     to: &Location,
+    more: &[Change],
     progress: &(dyn Fn(&'static str, usize) + Sync),
 ) -> Result<Moved, MoveError> {
     blocking(async || is_empty(to).await)?;
@@ -88,7 +90,7 @@ pub(crate) fn move_all(
         // Each half waits for the other, and has a thread of its own to do so.
         let reading =
             scope.spawn(|| blocking(async || read_side(from, to, rows, written, progress).await));
-        let writing = blocking(async || write_side(to, arriving, verdict).await);
+        let writing = blocking(async || write_side(to, more, arriving, verdict).await);
         let read = match reading.join() {
             Ok(read) => read,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -169,6 +171,7 @@ async fn leave_when_same(
 /// Writes everything that arrives, and reads again what was written.
 async fn write_side(
     to: &Location,
+    more: &[Change],
     arriving: Receiver<Sent>,
     verdict: SyncSender<Digests>,
 ) -> Result<(), MoveError> {
@@ -184,6 +187,9 @@ async fn write_side(
     let mut done = store.import(&mut arrived).await;
     if done.is_ok() {
         done = store.export(&mut digests).await;
+    }
+    if done.is_ok() {
+        done = store.apply(more, None).await.map(|_| ());
     }
     store.close().await;
     if arrived.broken {

@@ -38,7 +38,7 @@ impl Postgres {
     /// Opens the database of a cluster and brings its schema up to date.
     pub(crate) async fn open(location: &PostgresLocation) -> Result<Self, StoreError> {
         let mut connection = connect(location).await?;
-        match schema::inspect(&mut connection).await? {
+        match within(PATIENCE, schema::inspect(&mut connection)).await? {
             (Found::Cluster, _) => Self::prepare(location, connection).await,
             (Found::Foreign, found) => Err(foreign(location, found)),
             _ => Err(StoreError::Missing {
@@ -50,7 +50,7 @@ impl Postgres {
     /// As [`Postgres::open`], but makes the tables of a database that is empty.
     pub(crate) async fn open_or_create(location: &PostgresLocation) -> Result<Self, StoreError> {
         let mut connection = connect(location).await?;
-        match schema::inspect(&mut connection).await? {
+        match within(PATIENCE, schema::inspect(&mut connection)).await? {
             (Found::Foreign, found) => Err(foreign(location, found)),
             _ => Self::prepare(location, connection).await,
         }
@@ -61,7 +61,7 @@ impl Postgres {
             Err(StoreError::Missing { .. }) => return Ok(Found::Missing),
             connected => connected?,
         };
-        let (found, _) = schema::inspect(&mut connection).await?;
+        let (found, _) = within(PATIENCE, schema::inspect(&mut connection)).await?;
         close(connection).await;
         Ok(found)
     }
@@ -105,7 +105,7 @@ impl Postgres {
             Err(StoreError::Missing { .. }) => return Ok(None),
             connected => connected?,
         };
-        let (found, _) = schema::inspect(&mut connection).await?;
+        let (found, _) = within(PATIENCE, schema::inspect(&mut connection)).await?;
         let newest = match found {
             Found::Cluster => schema::newest_step(&mut connection).await?,
             _ => None,

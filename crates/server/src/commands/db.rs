@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use openrms_store::{ClusterServer, Found, Location, SCHEMA, StoreError};
+use openrms_store::{Change, ClusterServer, Found, Location, SCHEMA, StoreError};
 use serde_json::{Value, json};
 
 use super::{Failure, Output, Place};
+use crate::config::Config;
 use crate::credential::Credential;
 use crate::database::{Database, DatabaseServer};
 use crate::moving::{self, Moved};
 use crate::open::{OpenError, blocking};
+use crate::people::{self, PeopleSource};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Db {
@@ -136,7 +138,8 @@ fn migrate(command: &Migrate, output: &Output) -> Result<(), Failure> {
     let moved = if command.dry_run {
         moving::rehearse(&from, &to)?
     } else {
-        moving::move_all(&from, &to, &|table, rows| {
+        let people = people_list(&config)?;
+        moving::move_all(&from, &to, &people, &|table, rows| {
             output.say(format_args!("{table}: {rows}"));
         })?
     };
@@ -159,6 +162,18 @@ fn migrate(command: &Migrate, output: &Output) -> Result<(), Failure> {
     };
     output.answer(&document, text.trim_end());
     Ok(())
+}
+
+/// The list of people, which servers that share a database have in it. One of a single server may be
+/// a file.
+fn people_list(config: &Config) -> Result<Vec<Change>, Failure> {
+    let PeopleSource::File(path) = &config.people else {
+        return Ok(Vec::new());
+    };
+    if config.directory.is_some() || !path.exists() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![people::setting(&people::load(path)?)?])
 }
 
 fn total(moved: &Moved) -> usize {

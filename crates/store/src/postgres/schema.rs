@@ -90,6 +90,11 @@ pub(super) async fn migrate(
         if is_up_to_date(connection, steps).await? {
             return Ok(());
         }
+        // A step may have much to do.
+        sqlx::raw_sql("SET statement_timeout = 0")
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| database(&error))?;
         let Err(error) = steps.run_direct(None, connection, false).await else {
             return Ok(());
         };
