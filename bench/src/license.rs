@@ -74,9 +74,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     let logged = if wanted(LOGGED) {
         let [logged, unlogged] = with_and_without_log(&stage, &mut ceiling, options)?;
-        let ratio = logged.compared_with(&unlogged);
+        let ratios = (
+            logged.compared_while_serving(&unlogged),
+            logged.compared_with(&unlogged),
+        );
         rows.extend([logged, unlogged]);
-        Some(ratio)
+        Some(ratios)
     } else {
         None
     };
@@ -87,8 +90,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     print_ceiling(mode, options.threads, &rows);
     print_rows(&rows);
-    if let Some([low, middle, high]) = logged {
-        println!("licenses with the log for each without: {middle:.3} ({low:.3} to {high:.3})");
+    if let Some(([low, middle, high], [least, all, most])) = logged {
+        println!(
+            "licenses with the log for each without: {middle:.3} ({low:.3} to {high:.3}), with its \
+             listener {all:.3} ({least:.3} to {most:.3})"
+        );
         if options.check && middle < LOGGED_GOAL {
             return Err(format!("the log: {middle:.3}, the goal is {LOGGED_GOAL}").into());
         }
