@@ -108,6 +108,23 @@ fn open_spool(config: &LoggingConfig) -> Result<Spool, SpoolError> {
     )
 }
 
+/// Removes the spool of a server that is no more, unless something waits in it; whether it is gone.
+pub(crate) fn remove_spool(config: &LoggingConfig) -> Result<bool, SpoolError> {
+    if config.spool.is_dir() {
+        for folder in [config.dead_letters(), config.spool.clone()] {
+            let waits = Spool::open(&folder, Settings::default())?.read(1, 1)?;
+            if !waits.records.is_empty() || waits.damaged_bytes > 0 {
+                return Ok(false);
+            }
+        }
+        std::fs::remove_dir_all(&config.spool).map_err(|error| SpoolError::File {
+            path: config.spool.clone(),
+            error,
+        })?;
+    }
+    Ok(true)
+}
+
 impl LoggingConfig {
     /// Where events are kept that the database does not take.
     pub(crate) fn dead_letters(&self) -> PathBuf {
