@@ -45,6 +45,9 @@ pub enum StoreError {
         /// The version that is stored.
         found: ConfigurationVersion,
     },
+    /// The cluster has ended: what it was stays, and nothing is added to it.
+    #[error("the cluster is decommissioned: its configuration cannot be changed any more")]
+    Decommissioned,
     /// The database was made by a newer release, which this one must not touch.
     #[error("the database has schema {found}, this release knows schemas up to {supported}")]
     SchemaTooNew {

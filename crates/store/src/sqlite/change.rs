@@ -33,6 +33,9 @@ pub(super) async fn apply(
     connection: &mut SqliteConnection,
     change: &Change,
 ) -> Result<(), StoreError> {
+    if !change.suits_decommissioned() && is_decommissioned(connection).await? {
+        return Err(StoreError::Decommissioned);
+    }
     match change {
         Change::SetPolicies(policies) => set_policies(connection, policies).await,
         Change::PutSetting { name, value } => put_setting(connection, name, value).await,
@@ -70,6 +73,16 @@ pub(super) async fn apply(
         Change::DeleteUserKeys(account) => delete_user_keys(connection, account).await.map(|_| ()),
         removal => remove(connection, removal).await,
     }
+}
+
+/// Whether the cluster has ended.
+async fn is_decommissioned(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let found: Option<String> =
+        sqlx::query_scalar("SELECT value FROM policy WHERE name = 'decommissioned'")
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| database(&error))?;
+    Ok(found.as_deref() == Some("true"))
 }
 
 /// Makes a change that takes one row away.
