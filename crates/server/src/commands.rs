@@ -1,6 +1,7 @@
 //! The command line of `rmsd`: what it takes, and how it answers people and scripts.
 
 mod authority;
+mod decommission;
 mod failure;
 mod federation;
 mod person;
@@ -64,6 +65,8 @@ enum Command {
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
+    /// End a cluster for good: it gives out content keys and does nothing else.
+    Decommission(decommission::Decommission),
     /// Write what a client package carries so that clients can join.
     ClientBundle(authority::Bundle),
     /// Print the address of the administration site, token included.
@@ -146,6 +149,7 @@ pub fn run() -> ExitCode {
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
+        Command::Decommission(command) => decommission::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),
     };

@@ -18,6 +18,7 @@ pub mod commands;
 
 pub mod config;
 pub mod data_dir;
+pub mod decommission;
 pub mod directory;
 pub mod federation;
 pub mod forests;
@@ -30,6 +31,7 @@ pub mod template;
 mod accounts;
 mod admin;
 mod audit;
+mod backup;
 mod clock;
 mod files;
 mod http;

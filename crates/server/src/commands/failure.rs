@@ -2,10 +2,12 @@
 
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
+use openrms_store::StoreError;
 
 use crate::authority::TrustError;
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
+use crate::decommission::DecommissionError;
 use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
 use crate::http::ListenError;
@@ -154,6 +156,21 @@ impl From<FederationError> for Failure {
     }
 }
 
+impl From<DecommissionError> for Failure {
+    fn from(error: DecommissionError) -> Self {
+        match error {
+            DecommissionError::Already => Self::new(FAILED, "decommissioned", error),
+            DecommissionError::OtherName { .. } => Self::new(USAGE, "other-cluster", error),
+            DecommissionError::NoBackup => Self::new(FAILED, "no-backup", error).with_hint(
+                "Make one with `rmsd backup`, show that it opens with `rmsd restore --drill`, or \
+                 go without one: --without-backup.",
+            ),
+            DecommissionError::Open(error) => error.into(),
+            DecommissionError::Store(_) => Self::failed(error),
+        }
+    }
+}
+
 impl From<DirectoryStartError> for Failure {
     fn from(error: DirectoryStartError) -> Self {
         Self::new(FAILED, "directory-settings", error)
@@ -231,6 +248,9 @@ impl From<TemplateError> for Failure {
                 Self::new(MALFORMED, "bad-template", error)
             }
             TemplateError::Unknown(_) => Self::new(FAILED, "no-such-template", error),
+            TemplateError::Store(StoreError::Decommissioned) => {
+                Self::new(FAILED, "decommissioned", error)
+            }
             _ => Self::failed(error),
         }
     }

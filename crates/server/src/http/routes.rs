@@ -64,15 +64,14 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// The server can do its work: the database answers and the SLC is valid.
+/// The server can do its work: the database answers, and the SLC is valid unless the cluster is
+/// decommissioned, which needs none to give out content keys.
 async fn ready(Extract(core): Extract<Core>) -> Response {
     use openrms_store::Store as _;
     let snapshot = core.state.snapshot();
     let not_ready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
-    if snapshot.cluster.policies.decommissioned {
-        return not_ready("the cluster is decommissioned").into_response();
-    }
-    if !snapshot.cluster.may_issue(crate::clock::now()) {
+    let cluster = &snapshot.cluster;
+    if !cluster.policies.decommissioned && !cluster.may_issue(crate::clock::now()) {
         return not_ready("the server licensor certificate is not valid now").into_response();
     }
     match core.state.opened.store.configuration_version().await {

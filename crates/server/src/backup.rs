@@ -1,0 +1,5 @@
+//! Backups of a cluster.
+
+mod record;
+
+pub(crate) use record::Verified;
