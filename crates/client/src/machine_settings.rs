@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use openrms_directory::dns::NameServer;
 use serde::Deserialize;
 
-use crate::discovery::Overrides;
+use crate::discovery::{Overrides, Redirects};
 use crate::error::{Class, Coded};
 use crate::url::ServerUrl;
 
@@ -19,6 +19,7 @@ pub struct MachineSettings {
     server: Option<ServerUrl>,
     name_servers: Option<Vec<NameServer>>,
     service_location: Overrides,
+    decommission: Redirects,
 }
 
 /// Why settings of a machine cannot be used.
@@ -100,11 +101,17 @@ impl MachineSettings {
         &self.service_location
     }
 
+    /// Clusters that have ended.
+    pub fn decommission(&self) -> &Redirects {
+        &self.decommission
+    }
+
     fn or(self, earlier: Self) -> Self {
         Self {
             server: self.server.or(earlier.server),
             name_servers: self.name_servers.or(earlier.name_servers),
             service_location: self.service_location.or(earlier.service_location),
+            decommission: self.decommission.or(earlier.decommission),
         }
     }
 }
