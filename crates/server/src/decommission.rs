@@ -1,7 +1,7 @@
 //! The end of a cluster (`serverDecommissioned` of MS-RMPR 3.1.1.1.1, MS-RMSI 3.2): from then on
 //! it gives out content keys in clear and does nothing else. There is no way back.
 
-use openrms_store::{Change, ConfigurationSnapshot, Policies, Store as _, StoreError};
+use openrms_store::{Change, ConfigurationSnapshot, Policies, StoreError};
 use openrms_xrml::Time;
 
 use crate::backup::Verified;

@@ -67,7 +67,6 @@ async fn health() -> &'static str {
 /// The server can do its work: the database answers, and the SLC is valid unless the cluster is
 /// decommissioned, which needs none to give out content keys.
 async fn ready(Extract(core): Extract<Core>) -> Response {
-    use openrms_store::Store as _;
     let snapshot = core.state.snapshot();
     let not_ready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     let cluster = &snapshot.cluster;
