@@ -14,6 +14,7 @@
 //! | [`content`] | ECB, CBC4K and CBC512 over content of any length |
 //! | [`erd`] | the cipher of the Encrypted Rights Data |
 //! | [`envelope`] | small secrets at rest under a 32-byte key |
+//! | [`stream`] | long ones, chunk by chunk |
 //! | [`password`] | stored passwords |
 //! | [`random`] | the system's random numbers |
 
@@ -29,6 +30,7 @@ pub mod random;
 pub mod rsa;
 pub mod sealed_key;
 pub mod secret;
+pub mod stream;
 
 mod aes_ecb;
 

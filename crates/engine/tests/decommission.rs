@@ -194,6 +194,12 @@ async fn retired_keys_and_those_of_trusted_publishing_domains_open_too() {
         },
     )])
     .await;
+    // There it goes on being licensed.
+    let by_domain = Draft::new(&other, &of_bob.email, vec![grant("VIEW", Grantee::Anyone)]);
+    let license = by_domain.sign(&other, &of_bob);
+    let reader = heir.member("dave").await;
+    let ul = heir.license(&reader, &license).await.unwrap();
+    assert_eq!(content_key(&reader, &ul).expose(), by_domain.key.expose());
     end(&mut heir).await;
     assert_eq!(
         free(&heir, "carol", &domain_license).await.unwrap(),

@@ -66,6 +66,7 @@ pub fn decommission(
     now: Time,
 ) -> Result<Candidate, DecommissionError> {
     blocking(async || {
+        // With its keys: content of a cluster whose keys do not open could not be freed.
         let opened = Opened::open(config).await?;
         let stored = opened.store.snapshot().await?;
         let is_authority = !opened.store.authority_roles().await?.is_empty();
