@@ -69,6 +69,7 @@ pub(super) fn request(key: &PublicKey, policies: &Policies) -> Result<Enroll, En
 /// Enrolls over HTTP and checks what comes back.
 pub(super) fn over_http(
     url: &str,
+    proxy: Option<&str>,
     request: Enroll,
     key: &PublicKey,
     anchors: &Anchors,
@@ -78,7 +79,7 @@ pub(super) fn over_http(
     let version = Some(VersionData::CLIENT);
     let body = encode_request(SoapVersion::V11, Contract::Enrollment, version, &operation);
     let action = Contract::Enrollment.soap_action(OperationName::Enroll);
-    let mut answer = agent()?
+    let mut answer = agent(proxy)?
         .post(url)
         .header("Content-Type", SoapVersion::V11.content_type())
         .header("SOAPAction", format!("\"{action}\""))
@@ -101,13 +102,13 @@ pub(super) fn over_http(
 }
 
 /// What the authority behind an enrollment service hands out to its clients.
-pub(super) fn fetch_trust(service: &str) -> Result<ClientTrust, EnrollError> {
+pub(super) fn fetch_trust(service: &str, proxy: Option<&str>) -> Result<ClientTrust, EnrollError> {
     let origin = service
         .split_once("://")
         .map(|(scheme, rest)| format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()))
         .ok_or_else(|| EnrollError::Unusable(format!("{service} is not a URL")))?;
     let url = format!("{origin}{}", crate::http::CLIENT_BUNDLE_PATH);
-    let mut answer = agent()?
+    let mut answer = agent(proxy)?
         .get(&url)
         .call()
         .map_err(|error| unreachable(&url, &error))?;
@@ -146,8 +147,8 @@ fn verified(
     Ok(nodes)
 }
 
-fn agent() -> Result<ureq::Agent, EnrollError> {
-    outbound::agent(None, None, WHOLE_TIME)
+fn agent(proxy: Option<&str>) -> Result<ureq::Agent, EnrollError> {
+    outbound::agent(None, proxy, WHOLE_TIME)
         .map_err(|error| EnrollError::Unusable(error.to_string()))
 }
 

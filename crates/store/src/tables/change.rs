@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use serde_json::Value;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Sqlite, query::Query};
+use sqlx::query::Query;
 
 use super::configuration::{ARCHIVED, PUBLISHED};
 use super::fault::{database, insertion};
 use super::records::delete_user_keys;
+use super::{Arguments, Connection, Db};
 use crate::{
     ApplicationExclusion, Change, ConfigurationVersion, Entity, LicensorKey, Policies,
     RacExclusion, RevocationAuthority, StoreError, Template, TemplateState,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) async fn set_version(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     version: ConfigurationVersion,
 ) -> Result<(), StoreError> {
     run(
@@ -29,10 +29,7 @@ pub(super) async fn set_version(
 }
 
 /// Makes one change, to be called in one transaction with [`set_version`].
-pub(super) async fn apply(
-    connection: &mut SqliteConnection,
-    change: &Change,
-) -> Result<(), StoreError> {
+pub(super) async fn apply(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
     if !change.suits_decommissioned() && is_decommissioned(connection).await? {
         return Err(StoreError::Decommissioned);
     }
@@ -76,7 +73,7 @@ pub(super) async fn apply(
 }
 
 /// Whether the cluster has ended.
-async fn is_decommissioned(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+async fn is_decommissioned(connection: &mut Connection) -> Result<bool, StoreError> {
     let found: Option<String> =
         sqlx::query_scalar("SELECT value FROM policy WHERE name = 'decommissioned'")
             .fetch_optional(connection)
@@ -86,7 +83,7 @@ async fn is_decommissioned(connection: &mut SqliteConnection) -> Result<bool, St
 }
 
 /// Makes a change that takes one row away.
-async fn remove(connection: &mut SqliteConnection, change: &Change) -> Result<(), StoreError> {
+async fn remove(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
     let (statement, key, entity) = match change {
         Change::RemoveSetting(name) => (
             "DELETE FROM setting WHERE name = $1",
@@ -148,7 +145,7 @@ enum Key<'a> {
 }
 
 async fn put_setting(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     value: &str,
 ) -> Result<(), StoreError> {
@@ -162,10 +159,7 @@ async fn put_setting(
     put(connection, statement).await
 }
 
-async fn set_policies(
-    connection: &mut SqliteConnection,
-    policies: &Policies,
-) -> Result<(), StoreError> {
+async fn set_policies(connection: &mut Connection, policies: &Policies) -> Result<(), StoreError> {
     let Ok(Value::Object(fields)) = serde_json::to_value(policies) else {
         return Err(StoreError::Invalid {
             field: "policies",
@@ -185,7 +179,7 @@ async fn set_policies(
 }
 
 async fn add_licensor_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: &LicensorKey,
 ) -> Result<(), StoreError> {
     identified(&key.id)?;
@@ -207,10 +201,7 @@ async fn add_licensor_key(
     Ok(())
 }
 
-async fn put_template(
-    connection: &mut SqliteConnection,
-    template: &Template,
-) -> Result<(), StoreError> {
+async fn put_template(connection: &mut Connection, template: &Template) -> Result<(), StoreError> {
     let statement = sqlx::query(
         "INSERT INTO template (guid, xrml, state, updated) VALUES ($1, $2, $3, $4)
          ON CONFLICT (guid) DO UPDATE SET
@@ -227,7 +218,7 @@ async fn put_template(
 }
 
 async fn put_user_domain(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     domain: &TrustedUserDomain,
 ) -> Result<(), StoreError> {
     identified(&domain.id)?;
@@ -255,7 +246,7 @@ async fn put_user_domain(
 }
 
 async fn put_publishing_domain(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     domain: &TrustedPublishingDomain,
 ) -> Result<(), StoreError> {
     identified(&domain.id)?;
@@ -288,7 +279,7 @@ async fn put_publishing_domain(
 }
 
 async fn put_spc_ca_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: &TrustedSpcCaKey,
 ) -> Result<(), StoreError> {
     let statement = sqlx::query(
@@ -302,7 +293,7 @@ async fn put_spc_ca_key(
 }
 
 async fn put_application(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     entry: &ApplicationExclusion,
 ) -> Result<(), StoreError> {
     identified(&entry.id)?;
@@ -323,7 +314,7 @@ async fn put_application(
 }
 
 async fn put_rac_exclusion(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     entry: &RacExclusion,
 ) -> Result<(), StoreError> {
     let statement = sqlx::query(
@@ -339,7 +330,7 @@ async fn put_rac_exclusion(
 }
 
 async fn put_authority(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     authority: &RevocationAuthority,
 ) -> Result<(), StoreError> {
     let statement = sqlx::query(
@@ -351,12 +342,9 @@ async fn put_authority(
     put(connection, statement).await
 }
 
-type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+type Statement<'q> = Query<'q, Db, Arguments>;
 
-async fn run(
-    connection: &mut SqliteConnection,
-    statement: Statement<'_>,
-) -> Result<u64, StoreError> {
+async fn run(connection: &mut Connection, statement: Statement<'_>) -> Result<u64, StoreError> {
     let done = statement
         .execute(connection)
         .await
@@ -364,16 +352,13 @@ async fn run(
     Ok(done.rows_affected())
 }
 
-async fn put(
-    connection: &mut SqliteConnection,
-    statement: Statement<'_>,
-) -> Result<(), StoreError> {
+async fn put(connection: &mut Connection, statement: Statement<'_>) -> Result<(), StoreError> {
     run(connection, statement).await.map(|_| ())
 }
 
 /// Runs a statement that must find its row.
 async fn existing(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     statement: Statement<'_>,
     entity: Entity,
     id: &str,
