@@ -35,7 +35,7 @@ pub mod stream;
 mod aes_ecb;
 
 pub use content::{Cipher, ContentKey};
-pub use mode::{Digest, HashAlgorithm, Mode, sha256};
+pub use mode::{Digest, HashAlgorithm, Mode, Sha256, sha256};
 pub use provider::{KeyHandle, KeyProvider, SoftwareProvider};
 pub use rsa::{PrivateKey, PublicKey, SoftwareKey, Wrapping};
 pub use sealed_key::SealedKeyVersion;

@@ -27,6 +27,7 @@ pub mod precertify;
 pub mod prelicense;
 pub mod publish;
 pub mod refusal;
+pub mod rehearsal;
 pub mod republish;
 pub mod templates;
 pub mod vault;

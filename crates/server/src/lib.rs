@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod authority;
+pub mod backup;
 pub mod bundle;
 pub mod commands;
 
@@ -32,7 +33,6 @@ pub mod template;
 mod accounts;
 mod admin;
 mod audit;
-mod backup;
 mod clock;
 mod files;
 mod http;
