@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::files;
 use crate::key_protection::{self, KeyProtection, KeyProtectionError, MasterKey};
 use crate::open::{OpenError, blocking, connect};
+use crate::people::PeopleSource;
 
 /// What is to be backed up, and where to.
 #[derive(Debug, Clone)]
@@ -214,8 +215,9 @@ fn here(config: &Config, options: &BackupOptions) -> Vec<(FileName, PathBuf)> {
     if let Some(path) = &options.configuration {
         all.push((FileName::Configuration, path.clone()));
     }
-    if config.directory.is_none() {
-        all.push((FileName::People, config.people.clone()));
+    // A list in the database is among its settings.
+    if let (PeopleSource::File(path), None) = (&config.people, &config.directory) {
+        all.push((FileName::People, path.clone()));
     }
     if let Some(path) = config.audit.as_ref().filter(|_| options.with_logs) {
         all.push((FileName::Audit, Path::to_owned(path)));

@@ -17,9 +17,11 @@ use super::drill::{self, Check};
 use super::records::{FileName, Keeping, Manifest};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::{Database, DatabaseServer};
 use crate::files;
 use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError, Unlocked};
 use crate::open::{OpenError, Opened, blocking};
+use crate::people::{self, PeopleFileError, PeopleSource};
 
 /// What is to be restored, and where to.
 #[derive(Debug, Clone)]
@@ -31,7 +33,7 @@ pub struct RestoreOptions {
     /// The data directory, which must not be there or be empty.
     pub data: PathBuf,
     /// The database, which must be empty; the data directory's own when absent.
-    pub database: Option<Location>,
+    pub database: Option<DatabaseServer>,
     /// Whether keys that a password protects are protected by a key file from now on: for who has
     /// lost that password.
     pub key_file: bool,
@@ -81,6 +83,9 @@ pub enum RestoreError {
     /// The cluster cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The people list in the backup cannot be used.
+    #[error(transparent)]
+    People(#[from] PeopleFileError),
     /// The keys cannot be opened or protected.
     #[error(transparent)]
     Keys(#[from] KeyProtectionError),
@@ -98,17 +103,21 @@ pub fn restore(options: &RestoreOptions, now: Time) -> Result<Restored, RestoreE
         return Err(RestoreError::NoKey);
     }
     check_empty(&options.data)?;
-    blocking(async || to_its_place(options, &found, now).await)
+    let database = options.database.clone().map(Database::Server);
+    let location = database.map(|database| database.location()).transpose();
+    let location = location.map_err(OpenError::from)?;
+    blocking(async || to_its_place(options, location.as_ref(), &found, now).await)
 }
 
 /// Builds the data directory beside its place, and moves it there when it is complete.
 async fn to_its_place(
     options: &RestoreOptions,
+    location: Option<&Location>,
     found: &Summary,
     now: Time,
 ) -> Result<Restored, RestoreError> {
     let file = |error| RestoreError::File(options.data.clone(), error);
-    if let Some(location) = &options.database
+    if let Some(location) = location
         && !matches!(location.inspect().await?, Found::Empty | Found::Missing)
     {
         return Err(RestoreError::NotEmpty(location.to_string()));
@@ -137,7 +146,7 @@ async fn to_its_place(
             detail: wrong.detail.clone(),
         });
     }
-    if let Some(location) = &options.database {
+    if let Some(location) = location {
         if location.inspect().await? == Found::Missing {
             location.create_database().await?;
         }
@@ -152,9 +161,8 @@ async fn to_its_place(
     let _ = staging.keep();
     files::sync_folder(&options.data).map_err(file)?;
     let data = DataDir::new(&options.data);
-    let database = options.database.as_ref();
     Ok(Restored {
-        database: database.map_or_else(
+        database: location.map_or_else(
             || data.database().display().to_string(),
             Location::to_string,
         ),
@@ -189,7 +197,8 @@ async fn fill(
     imported?;
     contents.files(place).map_err(archive)?;
     if first {
-        adapt(&data.config(), options)?;
+        adapt(data, options)?;
+        people_into_file(store, data, options).await?;
     }
     let Some(master) = master else {
         return Ok(None);
@@ -212,10 +221,11 @@ async fn fill(
 
 /// Paths of the host that the backup was made on lead nowhere here: the people list and the
 /// database are where they were restored to.
-fn adapt(path: &Path, options: &RestoreOptions) -> Result<(), RestoreError> {
-    let file = |error| RestoreError::File(path.to_owned(), error);
+fn adapt(data: &DataDir, options: &RestoreOptions) -> Result<(), RestoreError> {
+    let path = data.config();
+    let file = |error| RestoreError::File(path.clone(), error);
     let mut text = String::new();
-    match File::open(path) {
+    match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => {
             let mut opened = opened.map_err(file)?;
@@ -225,19 +235,44 @@ fn adapt(path: &Path, options: &RestoreOptions) -> Result<(), RestoreError> {
     let wrong = |error: &dyn std::fmt::Display| RestoreError::Configuration(error.to_string());
     let mut table: toml::Table = text.parse().map_err(|error| wrong(&error))?;
     let before = table.clone();
-    for key in ["data", "people", "database"] {
+    for key in ["data", "people", "database", "server_name"] {
         table.remove(key);
     }
-    if let Some(location) = &options.database {
+    if let Some(server) = &options.database {
         let mut database = toml::Table::new();
-        database.insert("url".to_owned(), location.to_string().into());
+        database.insert("url".to_owned(), server.url.clone().into());
+        if let Credential::File(path) = &server.password {
+            let path = std::path::absolute(path).map_err(file)?;
+            database.insert(
+                "password_file".to_owned(),
+                path.display().to_string().into(),
+            );
+        }
         table.insert("database".to_owned(), database.into());
+        if data.people().exists() {
+            table.insert("people".to_owned(), FileName::People.as_str().into());
+        }
     }
     if table == before {
         return Ok(());
     }
     let text = toml::to_string(&table).map_err(|error| wrong(&error))?;
-    files::replace_private(path, text.as_bytes()).map_err(file)
+    files::replace_private(&path, text.as_bytes()).map_err(file)
+}
+
+/// A people list that was in the database of several servers is in a file where there is one.
+async fn people_into_file(
+    store: &dyn Store,
+    data: &DataDir,
+    options: &RestoreOptions,
+) -> Result<(), RestoreError> {
+    let stored = store.snapshot().await?;
+    let is_stored = people::is_stored(&stored);
+    if options.database.is_some() || data.people().exists() || !is_stored {
+        return Ok(());
+    }
+    let list = people::of(&PeopleSource::Database, &stored)?;
+    Ok(people::create(&data.people(), &list)?)
 }
 
 fn check_empty(data: &Path) -> Result<(), RestoreError> {

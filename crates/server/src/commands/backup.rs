@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use openrms_store::{Location, PostgresLocation};
 use zeroize::Zeroizing;
 
 use super::{Failure, Output, Place, secrets};
@@ -11,6 +10,9 @@ use crate::backup::{
     BackupOptions, Check, RestoreOptions, backup as make, drill, restore as put_back,
 };
 use crate::clock;
+use crate::config::ConfigError;
+use crate::credential::Credential;
+use crate::database::DatabaseServer;
 use crate::key_protection::KeyProtectionError;
 
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ pub(super) struct Restore {
     /// The new database, which must be empty: `postgres://USER@HOST/NAME`. Else one in the data
     /// directory.
     #[arg(long, value_name = "URL")]
-    database: Option<PostgresLocation>,
+    database: Option<String>,
     /// File with the password of the database's user.
     #[arg(long, value_name = "FILE", requires = "database")]
     database_password_file: Option<PathBuf>,
@@ -117,18 +119,17 @@ fn to(
     password: Zeroizing<Vec<u8>>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let database = match (&command.database, &command.database_password_file) {
-        (Some(location), Some(file)) => {
-            let password = secrets::password(Some(file), "", output)?;
-            Some(location.clone().with_password(password))
-        }
-        (location, _) => location.clone(),
+    let password_of_database = match &command.database_password_file {
+        Some(file) => Credential::File(file.clone()),
+        None => Credential::None,
     };
+    let database = command.database.as_deref();
+    let database = database.map(|url| DatabaseServer::new(url, password_of_database));
     let options = RestoreOptions {
         archive: command.archive.clone(),
         password,
         data: data.to_owned(),
-        database: database.map(|location| Location::Postgres(Box::new(location))),
+        database: database.transpose().map_err(ConfigError::from)?,
         key_file: command.key_file,
     };
     let restored = put_back(&options, clock::now())?;

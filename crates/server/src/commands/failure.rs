@@ -143,7 +143,13 @@ impl From<PeopleFileError> for Failure {
                 error: PeopleError::Syntax { .. },
                 ..
             } => Self::new(MALFORMED, "bad-people-list", error),
-            PeopleFileError::List { .. } => Self::new(FAILED, "people", error),
+            PeopleFileError::List { .. } | PeopleFileError::Stored(_) => {
+                Self::new(FAILED, "people", error)
+            }
+            PeopleFileError::Store(StoreError::VersionConflict { .. }) => {
+                Self::new(FAILED, "changed-meanwhile", error).with_hint("Give the command again.")
+            }
+            PeopleFileError::Open(_) | PeopleFileError::Store(_) => Self::failed(error),
         }
     }
 }
@@ -156,6 +162,11 @@ impl From<ProvisionError> for Failure {
                 Self::new(FAILED, "already-provisioned", error)
                     .with_hint("Name another data directory with --data DIR.")
             }
+            ProvisionError::NothingToJoin(_) => Self::new(FAILED, "nothing-to-join", error),
+            ProvisionError::OtherServer { .. } => Self::new(FAILED, "other-server", error)
+                .with_hint("Name another data directory with --data DIR."),
+            ProvisionError::Running(_) => Self::new(FAILED, "server-running", error),
+            ProvisionError::Config(error) => error.into(),
             ProvisionError::AuthorityMode(_) => Self::new(FAILED, "authority-mode", error),
             ProvisionError::Keys(error) => error.into(),
             ProvisionError::Open(error) => error.into(),
@@ -212,6 +223,7 @@ impl From<RestoreError> for Failure {
             RestoreError::Configuration(_) => Self::new(MALFORMED, "bad-configuration", ""),
             RestoreError::Open(error) => error.into(),
             RestoreError::Keys(error) => error.into(),
+            RestoreError::People(error) => error.into(),
             RestoreError::File(..) | RestoreError::Store(_) => Self::failed(""),
         };
         // The whole of it names the file.

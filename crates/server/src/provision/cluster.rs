@@ -20,6 +20,7 @@ pub(super) async fn make(
     opened: &Opened,
     options: &RootOptions,
     url: &BaseUrl,
+    people: Option<Change>,
     version: ConfigurationVersion,
 ) -> Result<String, ProvisionError> {
     let (handle, key) = opened
@@ -88,6 +89,7 @@ pub(super) async fn make(
             },
         }),
     ];
+    changes.extend(people);
     if let Some(contact) = &options.contact {
         changes.push(Change::PutSetting {
             name: CONTACT.into(),
