@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::provision::DatabaseArguments;
 use super::{Failure, Output, Place, secrets};
 use crate::backup::{
     BackupOptions, Check, RestoreOptions, backup as make, drill, restore as put_back,
 };
 use crate::clock;
-use crate::config::ConfigError;
-use crate::credential::Credential;
-use crate::database::DatabaseServer;
 use crate::key_protection::KeyProtectionError;
 
 #[derive(Debug, Args)]
@@ -49,13 +47,9 @@ pub(super) struct Restore {
     /// cluster that is to remember that the drill went well.
     #[arg(long, value_name = "DIR", required_unless_present = "drill")]
     data: Option<PathBuf>,
-    /// The new database, which must be empty: `postgres://USER@HOST/NAME`. Else one in the data
-    /// directory.
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-    /// File with the password of the database's user.
-    #[arg(long, value_name = "FILE", requires = "database")]
-    database_password_file: Option<PathBuf>,
+    /// The new database, which must be empty or not be there yet.
+    #[command(flatten)]
+    database: DatabaseArguments,
     /// Protect the keys by a key file in the data directory, where a password protected them: for
     /// who has lost that password.
     #[arg(long)]
@@ -119,17 +113,11 @@ fn to(
     password: Zeroizing<Vec<u8>>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let password_of_database = match &command.database_password_file {
-        Some(file) => Credential::File(file.clone()),
-        None => Credential::None,
-    };
-    let database = command.database.as_deref();
-    let database = database.map(|url| DatabaseServer::new(url, password_of_database));
     let options = RestoreOptions {
         archive: command.archive.clone(),
         password,
         data: data.to_owned(),
-        database: database.transpose().map_err(ConfigError::from)?,
+        database: command.database.server()?,
         key_file: command.key_file,
     };
     let restored = put_back(&options, clock::now())?;
