@@ -231,10 +231,11 @@ mod tests {
 
     #[test]
     fn all_settings_in_the_manual_are_ones() {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src/find.md");
-        let page = fs::read_to_string(page).unwrap();
-        let blocks: Vec<_> = page.split("```toml,client\n").skip(1).collect();
-        assert!(blocks.len() >= 3);
+        let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src");
+        let page = |name| fs::read_to_string(book.join(name)).unwrap();
+        let pages = page("find.md") + &page("decommission.md");
+        let blocks: Vec<_> = pages.split("```toml,client\n").skip(1).collect();
+        assert!(blocks.len() >= 4);
         for block in blocks {
             let block = block.split("```").next().unwrap();
             toml::from_str::<MachineSettings>(block).unwrap();

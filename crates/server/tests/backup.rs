@@ -372,7 +372,7 @@ fn whatever_is_in_the_database_comes_back() {
     let config = Config::for_data_dir(case.server.data()).unwrap();
     let now = Time::from_unix(1_900_000_000);
     let database = case.server.data().join("openrms.db");
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(12));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(6));
     let bytes = || proptest::collection::vec(any::<u8>(), 0..300);
     let kept = proptest::collection::vec((".{1,30}", ".{0,3000}", bytes(), bytes()), 0..20);
     runner

@@ -199,7 +199,23 @@ mod tests {
     #[test]
     fn every_region_of_the_file_is_authenticated() {
         let whole = archive(b"body");
-        for at in 0..whole.len() {
+        // One of each field: opening takes a password's time.
+        for at in [
+            0,
+            7,
+            8,
+            9,
+            10,
+            11,
+            15,
+            19,
+            23,
+            38,
+            39,
+            70,
+            71,
+            whole.len() - 1,
+        ] {
             let mut wrong = whole.clone();
             wrong[at] ^= 0x04;
             let error = read(&wrong, PASSWORD).unwrap_err();
@@ -218,7 +234,7 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_missed() {
         let whole = archive(b"body");
-        for length in 0..whole.len() {
+        for length in (0..=HEADER).step_by(5).chain(HEADER..whole.len()) {
             let error = read(&whole[..length], PASSWORD).unwrap_err();
             let named = match length {
                 0..8 => matches!(error, ArchiveError::NotAnArchive),

@@ -497,7 +497,7 @@ mod tests {
     #[test]
     fn a_body_that_ends_anywhere_else_is_refused() {
         let whole = body();
-        for length in 0..whole.len() {
+        for length in (0..400).chain((400..whole.len()).step_by(211)) {
             assert!(read(&whole[..length]).is_err(), "{length}");
         }
         let mut longer = whole;
@@ -551,6 +551,34 @@ mod tests {
             read(&record(TABLE, b"setting")),
             Err(RecordError::Misplaced("table"))
         );
+    }
+
+    #[test]
+    fn every_hostile_body_gives_the_error_in_its_name() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut seen = 0;
+        for entry in std::fs::read_dir(root.join("tests/testdata/backup")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let Some((wanted, _)) = name.split_once("--") else {
+                continue;
+            };
+            let error = read(&std::fs::read(&path).unwrap()).expect_err(name);
+            let found = match &error {
+                RecordError::Kind(_) => "kind",
+                RecordError::TooLong(_) => "too-long",
+                RecordError::Malformed(_) => "malformed",
+                RecordError::Misplaced(_) => "misplaced",
+                RecordError::OtherTable(_) => "other-table",
+                RecordError::Count { .. } => "count",
+                RecordError::NoEnd => "no-end",
+                RecordError::Trailing => "trailing",
+            };
+            assert_eq!(found, wanted, "{name}: {error}");
+            assert!(error.to_string().len() < 200, "{name}: a long error");
+            seen += 1;
+        }
+        assert!(seen > 40, "only {seen} files");
     }
 
     fn value() -> impl Strategy<Value = Value> {
