@@ -213,6 +213,40 @@ fn keys_of_a_server_stay_in_its_security_module() {
     assert_eq!(open(&alice, &file), "in the module");
     assert!(node.stop());
 
+    // No backup pretends to hold what never leaves the token.
+    let words = secret(&at("backup.password"), "correct Horse battery 8");
+    let (archive, restored) = (text(&at("cluster.backup")), text(&at("restored")));
+    let make = [
+        "backup",
+        "--data",
+        &data,
+        "-o",
+        &archive,
+        "--password-file",
+        &words,
+    ];
+    let (code, answer) = module(&make);
+    assert_eq!(
+        (code, &answer["error"]["code"]),
+        (1, &"keys-in-module".into())
+    );
+    assert!(!at("cluster.backup").exists());
+    let (code, answer) = module(&[&make[..], &["--without-key"]].concat());
+    assert_eq!(code, 0, "{answer}");
+    assert_eq!(answer["of"]["keys"], "security-module");
+    let put_back = [
+        "restore",
+        &archive,
+        "--data",
+        &restored,
+        "--password-file",
+        &words,
+    ];
+    let (code, answer) = module(&put_back);
+    assert_eq!(code, 0, "{answer}");
+    let (code, answer) = module(&["key", "check", "--data", &restored]);
+    assert_eq!(code, 0, "{answer}");
+
     // With another PIN, or another token, nothing opens; and the keys cannot be taken out.
     let config = at("data").join("rmsd.toml");
     let before = std::fs::read_to_string(&config).unwrap();

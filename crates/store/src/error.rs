@@ -68,6 +68,9 @@ pub enum StoreError {
         /// The version that is stored.
         found: ConfigurationVersion,
     },
+    /// The cluster has ended: what it was stays, and nothing is added to it.
+    #[error("the cluster is decommissioned: its configuration cannot be changed any more")]
+    Decommissioned,
     /// Somebody else changed how the master key is protected meanwhile.
     #[error("the protection of the master key changed meanwhile: expected version {expected}, \
              found {}", found.map_or_else(|| "none".to_owned(), |found| found.to_string()))]

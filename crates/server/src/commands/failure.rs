@@ -3,11 +3,16 @@
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
 use openrms_store::StoreError;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::authority::TrustError;
+use crate::backup::archive::ArchiveError;
+use crate::backup::{BackupError, RestoreError};
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
 use crate::credential::CredentialError;
+use crate::decommission::DecommissionError;
 use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
 use crate::http::ListenError;
@@ -30,6 +35,8 @@ pub struct Failure {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// What was found all the same, for scripts.
+    pub found: Option<Value>,
 }
 
 impl Failure {
@@ -43,6 +50,7 @@ impl Failure {
             code,
             message: message.to_string(),
             hint: None,
+            found: None,
         }
     }
 
@@ -52,6 +60,12 @@ impl Failure {
 
     pub(super) fn usage(message: impl ToString) -> Self {
         Self::new(USAGE, "usage", message)
+    }
+
+    /// With what was found all the same.
+    pub(super) fn beside(mut self, found: &impl Serialize) -> Self {
+        self.found = serde_json::to_value(found).ok();
+        self
     }
 
     pub(super) fn with_hint(mut self, hint: &str) -> Self {
@@ -219,6 +233,71 @@ impl From<FederationError> for Failure {
     }
 }
 
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::InModule(_) => Self::new(FAILED, "keys-in-module", error).with_hint(
+                "Back the token up with the tools of the security module, then leave the key out \
+                 of this backup: --without-key.",
+            ),
+            BackupError::Exists(_) => Self::new(FAILED, "file-exists", error)
+                .with_hint("Name another file, or replace it: --force."),
+            BackupError::Archive(error) => error.into(),
+            BackupError::Open(error) => error.into(),
+            BackupError::Keys(error) => error.into(),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let message = error.to_string();
+        let failure = match error {
+            RestoreError::Archive(_, error) => error.into(),
+            RestoreError::NotEmpty(_) => Self::new(FAILED, "not-empty", ""),
+            RestoreError::NoKey => Self::new(FAILED, "no-key", ""),
+            RestoreError::Unfit { .. } => Self::new(FAILED, "backup-not-good", ""),
+            RestoreError::Configuration(_) => Self::new(MALFORMED, "bad-configuration", ""),
+            RestoreError::Open(error) => error.into(),
+            RestoreError::Keys(error) => error.into(),
+            RestoreError::People(error) => error.into(),
+            RestoreError::File(..) | RestoreError::Store(_) => Self::failed(""),
+        };
+        // The whole of it names the file.
+        Self { message, ..failure }
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Io(_) => Self::failed(error),
+            ArchiveError::WrongPassword => Self::new(DENIED, "wrong-password", error),
+            ArchiveError::Format { .. } => Self::new(MALFORMED, "other-release", error)
+                .with_hint("Restore it with the release that made it, then upgrade."),
+            ArchiveError::NotAnArchive => Self::new(MALFORMED, "not-a-backup", error),
+            _ => Self::new(MALFORMED, "backup-damaged", error)
+                .with_hint("Nothing of a damaged backup is used: take another one."),
+        }
+    }
+}
+
+impl From<DecommissionError> for Failure {
+    fn from(error: DecommissionError) -> Self {
+        match error {
+            DecommissionError::Already => Self::new(FAILED, "decommissioned", error),
+            DecommissionError::OtherName { .. } => Self::new(USAGE, "other-cluster", error),
+            DecommissionError::NoBackup => Self::new(FAILED, "no-backup", error).with_hint(
+                "Make one with `rmsd backup`, show that it opens with `rmsd restore --drill`, or \
+                 go without one: --without-backup.",
+            ),
+            DecommissionError::Open(error) => error.into(),
+            DecommissionError::Store(_) => Self::failed(error),
+        }
+    }
+}
+
 impl From<DirectoryStartError> for Failure {
     fn from(error: DirectoryStartError) -> Self {
         Self::new(FAILED, "directory-settings", error)
@@ -296,6 +375,9 @@ impl From<TemplateError> for Failure {
                 Self::new(MALFORMED, "bad-template", error)
             }
             TemplateError::Unknown(_) => Self::new(FAILED, "no-such-template", error),
+            TemplateError::Store(StoreError::Decommissioned) => {
+                Self::new(FAILED, "decommissioned", error)
+            }
             _ => Self::failed(error),
         }
     }

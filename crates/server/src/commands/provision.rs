@@ -46,7 +46,7 @@ pub(super) struct DatabaseArguments {
 }
 
 impl DatabaseArguments {
-    fn server(&self) -> Result<Option<DatabaseServer>, Failure> {
+    pub(super) fn server(&self) -> Result<Option<DatabaseServer>, Failure> {
         let Some(url) = &self.database else {
             return Ok(None);
         };
