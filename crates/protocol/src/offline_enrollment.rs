@@ -2,7 +2,7 @@
 //! the request document a server writes and the response document it takes back.
 //!
 //! [MS-RMPRS] knows no files for licensing clusters. Theirs are written in the same way, with the
-//! parameters of SubEnroll (3.3.4.1), so that neither kind is taken for the other.
+//! parameters of `SubEnroll` (3.3.4.1), so that neither kind is taken for the other.
 //!
 //! The document elements are in no namespace and their children in that of the enrollment
 //! service, as the two schemas of the section show. Reading takes either namespace on either

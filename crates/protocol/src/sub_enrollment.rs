@@ -1,4 +1,4 @@
-//! SubEnroll: an SLC for a licensing cluster, asked of its root cluster ([MS-RMPRS] 3.3.4.1).
+//! `SubEnroll`: an SLC for a licensing cluster, asked of its root cluster ([MS-RMPRS] 3.3.4.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
