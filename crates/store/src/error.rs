@@ -45,6 +45,15 @@ pub enum StoreError {
         /// The version that is stored.
         found: ConfigurationVersion,
     },
+    /// Somebody else changed how the master key is protected meanwhile.
+    #[error("the protection of the master key changed meanwhile: expected version {expected}, \
+             found {}", found.map_or_else(|| "none".to_owned(), |found| found.to_string()))]
+    KeyProtectionConflict {
+        /// The version that was to be replaced.
+        expected: i64,
+        /// The version that is stored.
+        found: Option<i64>,
+    },
     /// The database was made by a newer release, which this one must not touch.
     #[error("the database has schema {found}, this release knows schemas up to {supported}")]
     SchemaTooNew {
@@ -109,6 +118,10 @@ pub enum Entity {
     IssuedCertificate,
     /// A role of the trust anchor.
     AuthorityRole,
+    /// The protection of the master key.
+    KeyProtection,
+    /// A server of the cluster.
+    Server,
     /// A setting.
     Setting,
     /// A database file.
@@ -128,6 +141,8 @@ impl fmt::Display for Entity {
             Self::RevocationAuthority => "revocation authority",
             Self::IssuedCertificate => "issued certificate",
             Self::AuthorityRole => "authority role",
+            Self::KeyProtection => "protection of the master key",
+            Self::Server => "server",
             Self::Setting => "setting",
             Self::Database => "database",
         })

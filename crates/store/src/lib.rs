@@ -4,6 +4,7 @@
 //! No decisions are taken here.
 
 mod change;
+mod cluster;
 mod configuration;
 mod directory_cache;
 mod error;
@@ -14,9 +15,12 @@ mod sqlite;
 mod trust;
 mod version;
 
+use std::fmt;
+
 use async_trait::async_trait;
 
 pub use change::Change;
+pub use cluster::{ClusterServer, KeyProtection};
 pub use configuration::{
     ConfigurationSnapshot, ConfigurationVersion, LicensorKey, Template, TemplateState,
 };
@@ -38,7 +42,7 @@ pub use version::{ProductVersion, ProductVersionError, VersionRange};
 /// What a method has acknowledged survives a crash of the process and of the machine. Instants
 /// are seconds since 1970 UTC and always handed in. Private keys come sealed and leave sealed.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: fmt::Debug + Send + Sync {
     /// The version of the stored configuration, to be compared with the one in use (MS-RMPR
     /// 3.1.5). One row: cheap enough for a timer.
     async fn configuration_version(&self) -> Result<ConfigurationVersion, StoreError>;
@@ -109,4 +113,30 @@ pub trait Store: Send + Sync {
 
     /// Puts a new certificate text, and only that, into an existing role.
     async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError>;
+
+    /// How the cluster's master key is protected; none when that is a matter of each server.
+    async fn key_protection(&self) -> Result<Option<KeyProtection>, StoreError>;
+
+    /// Sets how the master key is protected, in the place of the version that `replaces` names. With
+    /// `None` it is set for the first time, and one that is there is
+    /// [`StoreError::AlreadyExists`]; when another version is stored, or none, it is
+    /// [`StoreError::KeyProtectionConflict`].
+    async fn set_key_protection(
+        &self,
+        document: &str,
+        replaces: Option<i64>,
+    ) -> Result<KeyProtection, StoreError>;
+
+    /// Puts down that a server is there. When its name is known already, everything but the time
+    /// of joining is replaced.
+    async fn register_server(&self, server: &ClusterServer) -> Result<(), StoreError>;
+
+    /// The servers of the cluster, by name.
+    async fn servers(&self) -> Result<Vec<ClusterServer>, StoreError>;
+
+    /// Strikes a server from the list; true when it was there.
+    async fn remove_server(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Waits for statements under way and closes the database.
+    async fn close(&self);
 }

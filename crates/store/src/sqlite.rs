@@ -3,6 +3,7 @@
 //! directory services database is a file of its own.
 
 mod change;
+mod cluster;
 mod configuration;
 mod directory_cache;
 mod fault;
@@ -22,8 +23,8 @@ use sqlx::{ConnectOptions, Connection, Row};
 use uuid::Uuid;
 
 use crate::{
-    AuthorityRole, Change, ConfigurationSnapshot, ConfigurationVersion, IssuedCertificate, Store,
-    StoreError, StoredKey,
+    AuthorityRole, Change, ClusterServer, ConfigurationSnapshot, ConfigurationVersion,
+    IssuedCertificate, KeyProtection, Store, StoreError, StoredKey,
 };
 use fault::{database, migration};
 
@@ -99,13 +100,6 @@ impl Sqlite {
         } else {
             Err(StoreError::Corrupt { what: verdict })
         }
-    }
-
-    /// Waits for statements under way and closes the file. Dropping the store does as well,
-    /// but does not wait.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
     }
 }
 
@@ -287,6 +281,63 @@ impl Store for Sqlite {
             .await
             .map_err(|error| database(&error))?;
         records::renew_authority_role(&mut connection, role, certificate).await
+    }
+
+    async fn key_protection(&self) -> Result<Option<KeyProtection>, StoreError> {
+        let mut connection = self
+            .readers
+            .acquire()
+            .await
+            .map_err(|error| database(&error))?;
+        cluster::key_protection(&mut connection).await
+    }
+
+    async fn set_key_protection(
+        &self,
+        document: &str,
+        replaces: Option<i64>,
+    ) -> Result<KeyProtection, StoreError> {
+        let mut writing = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|error| database(&error))?;
+        let stored = cluster::set_key_protection(&mut writing, document, replaces).await?;
+        writing.commit().await.map_err(|error| database(&error))?;
+        Ok(stored)
+    }
+
+    async fn register_server(&self, server: &ClusterServer) -> Result<(), StoreError> {
+        let mut connection = self
+            .writer
+            .acquire()
+            .await
+            .map_err(|error| database(&error))?;
+        cluster::register_server(&mut connection, server).await
+    }
+
+    async fn servers(&self) -> Result<Vec<ClusterServer>, StoreError> {
+        let mut connection = self
+            .readers
+            .acquire()
+            .await
+            .map_err(|error| database(&error))?;
+        cluster::servers(&mut connection).await
+    }
+
+    async fn remove_server(&self, name: &str) -> Result<bool, StoreError> {
+        let mut connection = self
+            .writer
+            .acquire()
+            .await
+            .map_err(|error| database(&error))?;
+        cluster::remove_server(&mut connection, name).await
+    }
+
+    /// Dropping the store closes it as well, but does not wait.
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
 

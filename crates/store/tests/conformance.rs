@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use openrms_store::{
-    ApplicationExclusion, AuthorityRole, CertificateBody, CertificateKind, Change,
-    ConfigurationVersion, CryptographicMode, EmailDomains, Entity, IssuedCertificate, LicensorKey,
-    Policies, RacExclusion, RevocationAuthority, RevocationType, SealedBytes, Sqlite, Store,
-    StoreError, StoredKey, Template, TemplateState, TrustedPublishingDomain, TrustedSpcCaKey,
-    TrustedUserDomain, Uuid,
+    ApplicationExclusion, AuthorityRole, CertificateBody, CertificateKind, Change, ClusterServer,
+    ConfigurationVersion, CryptographicMode, EmailDomains, Entity, IssuedCertificate,
+    KeyProtection, LicensorKey, Policies, RacExclusion, RevocationAuthority, RevocationType,
+    SealedBytes, Sqlite, Store, StoreError, StoredKey, Template, TemplateState,
+    TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain, Uuid,
 };
 
 struct Case {
@@ -472,6 +472,87 @@ async fn a_snapshot_never_shows_half_a_change() {
         for writer in writers {
             writer.await.unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn the_protection_of_the_master_key_is_replaced_only_by_who_knows_it() {
+    for case in cases().await {
+        let store = &case.store;
+        assert_eq!(store.key_protection().await.unwrap(), None);
+        let early = store.set_key_protection("{}", Some(1)).await;
+        assert!(matches!(
+            early,
+            Err(StoreError::KeyProtectionConflict {
+                expected: 1,
+                found: None
+            })
+        ));
+        let protection = |version, document: &str| KeyProtection {
+            version,
+            document: document.to_owned(),
+        };
+        let first = store.set_key_protection("first", None).await.unwrap();
+        assert_eq!(first, protection(1, "first"));
+        let again = store.set_key_protection("again", None).await;
+        assert!(matches!(
+            again,
+            Err(StoreError::AlreadyExists {
+                entity: Entity::KeyProtection,
+                ..
+            })
+        ));
+        let second = store.set_key_protection("second", Some(1)).await.unwrap();
+        assert_eq!(second, protection(2, "second"));
+        let late = store.set_key_protection("late", Some(1)).await;
+        assert!(matches!(
+            late,
+            Err(StoreError::KeyProtectionConflict {
+                expected: 1,
+                found: Some(2)
+            })
+        ));
+        assert_eq!(store.key_protection().await.unwrap(), Some(second));
+        // It is no part of the configuration.
+        assert_eq!(store.configuration_version().await.unwrap().number(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_again_keeps_the_time_it_joined() {
+    let server = |name: &str, now: i64, version: &str| ClusterServer {
+        name: name.to_owned(),
+        joined: now,
+        last_seen: now,
+        version: version.to_owned(),
+        address: format!("https://{name}.corp.example"),
+    };
+    for case in cases().await {
+        let store = &case.store;
+        assert_eq!(store.servers().await.unwrap(), []);
+        for server in [
+            server("b", 10, "1"),
+            server("a", 20, "1"),
+            server("b", 30, "2"),
+        ] {
+            store.register_server(&server).await.unwrap();
+        }
+        let again = ClusterServer {
+            joined: 10,
+            ..server("b", 30, "2")
+        };
+        assert_eq!(
+            store.servers().await.unwrap(),
+            [server("a", 20, "1"), again]
+        );
+        let nameless = store.register_server(&server("", 1, "1")).await;
+        assert!(matches!(
+            nameless,
+            Err(StoreError::Invalid { field: "name", .. })
+        ));
+        assert!(store.remove_server("b").await.unwrap());
+        assert!(!store.remove_server("b").await.unwrap());
+        assert_eq!(store.servers().await.unwrap(), [server("a", 20, "1")]);
     }
 }
 

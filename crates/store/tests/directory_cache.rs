@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use openrms_store::{CachedAnswer, DirectoryCache, NewAnswer, SqliteDirectoryCache, StoreError};
+use openrms_store::{
+    CachedAnswer, DirectoryCache, NewAnswer, SqliteDirectoryCache, Store as _, StoreError,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row};
 

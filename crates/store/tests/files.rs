@@ -179,7 +179,7 @@ async fn a_database_of_a_newer_release_is_refused_by_name() {
         refused,
         Err(StoreError::SchemaTooNew {
             found: 99,
-            supported: 2
+            supported: 3
         })
     ));
 }

@@ -1,0 +1,26 @@
+//! What the servers of a cluster know of each other: who they are, and how their common master key
+//! is protected. Neither is part of the configuration, and neither changes its version.
+
+/// How the cluster's master key is protected. What the document says is not known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyProtection {
+    /// Counts how often it was set, from 1.
+    pub version: i64,
+    /// The document.
+    pub document: String,
+}
+
+/// A server of the cluster (`DRMS_ClusterServer` of the original).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterServer {
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// When it first joined, in seconds since 1970 UTC.
+    pub joined: i64,
+    /// When it last said that it is there, in seconds since 1970 UTC.
+    pub last_seen: i64,
+    /// The version of its program.
+    pub version: String,
+    /// Where the others reach it.
+    pub address: String,
+}
