@@ -68,6 +68,7 @@ pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
             "decommissioned",
         ));
     }
+    context.cluster.server()?;
     if !context.cluster.may_issue(context.now) {
         return Err(Refusal::new(
             FaultCode::UnspecifiedError,
@@ -75,4 +76,17 @@ pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Refuses what only a root cluster may do, and only in service: RACs, and SLCs of others.
+pub(crate) fn check_certifies(context: &Context<'_>) -> Result<(), Refusal> {
+    use openrms_protocol::FaultCode;
+    if let Some(root) = &context.cluster.root {
+        let reason = format!(
+            "a licensing cluster certifies nobody: {} does",
+            root.base_url
+        );
+        return Err(Refusal::new(FaultCode::UnspecifiedError, reason));
+    }
+    check_in_service(context)
 }

@@ -15,6 +15,7 @@ pub mod client_licensor;
 pub mod cluster;
 pub mod context;
 mod decision;
+mod enrollee;
 pub mod evaluate;
 pub mod expansion;
 pub mod keys;
@@ -26,6 +27,7 @@ pub mod prelicense;
 pub mod publish;
 pub mod refusal;
 pub mod republish;
+pub mod sub_enroll;
 pub mod templates;
 pub mod vault;
 

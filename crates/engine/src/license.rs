@@ -103,7 +103,7 @@ async fn issue<'c>(
     let grant = decide(context, &opened, &policy, person).await?;
     let (ul, id) = write(context, &opened, &policy, rac.rac.principal_raw(), &grant)?;
     record.issued = Some((id, grant.ground()));
-    issued_chain(ul, &cluster.server().chain)
+    issued_chain(ul, &cluster.server()?.chain)
 }
 
 /// A RAC may say when its account was made; one made long after the content gets nothing of it.
@@ -136,7 +136,7 @@ pub(crate) fn write(
     grant: &Grant,
 ) -> Result<(String, Guid), Refusal> {
     let cluster = context.cluster;
-    let issuer = cluster.server();
+    let issuer = cluster.server()?;
     let version = cluster.mode.sealed_key_version();
     let binding = UlRequest::binding_text(issuer.identity());
     let sealed_key = opened

@@ -20,7 +20,7 @@ pub fn get_licensor_certificate(
 ) -> Result<GetLicensorCertificateResponse<'static>, Refusal> {
     check_in_service(context)?;
     Ok(GetLicensorCertificateResponse {
-        certificate_chain: context.cluster.server().chain.clone(),
+        certificate_chain: context.cluster.server()?.chain.clone(),
     })
 }
 
@@ -69,9 +69,10 @@ pub fn find_locations_for_server(
         let reason = format!("{service:?} is not for servers to ask about");
         return Err(Refusal::new(FaultCode::Argument, reason));
     }
-    let base = context.cluster.base_url();
-    let policies = &context.cluster.policies;
-    let expands = context.forests.max_calls() > 0;
+    let cluster = context.cluster;
+    let base = cluster.base_url();
+    let policies = &cluster.policies;
+    let expands = expands(context);
     let file = |cluster: Option<&str>, service: Service| {
         let name = service.path().rsplit('/').next().unwrap_or_default();
         cluster.map(|url| format!("{}/{name}", url.trim_end_matches('/')))
@@ -87,7 +88,10 @@ pub fn find_locations_for_server(
                 Service::Certification,
             ),
             ServiceType::LicensingInternalService => Some(Service::License.url(base)),
-            ServiceType::CertificationInternalService => Some(Service::Certification.url(base)),
+            ServiceType::CertificationInternalService => {
+                let root = cluster.root.as_ref().map(|root| root.base_url.as_str());
+                Some(Service::Certification.url(root.unwrap_or(base)))
+            }
             ServiceType::GroupExpansionService => {
                 expands.then(|| Service::GroupExpansion.url(base))
             }
@@ -118,7 +122,7 @@ pub fn get_server_info(
                 ServerInfoValue::ServerFeatureInfo(features(context))
             }
             ServerInfoType::ServerLicensorCertificate => {
-                ServerInfoValue::ServerLicensorCertificate(cluster.server().chain.clone())
+                ServerInfoValue::ServerLicensorCertificate(cluster.server()?.chain.clone())
             }
             ServerInfoType::ServiceLocations => {
                 let all = ServiceType::ALL.iter();
@@ -148,16 +152,21 @@ fn location(cluster: &Cluster, service: ServiceType) -> Option<String> {
         ServiceType::LicensingInternalService | ServiceType::PublishingService => {
             Some(cluster.licensing_url())
         }
-        ServiceType::CertificationInternalService | ServiceType::ServerService => {
-            Some(cluster.certification_url())
-        }
+        ServiceType::CertificationInternalService => Some(cluster.certification_url()),
+        ServiceType::ServerService if cluster.root.is_some() => Some(cluster.licensing_url()),
+        ServiceType::ServerService => Some(cluster.certification_url()),
         // Asked by clients of version 1.0 only, which this cluster does not serve yet.
         _ => None,
     }
 }
 
+/// Whether groups are expanded for other forests, which ask the root cluster.
+fn expands(context: &Context<'_>) -> bool {
+    context.forests.max_calls() > 0 && context.cluster.root.is_none()
+}
+
 fn features(context: &Context<'_>) -> Vec<ServerFeature> {
-    let expands = (context.forests.max_calls() > 0).to_string();
+    let expands = expands(context).to_string();
     let feature = |name: &str, value: &str| ServerFeature {
         name: name.into(),
         value: value.into(),
