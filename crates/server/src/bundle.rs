@@ -10,7 +10,6 @@
 
 use std::path::PathBuf;
 
-use openrms_store::Store as _;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{ClientTrust, TrustError};

@@ -3,6 +3,7 @@
 mod authority;
 mod failure;
 mod federation;
+mod keys;
 mod person;
 mod provision;
 mod scp;
@@ -10,7 +11,7 @@ mod secrets;
 mod serve;
 mod template;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::credential::Credential;
 pub use failure::Failure;
 
 /// The rights-management server.
@@ -61,6 +63,9 @@ enum Command {
     /// People of other organizations, whom issuers of tokens vouch for.
     #[command(subcommand)]
     Federation(federation::Federation),
+    /// How the private keys are kept.
+    #[command(subcommand)]
+    Key(keys::Key),
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
@@ -83,12 +88,16 @@ struct Place {
 
 impl Place {
     fn load(&self) -> Result<Config, Failure> {
-        Ok(match (&self.data, &self.config) {
+        let mut config = match (&self.data, &self.config) {
             // A configuration named in the environment gives way to a folder named by hand.
             (Some(data), _) => Config::for_data_dir(data)?,
             (None, Some(file)) => Config::load(file)?,
             (None, None) => Config::load(DEFAULT_CONFIG.as_ref())?,
-        })
+        };
+        if config.keys.credential == Credential::None && std::io::stdin().is_terminal() {
+            config.keys.credential = Credential::Prompt;
+        }
+        Ok(config)
     }
 }
 
@@ -145,6 +154,7 @@ pub fn run() -> ExitCode {
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
+        Command::Key(command) => keys::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),

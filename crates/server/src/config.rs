@@ -35,10 +35,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::access::{AccessError, AccessRules, Part, PartRule};
+use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
-use crate::master_key::MasterKeySource;
+use crate::key_protection::KeyAccess;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
 
@@ -62,8 +63,8 @@ pub struct Config {
     pub threads: Option<NonZeroUsize>,
     /// The audit file; no audit when absent.
     pub audit: Option<PathBuf>,
-    /// Where the master key comes from.
-    pub master_key: MasterKeySource,
+    /// What opens the keys.
+    pub keys: KeyAccess,
     /// Who may enroll servers at this cluster's trust anchor.
     pub enrollment: Enrollment,
     /// Bounds.
@@ -191,7 +192,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A credential of the service manager is asked for and there is none.
-    #[error("[credential] systemd names {0:?}, but $CREDENTIALS_DIRECTORY is not set")]
+    #[error("systemd = {0:?} names a credential, but $CREDENTIALS_DIRECTORY is not set")]
     NoCredentials(String),
     /// `[directory]` is not one.
     #[error("[directory] {0}")]
@@ -202,9 +203,9 @@ pub enum ConfigError {
     /// Client certificates come with TLS.
     #[error("[sign_in.certificates] needs [tls]")]
     CertificatesWithoutTls,
-    /// More than one source of the master key.
-    #[error("[credential] takes password_file or systemd, not both")]
-    TwoCredentials,
+    /// More than one source of a secret.
+    #[error("[{0}] takes password_file or systemd, not both")]
+    TwoCredentials(&'static str),
 }
 
 impl Config {
@@ -241,12 +242,16 @@ impl Config {
             people: data.people(),
             directory: None,
             audit: Some(data.audit()),
+            keys: KeyAccess {
+                key_file: data.master_key(),
+                credential: Credential::None,
+                library: None,
+            },
             data,
             listen: vec![DEFAULT_LISTEN],
             tls: None,
             url: None,
             threads: None,
-            master_key: MasterKeySource::KeyFile,
             enrollment: Enrollment::default(),
             limits: ServerLimits::default(),
             basic: true,
@@ -314,7 +319,9 @@ struct File {
     threads: Option<NonZeroUsize>,
     audit: Option<PathBuf>,
     #[serde(default)]
-    credential: Credential,
+    credential: Secrets,
+    #[serde(default)]
+    security_module: SecurityModule,
     #[serde(default)]
     enrollment: Enrollment,
     #[serde(default)]
@@ -351,13 +358,21 @@ impl Default for SignIn {
     }
 }
 
+/// Where a secret is.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Credential {
-    /// A file that holds the password.
+struct Secrets {
+    /// A file that holds it.
     password_file: Option<PathBuf>,
     /// The name of a credential that the service manager hands over.
     systemd: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SecurityModule {
+    /// The module's library on this machine.
+    library: Option<PathBuf>,
 }
 
 impl File {
@@ -404,7 +419,14 @@ impl File {
                 .people
                 .map_or_else(|| data.people(), |people| base.join(people)),
             listen: self.listen.unwrap_or_else(default_listen),
-            master_key: self.credential.resolve(base)?,
+            keys: KeyAccess {
+                key_file: data.master_key(),
+                credential: self.credential.resolve("credential", base)?,
+                library: self
+                    .security_module
+                    .library
+                    .map(|library| base.join(library)),
+            },
             audit: self.audit.map(|audit| base.join(audit)),
             data,
             tls,
@@ -424,16 +446,16 @@ impl File {
     }
 }
 
-impl Credential {
-    fn resolve(self, base: &Path) -> Result<MasterKeySource, ConfigError> {
+impl Secrets {
+    fn resolve(self, table: &'static str, base: &Path) -> Result<Credential, ConfigError> {
         match (self.password_file, self.systemd) {
-            (Some(_), Some(_)) => Err(ConfigError::TwoCredentials),
-            (Some(file), None) => Ok(MasterKeySource::PasswordFile(base.join(file))),
+            (Some(_), Some(_)) => Err(ConfigError::TwoCredentials(table)),
+            (Some(file), None) => Ok(Credential::File(base.join(file))),
             (None, Some(name)) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(folder) => Ok(MasterKeySource::PasswordFile(Path::new(&folder).join(name))),
+                Some(folder) => Ok(Credential::File(Path::new(&folder).join(name))),
                 None => Err(ConfigError::NoCredentials(name)),
             },
-            (None, None) => Ok(MasterKeySource::KeyFile),
+            (None, None) => Ok(Credential::None),
         }
     }
 }

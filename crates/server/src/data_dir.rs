@@ -39,11 +39,6 @@ impl DataDir {
         self.0.join("master.key")
     }
 
-    /// How the master key is derived from a password, where one does.
-    pub fn master_password(&self) -> PathBuf {
-        self.0.join("master.password.json")
-    }
-
     /// The people list.
     pub fn people(&self) -> PathBuf {
         self.0.join("people.toml")

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use openrms_store::{Change, Policies, Store as _, StoreError};
+use openrms_store::{Change, Policies, StoreError};
 
 use crate::config::Config;
 use crate::open::{OpenError, Opened, blocking};

@@ -17,11 +17,12 @@ pub mod bundle;
 pub mod commands;
 
 pub mod config;
+pub mod credential;
 pub mod data_dir;
 pub mod directory;
 pub mod federation;
 pub mod forests;
-pub mod master_key;
+pub mod key_protection;
 pub mod people;
 pub mod provision;
 pub mod proxies;

@@ -1,43 +1,45 @@
-//! A data directory, opened: database, master key and what is made of it.
+//! What a server works with, opened: database, keys, and what is made of them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use openrms_crypto::{SoftwareProvider, envelope};
+use openrms_crypto::{KeyProvider, envelope};
 use openrms_engine::keys::KeyVault;
-use openrms_store::{Sqlite, StoreError};
+use openrms_store::{Sqlite, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::data_dir::DataDir;
-use crate::master_key::{MasterKeyError, MasterKeySource};
+use crate::key_protection::{self, KeyProtection, KeyProtectionError, Unlocked};
 
-/// A data directory, opened.
+/// The database and the keys of a cluster, opened.
 pub(crate) struct Opened {
     /// The database.
-    pub(crate) store: Sqlite,
+    pub(crate) store: Arc<dyn Store>,
     /// Private keys of the server.
-    pub(crate) provider: SoftwareProvider,
+    pub(crate) provider: Arc<dyn KeyProvider>,
+    /// How they are kept.
+    pub(crate) protection: KeyProtection,
     /// Private keys of accounts.
     pub(crate) vault: KeyVault,
     /// What answers of the directory are stored under.
     pub(crate) answers: Zeroizing<[u8; 32]>,
 }
 
-/// Why a data directory cannot be opened.
+/// Why a cluster cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no database: nothing was provisioned here.
     #[error("{0} holds no cluster: run `rmsd provision` first")]
     NotProvisioned(PathBuf),
-    /// No master key.
+    /// The keys cannot be opened.
     #[error(transparent)]
-    MasterKey(#[from] MasterKeyError),
+    Keys(#[from] KeyProtectionError),
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The keys cannot be used.
+    /// Nothing can be derived from the master key.
     #[error("the master key cannot be used: {0}")]
-    Keys(String),
+    Derive(String),
     /// The system gives no threads or no means to wait.
     #[error("nothing can be run: {0}")]
     System(std::io::Error),
@@ -46,31 +48,34 @@ pub enum OpenError {
 impl Opened {
     /// Opens what was provisioned.
     pub(crate) async fn open(config: &Config) -> Result<Self, OpenError> {
-        let store = match Sqlite::open(&config.data.database()).await {
-            Err(StoreError::Missing { .. }) => {
-                return Err(OpenError::NotProvisioned(config.data.path().to_owned()));
-            }
-            opened => opened?,
-        };
-        Self::with_keys(store, &config.data, &config.master_key)
+        let store = connect(config).await?;
+        let unlocked = key_protection::unlock(&*store, &config.keys).await?;
+        Self::with_keys(store, unlocked)
     }
 
     /// An open database with the keys that go with it.
-    pub(crate) fn with_keys(
-        store: Sqlite,
-        data: &DataDir,
-        source: &MasterKeySource,
-    ) -> Result<Self, OpenError> {
-        let master = source.load(data)?;
-        let master = master.expose();
-        let keys = |error: &dyn std::fmt::Display| OpenError::Keys(error.to_string());
+    pub(crate) fn with_keys(store: Arc<dyn Store>, keys: Unlocked) -> Result<Self, OpenError> {
+        let master = keys.master.expose();
+        let failed = |error: &dyn std::fmt::Display| OpenError::Derive(error.to_string());
         Ok(Self {
             store,
-            provider: SoftwareProvider::new(master),
-            vault: KeyVault::new(master).map_err(|error| keys(&error))?,
+            vault: KeyVault::new(master).map_err(|error| failed(&error))?,
             answers: envelope::derive(master, b"", b"openrms directory cache 1")
-                .map_err(|error| keys(&error))?,
+                .map_err(|error| failed(&error))?,
+            provider: keys.provider,
+            protection: keys.protection,
         })
+    }
+}
+
+/// Opens the database of a cluster.
+pub(crate) async fn connect(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
+    match Sqlite::open(&config.data.database()).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(StoreError::Missing { .. }) => {
+            Err(OpenError::NotProvisioned(config.data.path().to_owned()))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

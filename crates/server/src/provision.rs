@@ -1,37 +1,40 @@
-//! Setting up a cluster: folder, master key, database, trust anchor or enrollment with one,
-//! server key and SLC, policies, people list.
+//! Setting up a cluster: folder, database, protection of keys, trust anchor or enrollment with one,
+//! people list, server key and SLC, policies.
 //!
 //! Every step leaves something whole. A process that is killed between two of them leaves a
 //! folder that the same command completes; one that is complete is never overwritten.
 
+mod cluster;
+mod config_file;
 mod enroll;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use axum::http::Uri;
-use openrms_crypto::{KeyProvider as _, Mode};
+use openrms_crypto::Mode;
 use openrms_directory::{ForestName, People, PeopleError};
-use openrms_engine::authority::{self, AuthorityError, EnrollmentService};
-use openrms_store::{
-    AuthorityRole, Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite,
-    Store as _, StoreError, TrustedSpcCaKey,
-};
-use openrms_xrml::chain;
+use openrms_engine::authority::{self, AuthorityError};
+use openrms_store::{AuthorityRole, Sqlite, StoreError};
 use serde::Serialize;
 
-use crate::authority::{ClientTrust, FOREIGN, Pending, TrustError};
+use crate::authority::{Pending, TrustError};
 use crate::clock;
 use crate::config::Tls;
+use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::files;
-use crate::master_key::{MasterKeyError, MasterKeySource};
+use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::people::{self, PeopleFileError};
+pub(crate) use cluster::SLC_DAYS;
 pub use enroll::EnrollError;
+use url::BaseUrl;
+pub(crate) use url::is_loopback_url;
 
 /// What a root cluster is made of.
 #[derive(Debug, Clone)]
@@ -51,8 +54,10 @@ pub struct RootOptions {
     pub forest: Option<String>,
     /// The people to begin with.
     pub people: Option<People>,
-    /// Where the master key comes from.
-    pub master_key: MasterKeySource,
+    /// How the private keys are kept.
+    pub keys: KeyProtection,
+    /// What opens them: the password, or the PIN of the security module.
+    pub credential: Credential,
     /// Addresses for the configuration file; chosen after the URL when empty.
     pub listen: Vec<SocketAddr>,
     /// HTTPS for the configuration file.
@@ -91,10 +96,10 @@ pub struct Provisioned {
 pub enum Step {
     /// The data directory is there.
     Folder,
-    /// The master key is there.
-    MasterKey,
     /// The database is there, empty.
     Database,
+    /// The keys to come are protected.
+    Keys,
     /// The hierarchy's keys are made and written down.
     HierarchyMade,
     /// The hierarchy is in the database.
@@ -136,9 +141,9 @@ pub enum ProvisionError {
     /// A file or folder cannot be made.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
-    /// No master key.
+    /// The keys cannot be protected.
     #[error(transparent)]
-    MasterKey(#[from] MasterKeyError),
+    Keys(#[from] KeyProtectionError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -176,7 +181,8 @@ impl RootOptions {
             authority: Authority::Own,
             forest: None,
             people: None,
-            master_key: MasterKeySource::KeyFile,
+            keys: KeyProtection::KeyFile,
+            credential: Credential::None,
             listen: Vec::new(),
             tls: None,
         }
@@ -199,7 +205,7 @@ pub fn provision_root_with(
     let _held = prepare_folder(&data)?;
     progress(Step::Folder);
     blocking(async || {
-        let opened = open(&data, &options.master_key, progress).await?;
+        let opened = open(&data, &options.keys, &options.credential, progress).await?;
         let snapshot = opened.store.snapshot().await?;
         if let (Some(key), Some(there)) =
             (snapshot.current_licensor_key(), &snapshot.policies.base_url)
@@ -235,9 +241,9 @@ pub fn provision_root_with(
         let file = |error| ProvisionError::File(data.admin_token(), error);
         data.make_admin_token().map_err(file)?;
         progress(Step::AdminToken);
-        write_config(&data, options, &url)?;
+        config_file::write(&data, options, &url)?;
         progress(Step::ConfigFile);
-        let server_key = make_cluster(&opened, options, &url, snapshot.version).await?;
+        let server_key = cluster::make(&opened, options, &url, snapshot.version).await?;
         progress(Step::Cluster);
         opened.store.close().await;
         Ok(Provisioned {
@@ -257,12 +263,13 @@ pub fn create_authority(
     data: impl Into<PathBuf>,
     name: &str,
     mode: Mode,
-    master_key: &MasterKeySource,
+    keys: &KeyProtection,
+    credential: &Credential,
 ) -> Result<bool, ProvisionError> {
     let data = DataDir::new(data);
     let _held = prepare_folder(&data)?;
     blocking(async || {
-        let opened = open(&data, master_key, &|_| {}).await?;
+        let opened = open(&data, keys, credential, &|_| {}).await?;
         let made = store_hierarchy(&data, &opened, name, mode, &|_| {}).await;
         opened.store.close().await;
         made
@@ -279,14 +286,20 @@ fn prepare_folder(data: &DataDir) -> Result<std::fs::File, ProvisionError> {
 
 async fn open(
     data: &DataDir,
-    master_key: &MasterKeySource,
+    keys: &KeyProtection,
+    credential: &Credential,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Opened, ProvisionError> {
-    master_key.load_or_create(data)?;
-    progress(Step::MasterKey);
-    let store = Sqlite::open_or_create(&data.database()).await?;
+    let store = Arc::new(Sqlite::open_or_create(&data.database()).await?);
     progress(Step::Database);
-    Ok(Opened::with_keys(store, data, master_key)?)
+    let access = KeyAccess {
+        key_file: data.master_key(),
+        credential: credential.clone(),
+        library: None,
+    };
+    let unlocked = keys.establish(&*store, &access).await?;
+    progress(Step::Keys);
+    Ok(Opened::with_keys(store, unlocked)?)
 }
 
 /// The hierarchy in the database: the one that is there, the one an earlier attempt wrote down,
@@ -302,7 +315,7 @@ async fn store_hierarchy(
         Some(pending) => Some(pending),
         None if opened.store.authority_roles().await?.is_empty() => {
             let now = clock::now();
-            let made = authority::create(&opened.provider, &opened.vault, name, mode, now)?;
+            let made = authority::create(&*opened.provider, &opened.vault, name, mode, now)?;
             Some(Pending::write(data, &made)?)
         }
         None => None,
@@ -310,7 +323,7 @@ async fn store_hierarchy(
     progress(Step::HierarchyMade);
     let made = pending.is_some();
     if let Some(pending) = pending {
-        pending.store(&opened.store).await?;
+        pending.store(&*opened.store).await?;
         pending.done()?;
     }
     progress(Step::HierarchyStored);
@@ -328,179 +341,6 @@ fn check_mode(data: &DataDir, roles: &[AuthorityRole], mode: Mode) -> Result<(),
     }
 }
 
-/// Makes the server's key, has it certified, and stores everything in one transaction.
-async fn make_cluster(
-    opened: &Opened,
-    options: &RootOptions,
-    url: &BaseUrl,
-    version: openrms_store::ConfigurationVersion,
-) -> Result<String, ProvisionError> {
-    let (handle, key) = opened
-        .provider
-        .generate(options.mode)
-        .map_err(|error| ProvisionError::Key(error.to_string()))?;
-    let policies = Policies {
-        name: options.name.clone(),
-        server_version: SERVER_VERSION.into(),
-        sku: SERVER_SKU.into(),
-        cryptographic_mode: stored_mode(options.mode),
-        base_url: Some(url.base.clone()),
-        ..Policies::default()
-    };
-    let request = enroll::request(key.public(), &policies)?;
-    let now = clock::now();
-    let (slc_chain, spc_authority, foreign) = match &options.authority {
-        Authority::Own => {
-            let roles = opened.store.authority_roles().await?;
-            let service = EnrollmentService::load(&roles, &opened.provider)?;
-            let answer = service
-                .enroll(&request, SLC_DAYS, now)
-                .map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
-            let chain = answer.licensor_certificate_chain.concatenated();
-            (chain, authority::spc_authority_key(&roles)?, None)
-        }
-        Authority::Enroll(service) => {
-            let trust = enroll::fetch_trust(service)?;
-            let anchors = trust.anchors()?;
-            let spc_authority = enroll::spc_authority(&trust, &anchors, now)?;
-            let chain = enroll::over_http(service, request.clone(), key.public(), &anchors, now)?;
-            (chain, spc_authority, Some(trust))
-        }
-    };
-    let guid = chain::parse_verified(&slc_chain)
-        .ok()
-        .and_then(|nodes| {
-            nodes
-                .first()?
-                .content()
-                .principal
-                .as_ref()?
-                .object
-                .as_guid()
-        })
-        .ok_or_else(|| EnrollError::Unusable("the SLC names no GUID".into()))?;
-    let id = key.public().fingerprint_hex();
-    let mut changes = vec![
-        Change::AddLicensorKey(LicensorKey {
-            id: id.clone(),
-            guid: guid.0,
-            mode: stored_mode(options.mode),
-            sealed_private_key: SealedBytes::new(handle.as_bytes().to_vec()),
-            slc_chain,
-            created: now.unix(),
-            retired: false,
-        }),
-        Change::SetPolicies(Box::new(policies)),
-        Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
-            modulus: spc_authority.modulus_le().to_vec(),
-            exponent: spc_authority.exponent(),
-            name: match &options.authority {
-                Authority::Own => "this cluster's clients".into(),
-                Authority::Enroll(service) => format!("clients of {service}"),
-            },
-        }),
-    ];
-    if let Some(trust) = foreign {
-        changes.push(foreign_setting(&trust)?);
-    }
-    opened.store.apply(&changes, Some(version)).await?;
-    Ok(id)
-}
-
-fn foreign_setting(trust: &ClientTrust) -> Result<Change, ProvisionError> {
-    let value = serde_json::to_string(trust)
-        .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
-    Ok(Change::PutSetting {
-        name: FOREIGN.into(),
-        value,
-    })
-}
-
-fn stored_mode(mode: Mode) -> CryptographicMode {
-    match mode {
-        Mode::One => CryptographicMode::One,
-        Mode::Two => CryptographicMode::Two,
-    }
-}
-
-/// A URL that clients reach the cluster by, taken apart.
-struct BaseUrl {
-    base: String,
-    host: String,
-    port: u16,
-    secure: bool,
-}
-
-impl BaseUrl {
-    fn parse(url: &str) -> Result<Self, ProvisionError> {
-        let wrong = |reason| ProvisionError::Url {
-            url: url.to_owned(),
-            reason,
-        };
-        let uri: Uri = url.trim().parse().map_err(|_| wrong("it is not a URL"))?;
-        let secure = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(wrong("it begins with neither https:// nor http://")),
-        };
-        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(wrong("it holds a user name"));
-        }
-        if authority.port_u16() == Some(0) {
-            return Err(wrong("port 0 is no port that clients can reach"));
-        }
-        let path = uri.path().trim_end_matches('/');
-        if uri.query().is_some() || !(path.is_empty() || path.eq_ignore_ascii_case("/_wmcs")) {
-            return Err(wrong(
-                "clients look below /_wmcs only: give scheme and host",
-            ));
-        }
-        let scheme = if secure { "https" } else { "http" };
-        Ok(Self {
-            base: format!(
-                "{scheme}://{}/_wmcs",
-                authority.as_str().to_ascii_lowercase()
-            ),
-            host: authority.host().to_ascii_lowercase(),
-            port: authority
-                .port_u16()
-                .unwrap_or(if secure { 443 } else { 80 }),
-            secure,
-        })
-    }
-
-    fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self
-                .host
-                .trim_matches(['[', ']'])
-                .parse::<IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback())
-    }
-
-    /// Where to listen: at the URL's port, or beside a proxy that does HTTPS.
-    fn listen(&self, has_tls: bool) -> SocketAddr {
-        let own = self
-            .host
-            .trim_matches(['[', ']'])
-            .parse()
-            .ok()
-            .filter(IpAddr::is_loopback);
-        match own {
-            Some(ip) => (ip, self.port).into(),
-            None if self.is_loopback() => (Ipv4Addr::LOCALHOST, self.port).into(),
-            None if self.secure && !has_tls => (Ipv4Addr::LOCALHOST, 8080).into(),
-            None => (Ipv4Addr::UNSPECIFIED, self.port).into(),
-        }
-    }
-}
-
-/// Whether a cluster's URL leads to this very machine.
-pub(crate) fn is_loopback_url(url: &str) -> bool {
-    BaseUrl::parse(url).is_ok_and(|url| url.is_loopback())
-}
-
 fn forest_name(text: &str) -> Result<ForestName, ProvisionError> {
     // An address in brackets is no DNS name.
     let text = if text.starts_with('[') {
@@ -515,76 +355,3 @@ fn forest_name(text: &str) -> Result<ForestName, ProvisionError> {
         .into()
     })
 }
-
-/// The configuration file, as an administrator would begin it.
-#[derive(Serialize)]
-struct ConfigFile<'a> {
-    url: &'a str,
-    listen: Vec<SocketAddr>,
-    audit: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<TlsTable<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential: Option<CredentialTable>,
-}
-
-#[derive(Serialize)]
-struct TlsTable<'a> {
-    listen: Vec<SocketAddr>,
-    certificate: &'a PathBuf,
-    key: &'a PathBuf,
-}
-
-#[derive(Serialize)]
-struct CredentialTable {
-    password_file: PathBuf,
-}
-
-fn write_config(
-    data: &DataDir,
-    options: &RootOptions,
-    url: &BaseUrl,
-) -> Result<(), ProvisionError> {
-    let file = |error| ProvisionError::File(data.config(), error);
-    let chosen = vec![url.listen(options.tls.is_some())];
-    let given = |listen: &Vec<_>| {
-        if listen.is_empty() {
-            chosen.clone()
-        } else {
-            listen.clone()
-        }
-    };
-    let tls = options.tls.as_ref().map(|tls| TlsTable {
-        listen: given(&tls.listen),
-        certificate: &tls.certificate,
-        key: &tls.key,
-    });
-    let credential = match &options.master_key {
-        MasterKeySource::KeyFile => None,
-        MasterKeySource::PasswordFile(path) => Some(CredentialTable {
-            password_file: std::path::absolute(path).map_err(file)?,
-        }),
-    };
-    let text = toml::to_string(&ConfigFile {
-        url: &url.base,
-        listen: if tls.is_some() {
-            options.listen.clone()
-        } else {
-            given(&options.listen)
-        },
-        audit: "audit.jsonl",
-        tls,
-        credential,
-    })
-    .map_err(|error| file(io::Error::other(error)))?;
-    match files::create_private(&data.config(), text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Consumers compare this with Windows' own numbers: 6.3 is Windows Server 2012 R2.
-const SERVER_VERSION: &str = "6.3.0.0";
-const SERVER_SKU: &str = "RMS 2.0";
-/// A hundred years: trust ends by replacing anchors, not by a date that nobody watches.
-pub(crate) const SLC_DAYS: u32 = 36_500;

@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openrms_crypto::Mode;
-use openrms_store::Store as _;
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use openrms_directory::{BuiltIn, ForestName, PeopleError};
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::{Cluster, ClusterError};
-use openrms_store::{ConfigurationSnapshot, Store as _, StoreError};
+use openrms_store::{ConfigurationSnapshot, StoreError};
 
 use crate::accounts::{Accounts, PeopleList};
 use crate::authority::ClientTrust;
@@ -63,12 +63,12 @@ impl Snapshot {
         accounts: Option<Accounts>,
     ) -> Result<Self, LoadError> {
         let stored = opened.store.snapshot().await?;
-        let cluster = Cluster::new(&stored, &opened.provider, opened.vault.clone())?;
+        let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())?;
         let roles = opened.store.authority_roles().await?;
         let enrollment = if roles.is_empty() {
             None
         } else {
-            let service = EnrollmentService::load(&roles, &opened.provider);
+            let service = EnrollmentService::load(&roles, &*opened.provider);
             service
                 .inspect_err(|error| tracing::error!(%error, "nobody can enroll here"))
                 .ok()

@@ -8,7 +8,7 @@ use openrms_crypto::Secret;
 use openrms_directory::{CachedForests, ForeignForests, NoForeignForests, SecondLevel};
 use openrms_engine::{Caches, Context};
 use openrms_protocol::{Limits, Service};
-use openrms_store::{ConfigurationVersion, Store as _};
+use openrms_store::ConfigurationVersion;
 use openrms_xrml::Time;
 
 use crate::access::Access;
@@ -124,7 +124,7 @@ impl State {
             cluster: &snapshot.cluster,
             directory: snapshot.accounts.directory(),
             forests: self.forests(),
-            store: &self.opened.store,
+            store: &*self.opened.store,
             key_source: &*self.keys,
             caches: &self.caches,
             now,

@@ -9,7 +9,8 @@
 mod support;
 
 use openrms_crypto::Mode;
-use openrms_server::master_key::MasterKeySource;
+use openrms_server::credential::Credential;
+use openrms_server::key_protection::KeyProtection;
 use openrms_server::provision::{
     Authority, EnrollError, ProvisionError, RootOptions, provision_root,
 };
@@ -94,7 +95,8 @@ fn a_password_guards_the_master_key_and_another_does_not_open_it() {
     let (data, password) = (folder.path().join("data"), folder.path().join("password"));
     std::fs::write(&password, "open sesame\n").unwrap();
     provision_root(&RootOptions {
-        master_key: MasterKeySource::PasswordFile(password.clone()),
+        keys: KeyProtection::Password,
+        credential: Credential::File(password.clone()),
         ..RootOptions::new(&data, "http://127.0.0.1:8080")
     })
     .unwrap();
@@ -102,7 +104,7 @@ fn a_password_guards_the_master_key_and_another_does_not_open_it() {
     client_bundle(&data).unwrap();
     std::fs::write(&password, "open barley").unwrap();
     let refused = client_bundle(&data).unwrap_err().to_string();
-    assert!(refused.contains("not the one"), "{refused}");
+    assert!(refused.contains("not that of this cluster"), "{refused}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(super) async fn change(
 /// Signs and stores a template and serves it from now on.
 pub(super) async fn put(core: &Core, description: &Description) -> Result<String, TemplateError> {
     let snapshot = core.state.snapshot();
-    let store = &core.state.opened.store;
+    let store = &*core.state.opened.store;
     let id = template::put(store, &snapshot.cluster, description, clock::now()).await?;
     refresh(core).await;
     tracing::info!(template = %id, "a template was stored");
@@ -72,7 +72,7 @@ pub(super) async fn put(core: &Core, description: &Description) -> Result<String
 
 /// `archive`, `publish` or `delete`.
 pub(super) async fn act(core: &Core, id: &str, action: &str) -> Result<(), TemplateError> {
-    let store = &core.state.opened.store;
+    let store = &*core.state.opened.store;
     let now = clock::now();
     match action {
         "archive" => template::set_published(store, id, false, now).await?,

@@ -243,6 +243,7 @@ fn activity(out: &mut String, status: &Status) -> fmt::Result {
         }
     }
     row(out, "Connections", &status.connections.to_string())?;
+    row(out, "Keys protected by", status.key_protection)?;
     row(out, "Keys in stock", &status.key_pool.to_string())?;
     for (name, cache) in [
         ("Certificate cache", &status.caches.certificates),

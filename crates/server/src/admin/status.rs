@@ -1,7 +1,7 @@
 //! The state of a cluster, gathered for people and programs.
 
 use openrms_protocol::CertificateChain;
-use openrms_store::{Store as _, StoreError};
+use openrms_store::StoreError;
 use openrms_xrml::Node;
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub(super) struct Status {
     pub(super) groups: Option<usize>,
     pub(super) templates: Vec<Summary>,
     pub(super) caches: Caches,
+    /// How the private keys are kept.
+    pub(super) key_protection: &'static str,
     pub(super) key_pool: usize,
     pub(super) connections: usize,
     pub(super) audit: bool,
@@ -98,6 +100,7 @@ impl Status {
                 certificates: cache(state.caches.certificates.counts()),
                 licenses: cache(state.caches.licenses.counts()),
             },
+            key_protection: state.opened.protection.name(),
             key_pool: state.keys.level(),
             connections: state.connections.count(),
             audit: state.audit.is_on(),

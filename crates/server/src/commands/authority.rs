@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use openrms_store::Store as _;
 use serde_json::json;
 
-use super::provision::{ModeArgument, master_key};
+use super::keys::KeyArguments;
+use super::provision::ModeArgument;
 use super::{Failure, Output, Place};
 use crate::authority::{ClientTrust, TrustError};
 use crate::bundle::bundle_of;
@@ -38,9 +38,8 @@ pub(super) struct Create {
     /// Cryptographic mode.
     #[arg(long, value_enum, default_value_t = ModeArgument::Two)]
     mode: ModeArgument,
-    /// Derive the master key from the password in this file, in place of a key file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,8 +94,9 @@ pub(super) struct Bundle {
 pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
     match command {
         Authority::Create(create) => {
-            let source = master_key(create.password_file.as_ref());
-            let made = create_authority(&create.data, &create.name, create.mode.into(), &source)?;
+            let (keys, credential) = create.keys.protection()?;
+            let mode = create.mode.into();
+            let made = create_authority(&create.data, &create.name, mode, &keys, &credential)?;
             let data = create.data.display();
             let text = if made {
                 format!("The authority {} is made in {data}.", create.name)

@@ -6,10 +6,11 @@ use openrms_directory::{DirectoryError, PeopleError};
 use crate::authority::TrustError;
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
+use crate::credential::CredentialError;
 use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
 use crate::http::ListenError;
-use crate::master_key::MasterKeyError;
+use crate::key_protection::KeyProtectionError;
 use crate::open::OpenError;
 use crate::people::PeopleFileError;
 use crate::provision::{EnrollError, ProvisionError};
@@ -68,9 +69,23 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<MasterKeyError> for Failure {
-    fn from(error: MasterKeyError) -> Self {
-        Self::new(FAILED, "master-key", error)
+impl From<KeyProtectionError> for Failure {
+    fn from(error: KeyProtectionError) -> Self {
+        use KeyProtectionError as E;
+        match error {
+            E::Credential(CredentialError::None) => Self::new(FAILED, "no-credential", error)
+                .with_hint(
+                    "Name the password or PIN under [credential] (password_file, systemd), or run \
+                     the command at a terminal.",
+                ),
+            E::WrongPassword(_) => Self::new(DENIED, "wrong-password", error),
+            E::WrongKeyFile(_) => Self::new(DENIED, "wrong-key-file", error),
+            E::WrongToken(_) => Self::new(DENIED, "wrong-token", error),
+            E::Module(_) => Self::new(FAILED, "security-module", error),
+            E::Damaged(_) => Self::new(MALFORMED, "damaged-key-protection", error),
+            E::Store(error) => Self::failed(error),
+            _ => Self::new(FAILED, "key-protection", error),
+        }
     }
 }
 
@@ -78,7 +93,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::NotProvisioned(_) => Self::new(FAILED, "not-provisioned", error),
-            OpenError::MasterKey(error) => error.into(),
+            OpenError::Keys(error) => error.into(),
             _ => Self::failed(error),
         }
     }
@@ -127,7 +142,7 @@ impl From<ProvisionError> for Failure {
                     .with_hint("Name another data directory with --data DIR.")
             }
             ProvisionError::AuthorityMode(_) => Self::new(FAILED, "authority-mode", error),
-            ProvisionError::MasterKey(error) => error.into(),
+            ProvisionError::Keys(error) => error.into(),
             ProvisionError::Open(error) => error.into(),
             ProvisionError::PeopleFile(error) => error.into(),
             ProvisionError::Trust(error) => error.into(),

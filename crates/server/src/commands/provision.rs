@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use openrms_crypto::Mode;
 
+use super::keys::KeyArguments;
 use super::{Failure, Output};
 use crate::config::Tls;
-use crate::master_key::MasterKeySource;
 use crate::provision::{Authority, RootOptions, Step, provision_root_with};
 
 #[derive(Debug, Subcommand)]
@@ -47,9 +47,8 @@ pub(super) struct Root {
     /// PEM file with the private key for HTTPS.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// Derive the master key from the password in this file, in place of a key file.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,13 +70,6 @@ impl From<ModeArgument> for Mode {
     }
 }
 
-/// Where the master key comes from.
-pub(super) fn master_key(password_file: Option<&PathBuf>) -> MasterKeySource {
-    password_file
-        .cloned()
-        .map_or(MasterKeySource::KeyFile, MasterKeySource::PasswordFile)
-}
-
 pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
     let Provision::Root(root) = command;
     let tls = match (&root.tls_certificate, &root.tls_key) {
@@ -88,6 +80,7 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
         }),
         _ => None,
     };
+    let (keys, credential) = root.keys.protection()?;
     let options = RootOptions {
         name: root.name.clone(),
         mode: root.mode.into(),
@@ -96,7 +89,8 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
             url => Authority::Enroll(url.to_owned()),
         },
         forest: root.forest.clone(),
-        master_key: master_key(root.password_file.as_ref()),
+        keys,
+        credential,
         listen: if tls.is_some() {
             Vec::new()
         } else {
@@ -125,8 +119,8 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
 fn name(step: Step) -> &'static str {
     match step {
         Step::Folder => "data directory",
-        Step::MasterKey => "master key",
         Step::Database => "database",
+        Step::Keys => "protection of the keys",
         Step::HierarchyMade => "keys of the hierarchy",
         Step::HierarchyStored => "trust anchor",
         Step::People => "people list",

@@ -10,7 +10,6 @@ use openrms_directory::scp::{
 use openrms_directory::{LdapSecrets, LdapSettings, LdapSignIn};
 use openrms_engine::Cluster;
 use openrms_negotiate::TicketSource;
-use openrms_store::Store as _;
 use serde_json::json;
 
 use super::failure::scp_code;
@@ -205,7 +204,7 @@ fn other(overriding: bool) -> OtherCluster {
 async fn certification_url(config: &Config) -> Result<CertificationUrl, Failure> {
     let opened = Opened::open(config).await?;
     let stored = opened.store.snapshot().await.map_err(Failure::failed)?;
-    let cluster = Cluster::new(&stored, &opened.provider, opened.vault.clone())
+    let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())
         .map_err(|error| Failure::new(1, "not-provisioned", error))?;
     opened.store.close().await;
     let url = cluster.certification_url();

@@ -1,13 +1,16 @@
 //! Passwords for a command: from a file, or from standard input; never from the command line,
 //! which every user of the machine can read.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
+use openrms_crypto::Secret;
 use zeroize::Zeroizing;
 
 use super::{Failure, Output};
+use crate::credential::{self, Credential};
 use crate::files;
+use crate::key_protection::KeyProtectionError;
 
 /// The first line of the file, or of standard input.
 pub(super) fn password(
@@ -25,7 +28,9 @@ pub(super) fn password(
     } else {
         let stdin = std::io::stdin();
         if stdin.is_terminal() && !output.quiet {
-            let _ = write!(std::io::stderr(), "{prompt} (it will be shown): ");
+            let typed = credential::ask(prompt).map_err(Failure::failed)?;
+            let typed = std::str::from_utf8(&typed).map_err(Failure::failed)?;
+            return not_empty(typed);
         }
         let mut line = Zeroizing::new(String::new());
         stdin
@@ -35,7 +40,39 @@ pub(super) fn password(
             .map_err(Failure::failed)?;
         line
     };
-    let line = text.lines().next().unwrap_or_default();
+    not_empty(text.lines().next().unwrap_or_default())
+}
+
+/// A new password for the keys of a cluster: from the file, or asked for twice. Weak ones are
+/// refused.
+pub(super) fn new_password(file: Option<&Path>) -> Result<Credential, Failure> {
+    let chosen = if let Some(file) = file {
+        Credential::File(file.to_owned())
+    } else {
+        let first = asked("New password of the cluster's keys")?;
+        if asked("The same once more")? != first {
+            return Err(Failure::failed("the two passwords differ"));
+        }
+        first
+    };
+    let password = chosen.read("").map_err(KeyProtectionError::from)?;
+    match credential::weakness(&password) {
+        Some(why) => Err(
+            Failure::new(1, "weak-password", format!("the password is weak: {why}")).with_hint(
+                "Whoever copies the database can try passwords for as long as they like.",
+            ),
+        ),
+        None => Ok(chosen),
+    }
+}
+
+/// What somebody at the terminal types.
+pub(super) fn asked(what: &str) -> Result<Credential, Failure> {
+    let typed = credential::ask(what).map_err(Failure::failed)?;
+    Ok(Credential::Given(Secret::from(typed.as_slice())))
+}
+
+fn not_empty(line: &str) -> Result<Zeroizing<String>, Failure> {
     if line.is_empty() {
         return Err(Failure::failed("an empty password is none"));
     }

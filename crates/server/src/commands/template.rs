@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use openrms_engine::Cluster;
-use openrms_store::Store as _;
 use serde_json::json;
 
 use super::{Failure, Output, Place};
@@ -58,7 +57,7 @@ pub(super) fn run(command: &Template, output: &Output) -> Result<(), Failure> {
             let config = add.place.load()?;
             let id = blocking(async || {
                 let (opened, cluster) = open(&config).await?;
-                let id = template::put(&opened.store, &cluster, &description, now).await?;
+                let id = template::put(&*opened.store, &cluster, &description, now).await?;
                 opened.store.close().await;
                 Ok::<_, Failure>(id.to_string())
             })?;
@@ -101,7 +100,7 @@ fn change(which: &Which, output: &Output, change: Change) -> Result<(), Failure>
     let config = which.place.load()?;
     blocking(async || {
         let opened = Opened::open(&config).await?;
-        let (store, id) = (&opened.store, which.id.as_str());
+        let (store, id) = (&*opened.store, which.id.as_str());
         match change {
             Change::Publish(published) => {
                 template::set_published(store, id, published, clock::now()).await?;
@@ -119,7 +118,7 @@ fn change(which: &Which, output: &Output, change: Change) -> Result<(), Failure>
 async fn open(config: &crate::Config) -> Result<(Opened, Cluster), Failure> {
     let opened = Opened::open(config).await?;
     let stored = opened.store.snapshot().await.map_err(TemplateError::from)?;
-    let cluster = Cluster::new(&stored, &opened.provider, opened.vault.clone())
+    let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())
         .map_err(|error| Failure::new(1, "not-provisioned", error))?;
     Ok((opened, cluster))
 }

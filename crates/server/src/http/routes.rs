@@ -66,7 +66,6 @@ async fn health() -> &'static str {
 
 /// The server can do its work: the database answers and the SLC is valid.
 async fn ready(Extract(core): Extract<Core>) -> Response {
-    use openrms_store::Store as _;
     let snapshot = core.state.snapshot();
     let not_ready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     if snapshot.cluster.policies.decommissioned {

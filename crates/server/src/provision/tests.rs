@@ -1,7 +1,10 @@
 //! A process that is killed after any step, and the command given again.
 
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+
+use openrms_xrml::chain;
 
 use super::*;
 use crate::config::Config;
@@ -9,8 +12,8 @@ use crate::{client_bundle, running::Server};
 
 const STEPS: [Step; 9] = [
     Step::Folder,
-    Step::MasterKey,
     Step::Database,
+    Step::Keys,
     Step::HierarchyMade,
     Step::HierarchyStored,
     Step::People,
@@ -74,7 +77,14 @@ fn a_hierarchy_that_was_stored_by_half_keeps_its_other_half() {
     let anchors = client_bundle(&options.data).unwrap().trust.anchors_xml;
     // As if the process had been killed before it forgot the file.
     std::fs::rename(&copy, data.pending_hierarchy()).unwrap();
-    create_authority(&options.data, "again", Mode::Two, &MasterKeySource::KeyFile).unwrap();
+    create_authority(
+        &options.data,
+        "again",
+        Mode::Two,
+        &KeyProtection::KeyFile,
+        &Credential::None,
+    )
+    .unwrap();
     assert!(!data.pending_hierarchy().exists());
     assert_eq!(
         client_bundle(&options.data).unwrap().trust.anchors_xml,
