@@ -50,7 +50,7 @@ enum Command {
     Serve(serve::Serve),
     /// Set up a cluster.
     #[command(subcommand)]
-    Provision(provision::Provision),
+    Provision(Box<provision::Provision>),
     /// The trust anchor of a hierarchy, and what it hands out.
     #[command(subcommand)]
     Authority(authority::Authority),

@@ -85,6 +85,8 @@ pub struct Config {
     pub forests: Option<ForestsConfig>,
     /// The proxies whose word on who is calling counts.
     pub proxies: Proxies,
+    /// The HTTP proxy by which this server asks authorities and other clusters.
+    pub outbound_proxy: Option<String>,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -262,6 +264,7 @@ impl Config {
             access: AccessRules::default(),
             forests: None,
             proxies: Proxies::default(),
+            outbound_proxy: None,
         }
     }
 }
@@ -334,6 +337,15 @@ struct File {
     /// Addresses and networks of proxies.
     #[serde(default)]
     proxies: Proxies,
+    #[serde(default)]
+    outbound: Outbound,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Outbound {
+    /// URL of the HTTP proxy.
+    proxy: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -442,6 +454,7 @@ impl File {
             access: AccessRules::new(self.services)?,
             forests: self.forests.map(|forests| forests.below(base)),
             proxies: self.proxies,
+            outbound_proxy: self.outbound.proxy,
         })
     }
 }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 pub(crate) use connection::serve;
 pub(crate) use listener::{ListenError, Listeners};
 pub(crate) use routes::{CLIENT_BUNDLE_PATH, Core, router};
-pub(crate) use tls::{TlsError, acceptor, end_point, use_aws_lc};
+pub(crate) use tls::{TlsError, acceptor, end_point, first_certificate, use_aws_lc};
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy)]

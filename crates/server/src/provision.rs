@@ -4,6 +4,7 @@
 //! Every step leaves something whole. A process that is killed between two of them leaves a
 //! folder that the same command completes; one that is complete is never overwritten.
 
+mod checks;
 mod cluster;
 mod config_file;
 mod enroll;
@@ -31,10 +32,11 @@ use crate::files;
 use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::people::{self, PeopleFileError};
+pub use checks::{Check, Verdict, checks};
 pub(crate) use cluster::SLC_DAYS;
 pub use enroll::EnrollError;
 use url::BaseUrl;
-pub(crate) use url::is_loopback_url;
+pub(crate) use url::{base_url, is_loopback_url};
 
 /// What a root cluster is made of.
 #[derive(Debug, Clone)]
@@ -62,6 +64,11 @@ pub struct RootOptions {
     pub listen: Vec<SocketAddr>,
     /// HTTPS for the configuration file.
     pub tls: Option<Tls>,
+    /// The HTTP proxy by which this server asks others.
+    pub proxy: Option<String>,
+    /// The mail address of whoever administers the cluster. People who are refused something are
+    /// told it.
+    pub contact: Option<String>,
 }
 
 /// Who certifies the server.
@@ -185,6 +192,8 @@ impl RootOptions {
             credential: Credential::None,
             listen: Vec::new(),
             tls: None,
+            proxy: None,
+            contact: None,
         }
     }
 }

@@ -160,7 +160,8 @@ impl Schemes {
         };
         let negotiate = config.negotiate.as_ref().map(acceptor).transpose()?;
         let bearer = |settings: &BearerSettings| {
-            let http = HttpFetch::new(None, None).map_err(SchemeError::Tokens)?;
+            let http = HttpFetch::new(None, config.outbound_proxy.as_deref())
+                .map_err(SchemeError::Tokens)?;
             let http: Arc<dyn Fetch> = Arc::new(http);
             Ok::<_, SchemeError>(Bearer::new(settings.clone(), &http))
         };

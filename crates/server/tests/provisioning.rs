@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use openrms_crypto::Mode;
 use openrms_server::credential::Credential;
 use openrms_server::key_protection::KeyProtection;
@@ -169,15 +171,23 @@ fn an_authority_that_does_not_answer_leaves_a_folder_that_can_be_completed() {
     let url = "http://127.0.0.1:8080";
     let nowhere = "http://127.0.0.1:9/enrollment/enrollservice.asmx";
     let arguments = ["provision", "root", "--url", url, "--data", &data];
-    let (code, out, _) = rmsd(
-        &[&arguments[..], &["--authority", nowhere, "--json"]].concat(),
-        "",
-    );
-    let error: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        (code, &error["error"]["code"]),
-        (5, &"authority-unreachable".into())
-    );
+    let with = |more: &[&str]| {
+        let (code, out, _) = rmsd(&[&arguments[..], more].concat(), "");
+        let error: Value = serde_json::from_str(&out).unwrap();
+        (code, error["error"]["code"].clone())
+    };
+    let asking = [
+        "--authority",
+        nowhere,
+        "--json",
+        "--ignore-check",
+        "port-free",
+    ];
+    // It is looked into before anything is made.
+    assert_eq!(with(&asking), (1, "checks-failed".into()));
+    assert!(!Path::new(&data).exists());
+    let all_the_same = [&asking[..], &["--ignore-check", "authority"]].concat();
+    assert_eq!(with(&all_the_same), (5, "authority-unreachable".into()));
     let (code, _, complaint) = rmsd(&arguments, "");
     assert_eq!(code, 0, "{complaint}");
 }

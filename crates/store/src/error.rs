@@ -11,6 +11,9 @@ pub enum StoreError {
     /// Others held the database for longer than a request may wait. Trying again is right.
     #[error("the database is busy")]
     Busy,
+    /// Transactions of several servers were in each other's way more often than is tried again.
+    #[error("others changed the same rows of the database at the same time")]
+    Contention,
     /// The database cannot be opened or has gone away.
     #[error("the database {what} cannot be reached: {reason}")]
     Unreachable {
@@ -24,6 +27,26 @@ pub enum StoreError {
     Missing {
         /// The file or server.
         what: String,
+    },
+    /// Something else is where a database was expected. It is left as it is.
+    #[error("{what} holds something else than an OpenRMS database: {found}")]
+    Foreign {
+        /// The server.
+        what: String,
+        /// Something of what it holds.
+        found: String,
+    },
+    /// The database server does not let this user in.
+    #[error("the database refuses to sign in: {reason}")]
+    SignIn {
+        /// What the server said.
+        reason: String,
+    },
+    /// The user of the database lacks a right.
+    #[error("the database user lacks a right: {reason}")]
+    Denied {
+        /// What the database said.
+        reason: String,
     },
     /// The disk is full; nothing was written.
     #[error("no space is left for the database")]
@@ -78,6 +101,12 @@ pub enum StoreError {
         /// Its identifier.
         id: String,
     },
+    /// Rows can only be moved into a database that has none.
+    #[error("the database is not empty: there are rows in its table {table}")]
+    NotEmpty {
+        /// The first table with rows.
+        table: &'static str,
+    },
     /// A value does not fit.
     #[error("{field} cannot be stored: {reason}")]
     Invalid {
@@ -124,7 +153,9 @@ pub enum Entity {
     Server,
     /// A setting.
     Setting,
-    /// A database file.
+    /// A row that is moved from elsewhere.
+    Row,
+    /// A database.
     Database,
 }
 
@@ -144,6 +175,7 @@ impl fmt::Display for Entity {
             Self::KeyProtection => "protection of the master key",
             Self::Server => "server",
             Self::Setting => "setting",
+            Self::Row => "row",
             Self::Database => "database",
         })
     }

@@ -3,6 +3,11 @@
 //! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost.
 //! No decisions are taken here.
 
+#![allow(
+    clippy::duplicate_mod,
+    reason = "what is in `tables` is compiled once for each driver"
+)]
+
 mod change;
 mod cluster;
 mod configuration;
@@ -10,8 +15,11 @@ mod directory_cache;
 mod error;
 mod issued;
 mod keys;
+mod location;
 mod policies;
+mod postgres;
 mod sqlite;
+mod transfer;
 mod trust;
 mod version;
 
@@ -28,8 +36,11 @@ pub use directory_cache::{CachedAnswer, DirectoryCache, NewAnswer};
 pub use error::{Entity, StoreError};
 pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
 pub use keys::{AuthorityRole, SealedBytes, StoredKey};
+pub use location::{Found, Location};
 pub use policies::{CryptographicMode, Policies, RevocationType};
+pub use postgres::{LocationError, Postgres, PostgresDirectoryCache, PostgresLocation};
 pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
+pub use transfer::{RowSink, RowSource, TABLES, Table, Value};
 pub use trust::{
     ApplicationExclusion, EmailDomains, RacExclusion, RevocationAuthority, TrustedPublishingDomain,
     TrustedSpcCaKey, TrustedUserDomain,
@@ -39,7 +50,8 @@ pub use version::{ProductVersion, ProductVersionError, VersionRange};
 
 /// The databases of a cluster. Every server of it sees the same contents.
 ///
-/// What a method has acknowledged survives a crash of the process and of the machine. Instants
+/// What a method has acknowledged survives a crash of the process and of the machine. When it fails
+/// with [`StoreError::Unreachable`], what it was to change may have been changed all the same. Instants
 /// are seconds since 1970 UTC and always handed in. Private keys come sealed and leave sealed.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
@@ -136,6 +148,20 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Strikes a server from the list; true when it was there.
     async fn remove_server(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Returns when another server may have changed the configuration or the protection of the
+    /// master key. It never does where servers cannot tell each other, and what is said while a
+    /// connection is lost is not heard: look at the version from time to time as well. Dropping
+    /// it loses nothing.
+    async fn changed(&self);
+
+    /// Hands over all rows of all tables as they are at one instant, in the order of [`TABLES`] and
+    /// of their keys.
+    async fn export(&self, sink: &mut dyn RowSink) -> Result<(), StoreError>;
+
+    /// Takes all rows, or none, into a database that holds nothing yet; another one is
+    /// [`StoreError::NotEmpty`]. They come in the order of [`TABLES`].
+    async fn import(&self, source: &mut dyn RowSource) -> Result<(), StoreError>;
 
     /// Waits for statements under way and closes the database.
     async fn close(&self);

@@ -2,30 +2,23 @@
 //! One connection writes, several read; other processes may have the same file open. The
 //! directory services database is a file of its own.
 
-mod change;
-mod cluster;
-mod configuration;
 mod directory_cache;
 mod fault;
 mod file;
-mod records;
+#[path = "tables/mod.rs"]
+mod tables;
 
 use std::path::Path;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Row};
-use uuid::Uuid;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 
-use crate::{
-    AuthorityRole, Change, ClusterServer, ConfigurationSnapshot, ConfigurationVersion,
-    IssuedCertificate, KeyProtection, Store, StoreError, StoredKey,
-};
+use crate::{Found, StoreError};
 use fault::{database, migration};
 
 pub use directory_cache::{OpenedDirectoryCache, SqliteDirectoryCache};
@@ -103,239 +96,63 @@ impl Sqlite {
     }
 }
 
-#[async_trait]
-impl Store for Sqlite {
-    async fn configuration_version(&self) -> Result<ConfigurationVersion, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        configuration::version(&mut connection).await
+/// Looks what is at a path, and changes nothing.
+pub(crate) fn inspect(path: &Path) -> Result<Found, StoreError> {
+    match file::check_header(path, file::APPLICATION_ID) {
+        Ok(()) => Ok(Found::Cluster),
+        Err(StoreError::Missing { .. }) => Ok(Found::Missing),
+        Err(StoreError::Corrupt { .. }) => Ok(Found::Foreign),
+        Err(error) => Err(error),
     }
+}
 
-    async fn snapshot(&self) -> Result<ConfigurationSnapshot, StoreError> {
-        let mut reading = self
-            .readers
-            .begin()
-            .await
-            .map_err(|error| database(&error))?;
-        let snapshot = configuration::read(&mut reading).await?;
-        reading.commit().await.map_err(|error| database(&error))?;
-        Ok(snapshot)
-    }
-
-    async fn apply(
+/// How the statements reach the database: [`tables`] asks for no more.
+impl Sqlite {
+    /// Does work that may be done again when it failed with [`StoreError::Contention`].
+    async fn run<T, W: Future<Output = Result<T, StoreError>>>(
         &self,
-        changes: &[Change],
-        expected: Option<ConfigurationVersion>,
-    ) -> Result<ConfigurationVersion, StoreError> {
-        let mut writing = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| database(&error))?;
-        let found = configuration::version(&mut writing).await?;
-        if let Some(expected) = expected.filter(|&expected| expected != found) {
-            return Err(StoreError::VersionConflict { expected, found });
-        }
-        if changes.is_empty() {
-            return Ok(found);
-        }
-        for change in changes {
-            change::apply(&mut writing, change).await?;
-        }
-        let version = found.next();
-        change::set_version(&mut writing, version).await?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(version)
+        work: impl Fn() -> W,
+    ) -> Result<T, StoreError> {
+        work().await
     }
 
-    async fn user_key(&self, account: &str) -> Result<Option<StoredKey>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::user_key(&mut connection, account).await
+    async fn reader(&self) -> Result<PoolConnection<Db>, StoreError> {
+        let acquired = self.readers.acquire().await;
+        acquired.map_err(|error| database(&error))
     }
 
-    async fn insert_user_key(
-        &self,
-        account: &str,
-        key: StoredKey,
-    ) -> Result<StoredKey, StoreError> {
-        let mut writing = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| database(&error))?;
-        let winner = records::insert_user_key(&mut writing, account, key).await?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(winner)
+    async fn writer(&self) -> Result<PoolConnection<Db>, StoreError> {
+        let acquired = self.writer.acquire().await;
+        acquired.map_err(|error| database(&error))
     }
 
-    async fn delete_user_keys(&self, account: &str) -> Result<bool, StoreError> {
-        let mut writing = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| database(&error))?;
-        let was_there = records::delete_user_keys(&mut writing, account).await?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(was_there)
+    /// A transaction that sees the database as it is at one instant, and writes nothing.
+    async fn begin_reading(&self) -> Result<Transaction<'static, Db>, StoreError> {
+        let begun = self.readers.begin().await;
+        begun.map_err(|error| database(&error))
     }
 
-    async fn client_key(
-        &self,
-        account: &str,
-        rac_key: &[u8],
-    ) -> Result<Option<StoredKey>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::client_key(&mut connection, account, rac_key).await
+    async fn begin_writing(&self) -> Result<Transaction<'static, Db>, StoreError> {
+        let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(|error| database(&error))
     }
 
-    async fn insert_client_key(
-        &self,
-        account: &str,
-        rac_key: &[u8],
-        key: StoredKey,
-    ) -> Result<StoredKey, StoreError> {
-        let mut writing = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| database(&error))?;
-        let winner = records::insert_client_key(&mut writing, account, rac_key, key).await?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(winner)
+    #[expect(clippy::unused_async, reason = "others have limits")]
+    async fn take_time(&self, _: &mut Connection) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    async fn record_issued(&self, certificate: &IssuedCertificate) -> Result<(), StoreError> {
-        let mut connection = self
-            .writer
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::record_issued(&mut connection, certificate).await
+    /// Whoever has the same file open looks at the version by itself.
+    #[expect(clippy::unused_async, reason = "others announce")]
+    async fn announce(&self, _: &mut Connection) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    async fn issued(&self, guid: Uuid) -> Result<Option<IssuedCertificate>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::issued(&mut connection, guid).await
+    async fn wait_for_change(&self) {
+        std::future::pending::<()>().await;
     }
 
-    async fn certified_users(&self) -> Result<u64, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::certified_users(&mut connection).await
-    }
-
-    async fn authority_role(&self, role: &str) -> Result<Option<AuthorityRole>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::authority_role(&mut connection, role).await
-    }
-
-    async fn authority_roles(&self) -> Result<Vec<AuthorityRole>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::authority_roles(&mut connection).await
-    }
-
-    async fn insert_authority_role(
-        &self,
-        role: AuthorityRole,
-    ) -> Result<AuthorityRole, StoreError> {
-        let mut writing = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| database(&error))?;
-        let winner = records::insert_authority_role(&mut writing, role).await?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(winner)
-    }
-
-    async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError> {
-        let mut connection = self
-            .writer
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        records::renew_authority_role(&mut connection, role, certificate).await
-    }
-
-    async fn key_protection(&self) -> Result<Option<KeyProtection>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        cluster::key_protection(&mut connection).await
-    }
-
-    async fn set_key_protection(
-        &self,
-        document: &str,
-        replaces: Option<i64>,
-    ) -> Result<KeyProtection, StoreError> {
-        let mut writing = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| database(&error))?;
-        let stored = cluster::set_key_protection(&mut writing, document, replaces).await?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(stored)
-    }
-
-    async fn register_server(&self, server: &ClusterServer) -> Result<(), StoreError> {
-        let mut connection = self
-            .writer
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        cluster::register_server(&mut connection, server).await
-    }
-
-    async fn servers(&self) -> Result<Vec<ClusterServer>, StoreError> {
-        let mut connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        cluster::servers(&mut connection).await
-    }
-
-    async fn remove_server(&self, name: &str) -> Result<bool, StoreError> {
-        let mut connection = self
-            .writer
-            .acquire()
-            .await
-            .map_err(|error| database(&error))?;
-        cluster::remove_server(&mut connection, name).await
-    }
-
-    /// Dropping the store closes it as well, but does not wait.
-    async fn close(&self) {
+    async fn close_all(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -383,10 +200,7 @@ async fn make(path: &Path, application_id: u32, migrations: &Migrator) -> Result
 }
 
 /// Refuses a schema from the future, then adds what is missing.
-async fn migrate(
-    connection: &mut SqliteConnection,
-    migrations: &Migrator,
-) -> Result<(), StoreError> {
+async fn migrate(connection: &mut Connection, migrations: &Migrator) -> Result<(), StoreError> {
     let supported = migrations
         .iter()
         .map(|step| step.version)
@@ -421,6 +235,16 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// How long a request waits for others to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+
+/// What [`tables`] is compiled for.
+type Backend = Sqlite;
+type Db = sqlx::Sqlite;
+type Connection = sqlx::sqlite::SqliteConnection;
+type Row = sqlx::sqlite::SqliteRow;
+type Arguments = sqlx::sqlite::SqliteArguments;
+
+/// A transaction that writes has the whole database to itself.
+const LOCKED_VERSION: &str = "SELECT version FROM configuration WHERE id = 1";
 
 #[cfg(test)]
 mod tests {

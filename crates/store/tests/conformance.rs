@@ -1,6 +1,9 @@
-//! What every back end must do. Each test runs on a database in a file and on one in memory.
+//! What every back end must do. Each test runs on a database in a file, on one in memory, and on one
+//! of a PostgreSQL server where there is one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+mod support;
 
 use std::sync::Arc;
 
@@ -11,29 +14,50 @@ use openrms_store::{
     SealedBytes, Sqlite, Store, StoreError, StoredKey, Template, TemplateState,
     TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain, Uuid,
 };
+use support::TestDatabase;
 
 struct Case {
     store: Arc<dyn Store>,
     _folder: tempfile::TempDir,
+    database: Option<TestDatabase>,
 }
 
 async fn cases() -> Vec<Case> {
     let folder = || tempfile::tempdir().unwrap();
-    let (one, two) = (folder(), folder());
+    let (one, two, three) = (folder(), folder(), folder());
     let file = Sqlite::create(&one.path().join("cluster.db"))
         .await
         .unwrap();
     let memory = Sqlite::in_memory().await.unwrap();
-    vec![
+    let mut cases = vec![
         Case {
             store: Arc::new(file),
             _folder: one,
+            database: None,
         },
         Case {
             store: Arc::new(memory),
             _folder: two,
+            database: None,
         },
-    ]
+    ];
+    if let Some(database) = TestDatabase::new().await {
+        cases.push(Case {
+            store: database.location().open_or_create().await.unwrap(),
+            _folder: three,
+            database: Some(database),
+        });
+    }
+    cases
+}
+
+impl Case {
+    async fn end(self) {
+        self.store.close().await;
+        if let Some(database) = self.database {
+            database.destroy().await;
+        }
+    }
 }
 
 fn key(number: u8) -> StoredKey {
@@ -72,6 +96,7 @@ async fn a_new_store_has_version_0_and_the_defaults() {
         assert_eq!(snapshot.policies, Policies::default());
         assert!(snapshot.settings.is_empty() && snapshot.licensor_keys.is_empty());
         assert!(snapshot.current_licensor_key().is_none());
+        case.end().await;
     }
 }
 
@@ -206,6 +231,7 @@ async fn everything_put_into_the_configuration_comes_back() {
         assert!(snapshot.current_licensor_key().is_none());
         assert_eq!(snapshot.licensor_keys[1].slc_chain, "new");
         assert_eq!(snapshot.licensor_keys[1].sealed_private_key.as_slice(), [4]);
+        case.end().await;
     }
 }
 
@@ -235,6 +261,7 @@ async fn a_change_based_on_an_old_version_is_refused() {
             "1"
         );
         assert_eq!(case.store.apply(&[], Some(one)).await.unwrap(), one);
+        case.end().await;
     }
 }
 
@@ -267,6 +294,7 @@ async fn a_batch_with_a_wrong_change_changes_nothing() {
         let snapshot = case.store.snapshot().await.unwrap();
         assert_eq!(snapshot.version.number(), 0);
         assert!(snapshot.settings.is_empty() && snapshot.licensor_keys.is_empty());
+        case.end().await;
     }
 }
 
@@ -289,6 +317,7 @@ async fn of_eight_racing_user_keys_all_get_the_same_one() {
             let stored = case.store.user_key(&account).await.unwrap().unwrap();
             assert!(winners.iter().all(|winner| *winner == stored));
         }
+        case.end().await;
     }
 }
 
@@ -329,6 +358,7 @@ async fn client_keys_go_with_an_account_and_a_rac_key() {
                 ..
             })
         ));
+        case.end().await;
     }
 }
 
@@ -353,6 +383,7 @@ async fn an_excluded_user_loses_the_key_in_the_same_change() {
             case.store.insert_user_key("carol", key(2)).await.unwrap(),
             key(2)
         );
+        case.end().await;
     }
 }
 
@@ -403,6 +434,7 @@ async fn issued_certificates_are_found_by_guid_and_counted_by_account() {
         let temporary = certificate(6, CertificateKind::TemporaryRac, "eve", text());
         store.record_issued(&temporary).await.unwrap();
         assert_eq!(store.certified_users().await.unwrap(), 2);
+        case.end().await;
     }
 }
 
@@ -427,6 +459,7 @@ async fn a_role_of_the_trust_anchor_keeps_its_key_and_renews_its_certificate() {
         assert_eq!(store.authority_roles().await.unwrap(), [renewed]);
         let unknown = store.renew_authority_role("spc", "x").await;
         assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+        case.end().await;
     }
 }
 
@@ -472,6 +505,7 @@ async fn a_snapshot_never_shows_half_a_change() {
         for writer in writers {
             writer.await.unwrap();
         }
+        case.end().await;
     }
 }
 
@@ -515,6 +549,7 @@ async fn the_protection_of_the_master_key_is_replaced_only_by_who_knows_it() {
         assert_eq!(store.key_protection().await.unwrap(), Some(second));
         // It is no part of the configuration.
         assert_eq!(store.configuration_version().await.unwrap().number(), 0);
+        case.end().await;
     }
 }
 
@@ -553,6 +588,7 @@ async fn a_server_that_comes_again_keeps_the_time_it_joined() {
         assert!(store.remove_server("b").await.unwrap());
         assert!(!store.remove_server("b").await.unwrap());
         assert_eq!(store.servers().await.unwrap(), [server("a", 20, "1")]);
+        case.end().await;
     }
 }
 

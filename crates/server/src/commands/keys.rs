@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Failure, Output, Place, secrets};
@@ -11,7 +12,8 @@ use crate::key_protection::{self, KeyAccess, KeyProtection, Unlocked};
 use crate::open::{OpenError, blocking, connect};
 
 /// How the keys of a new cluster or authority are kept.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub(super) struct KeyArguments {
     /// Protect the private keys with the password in this file, in place of a key file. With a
     /// security module, the file holds its PIN.
@@ -21,6 +23,10 @@ pub(super) struct KeyArguments {
     /// starts without one configured.
     #[arg(long, conflicts_with = "password_file")]
     pub(super) ask_password: bool,
+    /// Protect the private keys with a key file in the data directory, which is the default. For
+    /// one server.
+    #[arg(long, conflicts_with_all = ["password_file", "ask_password", "pkcs11_library"])]
+    pub(super) key_file: bool,
     /// Make and keep the server's keys in a security module: the library by which it speaks
     /// PKCS #11.
     #[arg(long, value_name = "LIBRARY", requires = "pkcs11_token")]
@@ -63,6 +69,19 @@ pub(super) struct Password {
 }
 
 impl KeyArguments {
+    /// Whether anything was said about it.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.password_file.is_some()
+            || self.ask_password
+            || self.key_file
+            || self.pkcs11_library.is_some()
+    }
+
+    /// What was said here, else what was said there.
+    pub(super) fn or(self, other: Self) -> Self {
+        if self.is_chosen() { self } else { other }
+    }
+
     /// What was asked for; the password is a new one. Somebody at the terminal is asked for what no
     /// file holds.
     pub(super) fn protection(&self) -> Result<(KeyProtection, Credential), Failure> {

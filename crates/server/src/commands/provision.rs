@@ -1,40 +1,75 @@
-//! `rmsd provision`.
+//! `rmsd provision`: what is asked, and where the answers come from: the command line, else a file,
+//! else a person at the terminal, else a default.
+
+mod interview;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use openrms_crypto::Mode;
+use serde::Deserialize;
+use serde_json::json;
 
 use super::keys::KeyArguments;
 use super::{Failure, Output};
 use crate::config::Tls;
-use crate::provision::{Authority, RootOptions, Step, provision_root_with};
+use crate::data_dir::DataDir;
+use crate::files;
+use crate::provision::{Authority, Check, RootOptions, Step, Verdict, checks, provision_root_with};
+use interview::Terminal;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Provision {
     /// Set up a root cluster: keys, certificates, database, people list. A command that was cut
-    /// off is completed by giving it again.
+    /// off is completed by giving it again. Without --url, a person at the terminal is asked.
     Root(Root),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Root {
+    #[command(flatten)]
+    answers: Answers,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// How the answers are come by and what is done with them.
+#[derive(Debug, Args)]
+pub(super) struct Asking {
+    /// Take the answers that are not on the command line from this TOML file; it has the names of
+    /// the options.
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
+    /// Look into everything, and make nothing.
+    #[arg(long)]
+    check: bool,
+    /// Go on although this check failed; `all` for every one.
+    #[arg(long, value_name = "CHECK")]
+    ignore_check: Vec<String>,
+}
+
+/// What is asked. The same names on the command line and in a file of answers.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Answers {
     /// URL by which clients reach the cluster; goes into every license and cannot be changed.
     #[arg(long)]
-    url: String,
-    /// Data directory; it is made.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/openrms")]
-    data: PathBuf,
-    /// What people call the cluster.
-    #[arg(long, default_value = "OpenRMS")]
-    name: String,
-    /// Cryptographic mode. 1 is RSA-1024 and SHA-1, for clients that know nothing better.
-    #[arg(long, value_enum, default_value_t = ModeArgument::Two)]
-    mode: ModeArgument,
-    /// Who certifies the server: `self`, or the URL of another authority's enrollment service.
-    #[arg(long, value_name = "self|URL", default_value = "self")]
-    authority: String,
+    url: Option<String>,
+    /// Data directory; it is made [default: /var/lib/openrms].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What people call the cluster, and its certificate [default: OpenRMS].
+    #[arg(long)]
+    name: Option<String>,
+    /// Cryptographic mode [default: 2]. 1 is RSA-1024 and SHA-1, for clients that know nothing
+    /// better.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+    /// Who certifies the server: `self`, or the URL of another authority's enrollment service
+    /// [default: self].
+    #[arg(long, value_name = "self|URL")]
+    authority: Option<String>,
     /// DNS name that people of the built-in list belong to; the URL's host by default.
     #[arg(long, value_name = "NAME")]
     forest: Option<String>,
@@ -47,11 +82,19 @@ pub(super) struct Root {
     /// PEM file with the private key for HTTPS.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+    /// Mail address of whoever administers the cluster, for people who are refused something.
+    #[arg(long, value_name = "ADDRESS")]
+    administrator_contact: Option<String>,
+    /// URL of the HTTP proxy by which this server asks others.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     keys: KeyArguments,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(try_from = "u8")]
 pub(super) enum ModeArgument {
     /// RSA-1024 and SHA-1.
     #[value(name = "1")]
@@ -70,35 +113,37 @@ impl From<ModeArgument> for Mode {
     }
 }
 
+impl TryFrom<u8> for ModeArgument {
+    type Error = &'static str;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            _ => Err("a cryptographic mode is 1 or 2"),
+        }
+    }
+}
+
 pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
     let Provision::Root(root) = command;
-    let tls = match (&root.tls_certificate, &root.tls_key) {
-        (Some(certificate), Some(key)) => Some(Tls {
-            listen: root.listen.clone(),
-            certificate: std::path::absolute(certificate).map_err(Failure::failed)?,
-            key: std::path::absolute(key).map_err(Failure::failed)?,
-        }),
-        _ => None,
-    };
-    let (keys, credential) = root.keys.protection()?;
-    let options = RootOptions {
-        name: root.name.clone(),
-        mode: root.mode.into(),
-        authority: match root.authority.as_str() {
-            "self" => Authority::Own,
-            url => Authority::Enroll(url.to_owned()),
-        },
-        forest: root.forest.clone(),
-        keys,
-        credential,
-        listen: if tls.is_some() {
-            Vec::new()
-        } else {
-            root.listen.clone()
-        },
-        tls,
-        ..RootOptions::new(&root.data, &root.url)
-    };
+    let mut answers = root.answers.clone();
+    if let Some(file) = &root.asking.answers {
+        answers = answers.or(Answers::read(file)?);
+    }
+    if answers.url.is_none() {
+        if !Terminal::is_there(output) {
+            return Err(Failure::usage(
+                "--url URL is needed where nobody can be asked",
+            ));
+        }
+        answers = interview::root(answers, &mut Terminal)?;
+    }
+    let options = answers.options()?;
+    look(&options, &root.asking, output)?;
+    if root.asking.check {
+        return Ok(());
+    }
     let done = provision_root_with(&options, &|step| {
         output.say(format_args!("  {}", name(step)));
     })?;
@@ -116,6 +161,45 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Looks into what was answered; an end when something is bad.
+fn look(options: &RootOptions, asking: &Asking, output: &Output) -> Result<(), Failure> {
+    // An earlier attempt was looked into, and its server may be listening by now.
+    if DataDir::new(&options.data).config().exists() && !asking.check {
+        return Ok(());
+    }
+    let found = checks(options)?;
+    for check in &found {
+        output.say(format_args!("  {}", line(check)));
+    }
+    let ignored = |check: &Check| {
+        let names = &asking.ignore_check;
+        names.iter().any(|name| name == check.name || name == "all")
+    };
+    let bad: Vec<_> = found
+        .iter()
+        .filter(|check| check.verdict == Verdict::Bad && !ignored(check))
+        .map(|check| format!("{}: {}", check.name, check.about))
+        .collect();
+    if !bad.is_empty() {
+        let message = format!("nothing was made: {}", bad.join("; "));
+        return Err(Failure::new(1, "checks-failed", message)
+            .with_hint("Correct it, or go on all the same with --ignore-check NAME."));
+    }
+    if asking.check {
+        output.answer(&json!({ "checks": found }), "Nothing stands in the way.");
+    }
+    Ok(())
+}
+
+fn line(check: &Check) -> String {
+    let sign = match check.verdict {
+        Verdict::Good => "ok",
+        Verdict::Doubtful => "note",
+        Verdict::Bad => "BAD",
+    };
+    format!("{sign:<4} {}: {}", check.name, check.about)
+}
+
 fn name(step: Step) -> &'static str {
     match step {
         Step::Folder => "data directory",
@@ -129,3 +213,83 @@ fn name(step: Step) -> &'static str {
         Step::Cluster => "server key, certificate and policies",
     }
 }
+
+impl Answers {
+    fn read(file: &Path) -> Result<Self, Failure> {
+        let about = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let bytes = files::read_limited(file, LONGEST_FILE)
+            .map_err(|error| Failure::failed(about(&error)))?;
+        let malformed =
+            |error: &dyn std::fmt::Display| Failure::new(6, "bad-answers", about(error));
+        let text = std::str::from_utf8(&bytes).map_err(|error| malformed(&error))?;
+        toml::from_str(text).map_err(|error| malformed(&error))
+    }
+
+    /// What is answered here, else what is answered there.
+    fn or(self, other: Self) -> Self {
+        Self {
+            url: self.url.or(other.url),
+            data: self.data.or(other.data),
+            name: self.name.or(other.name),
+            mode: self.mode.or(other.mode),
+            authority: self.authority.or(other.authority),
+            forest: self.forest.or(other.forest),
+            listen: if self.listen.is_empty() {
+                other.listen
+            } else {
+                self.listen
+            },
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+            administrator_contact: self.administrator_contact.or(other.administrator_contact),
+            proxy: self.proxy.or(other.proxy),
+            keys: self.keys.or(other.keys),
+        }
+    }
+
+    fn options(self) -> Result<RootOptions, Failure> {
+        let absolute = |path: PathBuf| std::path::absolute(path).map_err(Failure::failed);
+        let tls = match (self.tls_certificate, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls {
+                listen: self.listen.clone(),
+                certificate: absolute(certificate)?,
+                key: absolute(key)?,
+            }),
+            (None, None) => None,
+            _ => {
+                let why = "a certificate for HTTPS comes with its key: tls-certificate, tls-key";
+                return Err(Failure::usage(why));
+            }
+        };
+        let data = self.data.unwrap_or_else(|| DEFAULT_DATA.into());
+        let url = self.url.unwrap_or_default();
+        let (keys, credential) = self.keys.protection()?;
+        Ok(RootOptions {
+            name: self.name.unwrap_or_else(|| DEFAULT_NAME.into()),
+            mode: self.mode.map_or(Mode::Two, Mode::from),
+            authority: match self.authority.as_deref() {
+                None | Some("self") => Authority::Own,
+                Some(url) => Authority::Enroll(url.to_owned()),
+            },
+            forest: self.forest,
+            listen: if tls.is_some() {
+                Vec::new()
+            } else {
+                self.listen
+            },
+            tls,
+            keys,
+            credential,
+            proxy: self.proxy,
+            contact: self.administrator_contact,
+            ..RootOptions::new(data, url)
+        })
+    }
+}
+
+const DEFAULT_DATA: &str = "/var/lib/openrms";
+const DEFAULT_NAME: &str = "OpenRMS";
+const LONGEST_FILE: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -49,8 +49,13 @@ pub(crate) fn acceptor(tls: &Tls, clients: Option<&Certificates>) -> Result<TlsA
 /// What tickets are bound to: the hash of this server's certificate. Where there is none, tickets
 /// are not held against it.
 pub(crate) fn end_point(tls: &Tls) -> Option<Vec<u8>> {
+    end_point_hash(&first_certificate(tls)?)
+}
+
+/// This server's own certificate.
+pub(crate) fn first_certificate(tls: &Tls) -> Option<CertificateDer<'static>> {
     let mut chain = CertificateDer::pem_file_iter(&tls.certificate).ok()?;
-    end_point_hash(&chain.find_map(Result::ok)?)
+    chain.find_map(Result::ok)
 }
 
 /// Client certificates are asked for and need not be shown: there are other ways to sign in. One

@@ -47,10 +47,11 @@ pub(super) async fn make(
             (chain, authority::spc_authority_key(&roles)?, None)
         }
         Authority::Enroll(service) => {
-            let trust = enroll::fetch_trust(service)?;
+            let trust = enroll::fetch_trust(service, options.proxy.as_deref())?;
             let anchors = trust.anchors()?;
             let spc_authority = enroll::spc_authority(&trust, &anchors, now)?;
-            let chain = enroll::over_http(service, request.clone(), key.public(), &anchors, now)?;
+            let (proxy, request) = (options.proxy.as_deref(), request.clone());
+            let chain = enroll::over_http(service, proxy, request, key.public(), &anchors, now)?;
             (chain, spc_authority, Some(trust))
         }
     };
@@ -87,6 +88,12 @@ pub(super) async fn make(
             },
         }),
     ];
+    if let Some(contact) = &options.contact {
+        changes.push(Change::PutSetting {
+            name: CONTACT.into(),
+            value: contact.clone(),
+        });
+    }
     if let Some(trust) = foreign {
         changes.push(foreign_setting(&trust)?);
     }
@@ -110,6 +117,8 @@ fn stored_mode(mode: Mode) -> CryptographicMode {
     }
 }
 
+/// The setting that holds the administrator's mail address.
+pub(crate) const CONTACT: &str = "administrator-contact";
 /// Consumers compare this with Windows' own numbers: 6.3 is Windows Server 2012 R2.
 const SERVER_VERSION: &str = "6.3.0.0";
 const SERVER_SKU: &str = "RMS 2.0";

@@ -81,6 +81,11 @@ impl BaseUrl {
     }
 }
 
+/// A cluster's base URL in its one spelling, which ends in `/_wmcs`.
+pub(crate) fn base_url(url: &str) -> Result<String, ProvisionError> {
+    BaseUrl::parse(url).map(|url| url.base)
+}
+
 /// Whether a cluster's URL leads to this very machine.
 pub(crate) fn is_loopback_url(url: &str) -> bool {
     BaseUrl::parse(url).is_ok_and(|url| url.is_loopback())

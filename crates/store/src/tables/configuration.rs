@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
 use super::fault::database;
 use super::records::{corrupt, field};
+use super::{Connection, LOCKED_VERSION, Row};
 use crate::{
     ApplicationExclusion, ConfigurationSnapshot, ConfigurationVersion, CryptographicMode,
     LicensorKey, Policies, ProductVersion, RacExclusion, RevocationAuthority, SealedBytes,
@@ -16,9 +16,23 @@ use crate::{
 };
 
 pub(super) async fn version(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
 ) -> Result<ConfigurationVersion, StoreError> {
-    let row = sqlx::query("SELECT version FROM configuration WHERE id = 1")
+    version_by(connection, "SELECT version FROM configuration WHERE id = 1").await
+}
+
+/// The version, which nobody else changes until the transaction ends.
+pub(super) async fn locked_version(
+    connection: &mut Connection,
+) -> Result<ConfigurationVersion, StoreError> {
+    version_by(connection, LOCKED_VERSION).await
+}
+
+async fn version_by(
+    connection: &mut Connection,
+    select: &'static str,
+) -> Result<ConfigurationVersion, StoreError> {
+    let row = sqlx::query(select)
         .fetch_optional(connection)
         .await
         .map_err(|error| database(&error))?
@@ -31,9 +45,7 @@ pub(super) async fn version(
 }
 
 /// Everything, to be called in one transaction.
-pub(super) async fn read(
-    connection: &mut SqliteConnection,
-) -> Result<ConfigurationSnapshot, StoreError> {
+pub(super) async fn read(connection: &mut Connection) -> Result<ConfigurationSnapshot, StoreError> {
     Ok(ConfigurationSnapshot {
         version: version(connection).await?,
         policies: policies(connection).await?,
@@ -87,7 +99,7 @@ pub(super) async fn read(
     })
 }
 
-async fn policies(connection: &mut SqliteConnection) -> Result<Policies, StoreError> {
+async fn policies(connection: &mut Connection) -> Result<Policies, StoreError> {
     let mut fields = Map::new();
     for row in fetch(connection, "SELECT name, value FROM policy").await? {
         let (name, json): (String, String) = (field(&row, "name")?, field(&row, "value")?);
@@ -103,9 +115,7 @@ async fn policies(connection: &mut SqliteConnection) -> Result<Policies, StoreEr
     serde_json::from_value(Value::Object(fields)).map_err(|_| corrupt("policy".to_owned()))
 }
 
-async fn settings(
-    connection: &mut SqliteConnection,
-) -> Result<BTreeMap<String, String>, StoreError> {
+async fn settings(connection: &mut Connection) -> Result<BTreeMap<String, String>, StoreError> {
     fetch(connection, "SELECT name, value FROM setting")
         .await?
         .iter()
@@ -113,7 +123,7 @@ async fn settings(
         .collect()
 }
 
-fn licensor_key(row: &SqliteRow) -> Result<LicensorKey, StoreError> {
+fn licensor_key(row: &Row) -> Result<LicensorKey, StoreError> {
     let id: String = field(row, "id")?;
     let mode: i64 = field(row, "mode")?;
     Ok(LicensorKey {
@@ -130,7 +140,7 @@ fn licensor_key(row: &SqliteRow) -> Result<LicensorKey, StoreError> {
     })
 }
 
-fn template(row: &SqliteRow) -> Result<Template, StoreError> {
+fn template(row: &Row) -> Result<Template, StoreError> {
     let guid = guid(row)?;
     let state: String = field(row, "state")?;
     Ok(Template {
@@ -145,7 +155,7 @@ fn template(row: &SqliteRow) -> Result<Template, StoreError> {
     })
 }
 
-fn trusted_user_domain(row: &SqliteRow) -> Result<TrustedUserDomain, StoreError> {
+fn trusted_user_domain(row: &Row) -> Result<TrustedUserDomain, StoreError> {
     let id: String = field(row, "id")?;
     let email_domains: String = field(row, "email_domains")?;
     Ok(TrustedUserDomain {
@@ -160,7 +170,7 @@ fn trusted_user_domain(row: &SqliteRow) -> Result<TrustedUserDomain, StoreError>
 }
 
 async fn trusted_publishing_domains(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
 ) -> Result<Vec<TrustedPublishingDomain>, StoreError> {
     let mut templates: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let rows = fetch(
@@ -194,7 +204,7 @@ async fn trusted_publishing_domains(
     .collect()
 }
 
-fn trusted_spc_ca_key(row: &SqliteRow) -> Result<TrustedSpcCaKey, StoreError> {
+fn trusted_spc_ca_key(row: &Row) -> Result<TrustedSpcCaKey, StoreError> {
     let exponent: i64 = field(row, "exponent")?;
     Ok(TrustedSpcCaKey {
         modulus: field(row, "modulus")?,
@@ -204,7 +214,7 @@ fn trusted_spc_ca_key(row: &SqliteRow) -> Result<TrustedSpcCaKey, StoreError> {
     })
 }
 
-fn application_exclusion(row: &SqliteRow) -> Result<ApplicationExclusion, StoreError> {
+fn application_exclusion(row: &Row) -> Result<ApplicationExclusion, StoreError> {
     let id: String = field(row, "id")?;
     let version = |column: &str| -> Result<ProductVersion, StoreError> {
         let text: String = field(row, column)?;
@@ -220,7 +230,7 @@ fn application_exclusion(row: &SqliteRow) -> Result<ApplicationExclusion, StoreE
     })
 }
 
-fn rac_exclusion(row: &SqliteRow) -> Result<RacExclusion, StoreError> {
+fn rac_exclusion(row: &Row) -> Result<RacExclusion, StoreError> {
     Ok(RacExclusion {
         modulus: field(row, "modulus")?,
         account: field(row, "account")?,
@@ -229,17 +239,14 @@ fn rac_exclusion(row: &SqliteRow) -> Result<RacExclusion, StoreError> {
     })
 }
 
-fn revocation_authority(row: &SqliteRow) -> Result<RevocationAuthority, StoreError> {
+fn revocation_authority(row: &Row) -> Result<RevocationAuthority, StoreError> {
     Ok(RevocationAuthority {
         public_key: field(row, "public_key")?,
         name: field(row, "name")?,
     })
 }
 
-async fn fetch(
-    connection: &mut SqliteConnection,
-    select: &'static str,
-) -> Result<Vec<SqliteRow>, StoreError> {
+async fn fetch(connection: &mut Connection, select: &'static str) -> Result<Vec<Row>, StoreError> {
     sqlx::query(select)
         .fetch_all(connection)
         .await
@@ -247,19 +254,19 @@ async fn fetch(
 }
 
 async fn read_all<T>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     select: &'static str,
-    read: fn(&SqliteRow) -> Result<T, StoreError>,
+    read: fn(&Row) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
     fetch(connection, select).await?.iter().map(read).collect()
 }
 
-fn guid(row: &SqliteRow) -> Result<Uuid, StoreError> {
+fn guid(row: &Row) -> Result<Uuid, StoreError> {
     let text: String = field(row, "guid")?;
     Uuid::parse_str(&text).map_err(|_| corrupt(format!("guid {text}")))
 }
 
-fn flag(row: &SqliteRow, name: &str) -> Result<bool, StoreError> {
+fn flag(row: &Row, name: &str) -> Result<bool, StoreError> {
     let number: i64 = field(row, name)?;
     Ok(number != 0)
 }

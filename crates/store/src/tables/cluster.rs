@@ -1,13 +1,12 @@
 //! The tables by which the servers of a cluster know of each other.
 
-use sqlx::sqlite::SqliteConnection;
-
+use super::Connection;
 use super::fault::database;
 use super::records::{corrupt, field};
 use crate::{ClusterServer, Entity, KeyProtection, StoreError};
 
 pub(super) async fn key_protection(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
 ) -> Result<Option<KeyProtection>, StoreError> {
     sqlx::query("SELECT version, document FROM key_protection WHERE id = 1")
         .fetch_optional(connection)
@@ -24,7 +23,7 @@ pub(super) async fn key_protection(
 
 /// Compares and replaces in one statement, so that of two who race one is told so.
 pub(super) async fn set_key_protection(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     document: &str,
     replaces: Option<i64>,
 ) -> Result<KeyProtection, StoreError> {
@@ -65,7 +64,7 @@ pub(super) async fn set_key_protection(
 }
 
 pub(super) async fn register_server(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server: &ClusterServer,
 ) -> Result<(), StoreError> {
     if server.name.is_empty() {
@@ -91,9 +90,7 @@ pub(super) async fn register_server(
     Ok(())
 }
 
-pub(super) async fn servers(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<ClusterServer>, StoreError> {
+pub(super) async fn servers(connection: &mut Connection) -> Result<Vec<ClusterServer>, StoreError> {
     sqlx::query(
         "SELECT name, joined, last_seen, version, address FROM cluster_server ORDER BY name",
     )
@@ -114,7 +111,7 @@ pub(super) async fn servers(
 }
 
 pub(super) async fn remove_server(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
 ) -> Result<bool, StoreError> {
     let removed = sqlx::query("DELETE FROM cluster_server WHERE name = $1")

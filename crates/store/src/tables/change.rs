@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use serde_json::Value;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Sqlite, query::Query};
+use sqlx::query::Query;
 
 use super::configuration::{ARCHIVED, PUBLISHED};
 use super::fault::{database, insertion};
 use super::records::delete_user_keys;
+use super::{Arguments, Connection, Db};
 use crate::{
     ApplicationExclusion, Change, ConfigurationVersion, Entity, LicensorKey, Policies,
     RacExclusion, RevocationAuthority, StoreError, Template, TemplateState,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) async fn set_version(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     version: ConfigurationVersion,
 ) -> Result<(), StoreError> {
     run(
@@ -29,10 +29,7 @@ pub(super) async fn set_version(
 }
 
 /// Makes one change, to be called in one transaction with [`set_version`].
-pub(super) async fn apply(
-    connection: &mut SqliteConnection,
-    change: &Change,
-) -> Result<(), StoreError> {
+pub(super) async fn apply(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::SetPolicies(policies) => set_policies(connection, policies).await,
         Change::PutSetting { name, value } => put_setting(connection, name, value).await,
@@ -73,7 +70,7 @@ pub(super) async fn apply(
 }
 
 /// Makes a change that takes one row away.
-async fn remove(connection: &mut SqliteConnection, change: &Change) -> Result<(), StoreError> {
+async fn remove(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
     let (statement, key, entity) = match change {
         Change::RemoveSetting(name) => (
             "DELETE FROM setting WHERE name = $1",
@@ -135,7 +132,7 @@ enum Key<'a> {
 }
 
 async fn put_setting(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     value: &str,
 ) -> Result<(), StoreError> {
@@ -149,10 +146,7 @@ async fn put_setting(
     put(connection, statement).await
 }
 
-async fn set_policies(
-    connection: &mut SqliteConnection,
-    policies: &Policies,
-) -> Result<(), StoreError> {
+async fn set_policies(connection: &mut Connection, policies: &Policies) -> Result<(), StoreError> {
     let Ok(Value::Object(fields)) = serde_json::to_value(policies) else {
         return Err(StoreError::Invalid {
             field: "policies",
@@ -172,7 +166,7 @@ async fn set_policies(
 }
 
 async fn add_licensor_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: &LicensorKey,
 ) -> Result<(), StoreError> {
     identified(&key.id)?;
@@ -194,10 +188,7 @@ async fn add_licensor_key(
     Ok(())
 }
 
-async fn put_template(
-    connection: &mut SqliteConnection,
-    template: &Template,
-) -> Result<(), StoreError> {
+async fn put_template(connection: &mut Connection, template: &Template) -> Result<(), StoreError> {
     let statement = sqlx::query(
         "INSERT INTO template (guid, xrml, state, updated) VALUES ($1, $2, $3, $4)
          ON CONFLICT (guid) DO UPDATE SET
@@ -214,7 +205,7 @@ async fn put_template(
 }
 
 async fn put_user_domain(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     domain: &TrustedUserDomain,
 ) -> Result<(), StoreError> {
     identified(&domain.id)?;
@@ -242,7 +233,7 @@ async fn put_user_domain(
 }
 
 async fn put_publishing_domain(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     domain: &TrustedPublishingDomain,
 ) -> Result<(), StoreError> {
     identified(&domain.id)?;
@@ -275,7 +266,7 @@ async fn put_publishing_domain(
 }
 
 async fn put_spc_ca_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: &TrustedSpcCaKey,
 ) -> Result<(), StoreError> {
     let statement = sqlx::query(
@@ -289,7 +280,7 @@ async fn put_spc_ca_key(
 }
 
 async fn put_application(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     entry: &ApplicationExclusion,
 ) -> Result<(), StoreError> {
     identified(&entry.id)?;
@@ -310,7 +301,7 @@ async fn put_application(
 }
 
 async fn put_rac_exclusion(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     entry: &RacExclusion,
 ) -> Result<(), StoreError> {
     let statement = sqlx::query(
@@ -326,7 +317,7 @@ async fn put_rac_exclusion(
 }
 
 async fn put_authority(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     authority: &RevocationAuthority,
 ) -> Result<(), StoreError> {
     let statement = sqlx::query(
@@ -338,12 +329,9 @@ async fn put_authority(
     put(connection, statement).await
 }
 
-type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+type Statement<'q> = Query<'q, Db, Arguments>;
 
-async fn run(
-    connection: &mut SqliteConnection,
-    statement: Statement<'_>,
-) -> Result<u64, StoreError> {
+async fn run(connection: &mut Connection, statement: Statement<'_>) -> Result<u64, StoreError> {
     let done = statement
         .execute(connection)
         .await
@@ -351,16 +339,13 @@ async fn run(
     Ok(done.rows_affected())
 }
 
-async fn put(
-    connection: &mut SqliteConnection,
-    statement: Statement<'_>,
-) -> Result<(), StoreError> {
+async fn put(connection: &mut Connection, statement: Statement<'_>) -> Result<(), StoreError> {
     run(connection, statement).await.map(|_| ())
 }
 
 /// Runs a statement that must find its row.
 async fn existing(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     statement: Statement<'_>,
     entity: Entity,
     id: &str,

@@ -1,18 +1,18 @@
 //! Rows that are written as requests are answered: key pairs, issued certificates, and the
 //! roles of a trust anchor.
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::{Decode, Row as _, Type};
 use uuid::Uuid;
 
 use super::fault::{database, insertion};
+use super::{Connection, Db, Row};
 use crate::{
     AuthorityRole, CertificateBody, CertificateKind, Entity, IssuedCertificate, SealedBytes,
     StoreError, StoredKey,
 };
 
 pub(super) async fn user_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &str,
 ) -> Result<Option<StoredKey>, StoreError> {
     sqlx::query(
@@ -27,9 +27,9 @@ pub(super) async fn user_key(
 }
 
 pub(super) async fn insert_user_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &str,
-    key: StoredKey,
+    key: &StoredKey,
 ) -> Result<StoredKey, StoreError> {
     some_account(account)?;
     let inserted = sqlx::query(
@@ -45,15 +45,16 @@ pub(super) async fn insert_user_key(
     .await
     .map_err(|error| database(&error))?;
     if inserted.rows_affected() == 1 {
-        return Ok(key);
+        return Ok(key.clone());
     }
     user_key(connection, account)
         .await?
-        .ok_or_else(|| vanished("user_key"))
+        // Removed between the two statements.
+        .ok_or(StoreError::Contention)
 }
 
 pub(super) async fn delete_user_keys(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &str,
 ) -> Result<bool, StoreError> {
     sqlx::query("DELETE FROM client_key WHERE account = $1")
@@ -70,7 +71,7 @@ pub(super) async fn delete_user_keys(
 }
 
 pub(super) async fn client_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &str,
     rac_key: &[u8],
 ) -> Result<Option<StoredKey>, StoreError> {
@@ -88,10 +89,10 @@ pub(super) async fn client_key(
 }
 
 pub(super) async fn insert_client_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &str,
     rac_key: &[u8],
-    key: StoredKey,
+    key: &StoredKey,
 ) -> Result<StoredKey, StoreError> {
     some_account(account)?;
     let inserted = sqlx::query(
@@ -108,15 +109,16 @@ pub(super) async fn insert_client_key(
     .await
     .map_err(|error| database(&error))?;
     if inserted.rows_affected() == 1 {
-        return Ok(key);
+        return Ok(key.clone());
     }
     client_key(connection, account, rac_key)
         .await?
-        .ok_or_else(|| vanished("client_key"))
+        // Removed between the two statements.
+        .ok_or(StoreError::Contention)
 }
 
 pub(super) async fn record_issued(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     certificate: &IssuedCertificate,
 ) -> Result<(), StoreError> {
     let guid = certificate.guid.to_string();
@@ -143,7 +145,7 @@ pub(super) async fn record_issued(
 }
 
 pub(super) async fn issued(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     guid: Uuid,
 ) -> Result<Option<IssuedCertificate>, StoreError> {
     let Some(row) = sqlx::query(
@@ -176,7 +178,7 @@ pub(super) async fn issued(
     }))
 }
 
-pub(super) async fn certified_users(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+pub(super) async fn certified_users(connection: &mut Connection) -> Result<u64, StoreError> {
     let row = sqlx::query(
         "SELECT COUNT(DISTINCT account) AS users FROM issued_certificate WHERE kind = $1",
     )
@@ -189,7 +191,7 @@ pub(super) async fn certified_users(connection: &mut SqliteConnection) -> Result
 }
 
 pub(super) async fn authority_role(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     role: &str,
 ) -> Result<Option<AuthorityRole>, StoreError> {
     sqlx::query(
@@ -205,7 +207,7 @@ pub(super) async fn authority_role(
 }
 
 pub(super) async fn authority_roles(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
 ) -> Result<Vec<AuthorityRole>, StoreError> {
     sqlx::query(
         "SELECT role, sealed_private_key, certificate, created FROM authority_role ORDER BY role",
@@ -219,8 +221,8 @@ pub(super) async fn authority_roles(
 }
 
 pub(super) async fn insert_authority_role(
-    connection: &mut SqliteConnection,
-    role: AuthorityRole,
+    connection: &mut Connection,
+    role: &AuthorityRole,
 ) -> Result<AuthorityRole, StoreError> {
     if role.role.is_empty() {
         return Err(StoreError::Invalid {
@@ -240,15 +242,16 @@ pub(super) async fn insert_authority_role(
     .await
     .map_err(|error| database(&error))?;
     if inserted.rows_affected() == 1 {
-        return Ok(role);
+        return Ok(role.clone());
     }
     authority_role(connection, &role.role)
         .await?
-        .ok_or_else(|| vanished("authority_role"))
+        // Removed between the two statements.
+        .ok_or(StoreError::Contention)
 }
 
 pub(super) async fn renew_authority_role(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     role: &str,
     certificate: &str,
 ) -> Result<(), StoreError> {
@@ -268,9 +271,9 @@ pub(super) async fn renew_authority_role(
 }
 
 /// One column of a row; a value of another type is damage.
-pub(super) fn field<'row, T>(row: &'row SqliteRow, name: &str) -> Result<T, StoreError>
+pub(super) fn field<'row, T>(row: &'row Row, name: &str) -> Result<T, StoreError>
 where
-    T: Decode<'row, Sqlite> + Type<Sqlite>,
+    T: Decode<'row, Db> + Type<Db>,
 {
     row.try_get(name).map_err(|error| database(&error))
 }
@@ -280,7 +283,7 @@ pub(super) fn corrupt(what: String) -> StoreError {
     StoreError::Corrupt { what }
 }
 
-fn stored_key(row: &SqliteRow) -> Result<StoredKey, StoreError> {
+fn stored_key(row: &Row) -> Result<StoredKey, StoreError> {
     Ok(StoredKey {
         sealed: SealedBytes::new(field(row, "sealed")?),
         public_modulus: field(row, "public_modulus")?,
@@ -289,7 +292,7 @@ fn stored_key(row: &SqliteRow) -> Result<StoredKey, StoreError> {
     })
 }
 
-fn role_of(row: &SqliteRow) -> Result<AuthorityRole, StoreError> {
+fn role_of(row: &Row) -> Result<AuthorityRole, StoreError> {
     Ok(AuthorityRole {
         role: field(row, "role")?,
         sealed_private_key: SealedBytes::new(field(row, "sealed_private_key")?),
@@ -306,9 +309,4 @@ fn some_account(account: &str) -> Result<(), StoreError> {
         });
     }
     Ok(())
-}
-
-/// The transaction saw a row it can no longer see.
-fn vanished(table: &str) -> StoreError {
-    corrupt(format!("{table}: a row is there and is not"))
 }

@@ -1,0 +1,286 @@
+//! The store in a database of a PostgreSQL server, or of one that speaks its language: only what
+//! all of them have is used. Every statement ends within seconds, also when the server is dead.
+
+mod directory_cache;
+mod fault;
+mod listen;
+mod location;
+mod schema;
+#[path = "tables/mod.rs"]
+mod tables;
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Transaction};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::{Found, StoreError};
+use fault::{database, unreachable_database};
+use listen::Listening;
+
+pub use directory_cache::PostgresDirectoryCache;
+pub use location::{LocationError, PostgresLocation};
+
+/// A [`Store`](crate::Store) in a database of a PostgreSQL server.
+pub struct Postgres {
+    pool: PgPool,
+    listening: Listening,
+    location: PostgresLocation,
+}
+
+impl Postgres {
+    /// Opens the database of a cluster and brings its schema up to date.
+    pub(crate) async fn open(location: &PostgresLocation) -> Result<Self, StoreError> {
+        let mut connection = connect(location).await?;
+        match schema::inspect(&mut connection).await? {
+            (Found::Cluster, _) => Self::prepare(location, connection).await,
+            (Found::Foreign, found) => Err(foreign(location, found)),
+            _ => Err(StoreError::Missing {
+                what: location.to_string(),
+            }),
+        }
+    }
+
+    /// As [`Postgres::open`], but makes the tables of a database that is empty.
+    pub(crate) async fn open_or_create(location: &PostgresLocation) -> Result<Self, StoreError> {
+        let mut connection = connect(location).await?;
+        match schema::inspect(&mut connection).await? {
+            (Found::Foreign, found) => Err(foreign(location, found)),
+            _ => Self::prepare(location, connection).await,
+        }
+    }
+
+    pub(crate) async fn inspect(location: &PostgresLocation) -> Result<Found, StoreError> {
+        let mut connection = match connect(location).await {
+            Err(StoreError::Missing { .. }) => return Ok(Found::Missing),
+            connected => connected?,
+        };
+        let (found, _) = schema::inspect(&mut connection).await?;
+        close(connection).await;
+        Ok(found)
+    }
+
+    pub(crate) async fn create_database(location: &PostgresLocation) -> Result<(), StoreError> {
+        let mut connection = connect(&location.for_maintenance()).await?;
+        let created = schema::create_database(&mut connection, location.database()).await;
+        close(connection).await;
+        created
+    }
+
+    async fn prepare(
+        location: &PostgresLocation,
+        mut connection: Connection,
+    ) -> Result<Self, StoreError> {
+        schema::migrate(&mut connection, &schema::cluster()).await?;
+        let listening = Listening::new(location.options(), &mut connection).await;
+        close(connection).await;
+        Ok(Self {
+            pool: pool(location.connections().get(), location.options()),
+            listening,
+            location: location.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Postgres({})", self.location)
+    }
+}
+
+/// How the statements reach the database: [`tables`] asks for no more.
+impl Postgres {
+    async fn run<T, W: Future<Output = Result<T, StoreError>>>(
+        &self,
+        work: impl Fn() -> W,
+    ) -> Result<T, StoreError> {
+        again(work).await
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Db>, StoreError> {
+        let acquired = self.pool.acquire().await;
+        acquired.map_err(|error| unacquired(&self.pool, &error))
+    }
+
+    async fn writer(&self) -> Result<PoolConnection<Db>, StoreError> {
+        self.reader().await
+    }
+
+    /// A transaction that sees the database as it is at one instant, and writes nothing.
+    async fn begin_reading(&self) -> Result<Transaction<'static, Db>, StoreError> {
+        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let begun = self.pool.begin_with(begin).await;
+        begun.map_err(|error| unacquired(&self.pool, &error))
+    }
+
+    async fn begin_writing(&self) -> Result<Transaction<'static, Db>, StoreError> {
+        let begun = self.pool.begin().await;
+        begun.map_err(|error| unacquired(&self.pool, &error))
+    }
+
+    /// Statements of this transaction may take as long as they need.
+    async fn take_time(&self, transaction: &mut Connection) -> Result<(), StoreError> {
+        let done = sqlx::raw_sql(UNHURRIED).execute(transaction).await;
+        done.map(|_| ()).map_err(|error| database(&error))
+    }
+
+    /// Tells other servers, when the transaction takes effect, that something has changed.
+    async fn announce(&self, transaction: &mut Connection) -> Result<(), StoreError> {
+        self.listening.announce(transaction).await
+    }
+
+    async fn wait_for_change(&self) {
+        self.listening.wait().await;
+    }
+
+    async fn close_all(&self) {
+        self.listening.close().await;
+        close_pool(&self.pool).await;
+    }
+}
+
+/// Does work, and does it again when transactions of others were in its way.
+async fn again<T, W: Future<Output = Result<T, StoreError>>>(
+    work: impl Fn() -> W,
+) -> Result<T, StoreError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..REPETITIONS {
+        match within(PATIENCE, work()).await {
+            Err(StoreError::Contention) => {
+                // Not the same for all, who would only meet again.
+                let part = u32::from(Uuid::new_v4().as_bytes()[0]);
+                sleep(pause * part / 128).await;
+                pause *= 2;
+            }
+            done => return done,
+        }
+    }
+    within(PATIENCE, work()).await
+}
+
+/// The outcome of work, unless that takes longer than a living server takes.
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(unreachable_database(&format_args!(
+            "no answer within {} seconds",
+            limit.as_secs()
+        ))),
+    }
+}
+
+/// A connection of its own, errors named with where it was to go.
+async fn connect(location: &PostgresLocation) -> Result<Connection, StoreError> {
+    let what = || location.to_string();
+    let connecting = async {
+        let mut connection = location.options().connect().await?;
+        sqlx::raw_sql(SETTINGS).execute(&mut connection).await?;
+        Ok(connection)
+    };
+    match timeout(PATIENCE, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(match database(&error) {
+            StoreError::Missing { .. } => StoreError::Missing { what: what() },
+            StoreError::Unreachable { reason, .. } => StoreError::Unreachable {
+                what: what(),
+                reason,
+            },
+            other => other,
+        }),
+        Err(_) => Err(StoreError::Unreachable {
+            what: what(),
+            reason: format!("no answer within {} seconds", PATIENCE.as_secs()),
+        }),
+    }
+}
+
+async fn close(connection: Connection) {
+    // The work is done: what becomes of the connection changes nothing.
+    let _ = timeout(PING, connection.close()).await;
+}
+
+/// Closes a pool, but does not wait for a connection that hangs.
+async fn close_pool(pool: &PgPool) {
+    let _ = timeout(PATIENCE, pool.close()).await;
+}
+
+fn pool(connections: u32, options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(Some(IDLE))
+        .max_lifetime(Some(LIFETIME))
+        // A server that was started anew is noticed before a statement is sent to it.
+        .test_before_acquire(true)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(SETTINGS).execute(connection).await?;
+                Ok(())
+            })
+        })
+        // The pool would wait without end for a server that hangs.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                match timeout(PING, connection.ping()).await {
+                    Ok(answered) => answered.map(|()| true),
+                    Err(_) => Err(sqlx::Error::PoolTimedOut),
+                }
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+/// With connections to spare, it was the server that did not answer.
+fn unacquired(pool: &PgPool, error: &sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::PoolTimedOut if pool.size() < pool.options().get_max_connections() => {
+            unreachable_database(&format_args!(
+                "no connection within {} seconds",
+                ACQUIRE.as_secs()
+            ))
+        }
+        other => database(other),
+    }
+}
+
+fn foreign(location: &PostgresLocation, found: Option<String>) -> StoreError {
+    StoreError::Foreign {
+        what: location.to_string(),
+        found: found.unwrap_or_default(),
+    }
+}
+
+/// What [`tables`] is compiled for.
+type Backend = Postgres;
+type Db = sqlx::Postgres;
+type Connection = sqlx::postgres::PgConnection;
+type Row = sqlx::postgres::PgRow;
+type Arguments = sqlx::postgres::PgArguments;
+
+/// Whoever changes the configuration does so one after another.
+const LOCKED_VERSION: &str = "SELECT version FROM configuration WHERE id = 1 FOR UPDATE";
+
+/// Each less than [`PATIENCE`], so that it is the server that gives up and the connection stays.
+/// A lock of a server of the cluster that vanished is not held for long.
+const SETTINGS: &str = "SET statement_timeout = 4000; SET lock_timeout = 3000;
+    SET idle_in_transaction_session_timeout = 15000; SET client_min_messages = warning";
+const UNHURRIED: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// How long a request waits for one piece of work.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(3);
+const PING: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_mins(10);
+const LIFETIME: Duration = Duration::from_mins(30);
+/// How often work is done again.
+const REPETITIONS: u32 = 7;
+const FIRST_PAUSE: Duration = Duration::from_millis(5);

@@ -1,0 +1,181 @@
+//! The tables: whether they are there, and how they come to be. Several servers may do so at once:
+//! each step is one transaction with the line of the history that only one of them can write.
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::time::sleep;
+
+use super::Connection;
+use super::fault::{database, migration};
+use crate::{Entity, Found, StoreError, TABLES};
+
+/// The steps of the schema of a cluster.
+pub(super) fn cluster() -> Migrator {
+    with_own_history(sqlx::migrate!("migrations/postgres"))
+}
+
+/// The steps of the directory services database.
+pub(super) fn directory() -> Migrator {
+    let mut steps = with_own_history(sqlx::migrate!("migrations/postgres-directory"));
+    steps.create_schema(DIRECTORY);
+    steps
+}
+
+fn with_own_history(mut steps: Migrator) -> Migrator {
+    // Another program in the same database may use the same library.
+    steps.dangerous_set_table_name(HISTORY);
+    // Not every database has the lock that would be taken.
+    steps.set_locking(false);
+    steps
+}
+
+/// What is in the database, and the name of a table that is not ours.
+pub(super) async fn inspect(
+    connection: &mut Connection,
+) -> Result<(Found, Option<String>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT CAST(table_schema AS TEXT), CAST(table_name AS TEXT)
+         FROM information_schema.tables WHERE table_type <> 'LOCAL TEMPORARY'
+         ORDER BY table_schema, table_name",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(|error| database(&error))?;
+    let (mut history, mut configuration, mut other) = (false, false, None);
+    for row in &rows {
+        let (schema, table): (String, String) = row
+            .try_get(0)
+            .and_then(|schema| Ok((schema, row.try_get(1)?)))
+            .map_err(|error| database(&error))?;
+        if SYSTEM_SCHEMAS.contains(&schema.as_str()) || OUR_SCHEMAS.contains(&schema.as_str()) {
+            continue;
+        }
+        match table.as_str() {
+            HISTORY => history = true,
+            "configuration" => configuration = true,
+            ours if TABLES.iter().any(|table| table.name == ours) => {}
+            _ => other = other.or(Some(format!("table {schema}.{table}"))),
+        }
+    }
+    let found = match (history, configuration) {
+        (true, true) => Found::Cluster,
+        _ if other.is_some() => Found::Foreign,
+        // No other program writes our history: somebody was just about to make the tables.
+        (_, false) => Found::Empty,
+        (false, true) => Found::Foreign,
+    };
+    let other = other.or_else(|| Some("table configuration".to_owned()));
+    Ok((found, other))
+}
+
+/// Refuses a schema from the future, then adds what is missing. A user who may not add anything
+/// can open a database to which nothing has to be added.
+pub(super) async fn migrate(
+    connection: &mut Connection,
+    steps: &Migrator,
+) -> Result<(), StoreError> {
+    let mut attempts = 0;
+    loop {
+        if is_up_to_date(connection, steps).await? {
+            return Ok(());
+        }
+        let Err(error) = steps.run_direct(None, connection, false).await else {
+            return Ok(());
+        };
+        let error = migration(&error);
+        attempts += 1;
+        // Somebody else may be doing the same: then it fails once they are done.
+        if attempts >= ATTEMPTS
+            || !matches!(
+                error,
+                StoreError::Failed { .. }
+                    | StoreError::Contention
+                    | StoreError::Busy
+                    | StoreError::Corrupt { .. }
+            )
+        {
+            return Err(error);
+        }
+        sleep(PAUSE * attempts).await;
+    }
+}
+
+async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<bool, StoreError> {
+    let history: bool = sqlx::query("SELECT to_regclass($1) IS NOT NULL")
+        .bind(HISTORY)
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| database(&error))?;
+    if !history {
+        return Ok(false);
+    }
+    // Only the name of the table is put into it, which is ours.
+    let select = format!("SELECT version, checksum FROM {HISTORY}");
+    let rows = sqlx::query(AssertSqlSafe(select))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| database(&error))?;
+    let supported = steps.iter().map(|step| step.version).max().unwrap_or(0);
+    let mut done = 0;
+    for row in &rows {
+        let (found, checksum): (i64, Vec<u8>) = row
+            .try_get(0)
+            .and_then(|version| Ok((version, row.try_get(1)?)))
+            .map_err(|error| database(&error))?;
+        if found > supported {
+            return Err(StoreError::SchemaTooNew { found, supported });
+        }
+        match steps.iter().find(|step| step.version == found) {
+            Some(step) if *step.checksum == checksum => done += 1,
+            _ => {
+                return Err(StoreError::Corrupt {
+                    what: format!("schema step {found} is not the one of this release"),
+                });
+            }
+        }
+    }
+    Ok(done == steps.iter().count())
+}
+
+pub(super) async fn create_database(
+    connection: &mut Connection,
+    name: &str,
+) -> Result<(), StoreError> {
+    // A name cannot be a parameter; quoted, it is nothing but a name.
+    sqlx::raw_sql("SET statement_timeout = 0")
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| database(&error))?;
+    let statement = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
+    match sqlx::query(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P04") => {
+            Err(StoreError::AlreadyExists {
+                entity: Entity::Database,
+                id: name.to_owned(),
+            })
+        }
+        Err(error) => Err(database(&error)),
+    }
+}
+
+/// The table that says which steps were made.
+const HISTORY: &str = "openrms_schema";
+/// Where other databases of ours may be.
+const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, "openrms_logging"];
+/// Where the directory services database is.
+pub(super) const DIRECTORY: &str = "openrms_directory";
+const SYSTEM_SCHEMAS: [&str; 4] = [
+    "pg_catalog",
+    "information_schema",
+    "pg_extension",
+    "crdb_internal",
+];
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(50);
