@@ -30,7 +30,7 @@ pub async fn certify<'c>(
     caller: &Caller,
     request: &Certify<'_>,
 ) -> Result<Certified<'c>, Refusal> {
-    check_certifies(context)?;
+    check_certifies(context.cluster, context.now)?;
     let cluster = context.cluster;
     let Subject {
         identity,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey};
-use openrms_protocol::CertificateChain;
+use openrms_protocol::{CertificateChain, Service};
 use openrms_store::{
     ConfigurationSnapshot, ConfigurationVersion, CryptographicMode, EmailDomains, Policies,
     TemplateState,
@@ -158,7 +158,8 @@ impl Cluster {
                 provider,
             )?);
         }
-        let root = RootCluster::read(&snapshot.settings)?;
+        let is_enrolled = !current.slc_chain.is_empty();
+        let root = RootCluster::read(&snapshot.settings, is_enrolled)?;
         let mut rac_issuers: Vec<_> = match &root {
             Some(root) => vec![RacIssuer::own(&root.key)],
             None => servers
@@ -217,7 +218,7 @@ impl Cluster {
                 .map(|authority| PublicKey::from_pkcs1_der(&authority.public_key))
                 .collect::<Result<_, _>>()
                 .map_err(|error| bad("revocation authority", &error.to_string()))?,
-            is_enrolled: !current.slc_chain.is_empty(),
+            is_enrolled,
             servers,
             rac_issuers,
             spc_authorities: snapshot
@@ -297,6 +298,23 @@ impl Cluster {
             .is_ok_and(|server| server.slc.range().is_none_or(|range| range.contains(at)))
     }
 
+    /// Whether this kind of cluster has the service at all: what certifies people and servers is
+    /// at the root cluster alone, and so is what other forests ask.
+    pub fn offers(&self, service: Service) -> bool {
+        self.root.is_none()
+            || !matches!(
+                service,
+                Service::Activation
+                    | Service::Certification
+                    | Service::CertificationExternal
+                    | Service::ServerCertification
+                    | Service::MobileCertification
+                    | Service::Precertification
+                    | Service::SubEnrollment
+                    | Service::GroupExpansion
+            )
+    }
+
     /// Base URL, ending in `/_wmcs`.
     pub fn base_url(&self) -> &str {
         self.policies.base_url.as_deref().unwrap_or_default()
@@ -348,10 +366,16 @@ impl LicensingServer {
 }
 
 impl RootCluster {
-    fn read(settings: &BTreeMap<String, String>) -> Result<Option<Self>, ClusterError> {
-        let (Some(url), Some(slc)) = (settings.get(ROOT_URL), settings.get(ROOT_SLC)) else {
+    /// Before a licensing cluster is enrolled, its root cluster is not known but by its URL.
+    fn read(
+        settings: &BTreeMap<String, String>,
+        is_enrolled: bool,
+    ) -> Result<Option<Self>, ClusterError> {
+        let Some(url) = settings.get(ROOT_URL).filter(|_| is_enrolled) else {
             return Ok(None);
         };
+        let missing = || ClusterError::Certificate("root cluster".into(), "no SLC".into());
+        let slc = settings.get(ROOT_SLC).ok_or_else(missing)?;
         let (slc, _) = read_slc("root cluster", slc)?;
         Ok(Some(Self {
             base_url: url.clone(),

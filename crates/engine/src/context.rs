@@ -61,15 +61,19 @@ pub(crate) fn new_guid() -> Result<Guid, Refusal> {
 
 /// Refuses what a decommissioned cluster, or one whose SLC has run out, may not do.
 pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
+    in_service(context.cluster, context.now)
+}
+
+fn in_service(cluster: &Cluster, now: Time) -> Result<(), Refusal> {
     use openrms_protocol::FaultCode;
-    if context.cluster.policies.decommissioned {
+    if cluster.policies.decommissioned {
         return Err(Refusal::new(
             FaultCode::ClusterDecommissioned,
             "decommissioned",
         ));
     }
-    context.cluster.server()?;
-    if !context.cluster.may_issue(context.now) {
+    cluster.server()?;
+    if !cluster.may_issue(now) {
         return Err(Refusal::new(
             FaultCode::UnspecifiedError,
             "the server licensor certificate is not valid now: renew it",
@@ -79,14 +83,14 @@ pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
 }
 
 /// Refuses what only a root cluster may do, and only in service: RACs, and SLCs of others.
-pub(crate) fn check_certifies(context: &Context<'_>) -> Result<(), Refusal> {
+pub(crate) fn check_certifies(cluster: &Cluster, now: Time) -> Result<(), Refusal> {
     use openrms_protocol::FaultCode;
-    if let Some(root) = &context.cluster.root {
+    if let Some(root) = &cluster.root {
         let reason = format!(
             "a licensing cluster certifies nobody: {} does",
             root.base_url
         );
         return Err(Refusal::new(FaultCode::UnspecifiedError, reason));
     }
-    check_in_service(context)
+    in_service(cluster, now)
 }

@@ -32,7 +32,7 @@ pub async fn precertify(
     caller: &Caller,
     request: &Precertify,
 ) -> Result<Precertified, Refusal> {
-    check_certifies(context)?;
+    check_certifies(context.cluster, context.now)?;
     signed_in(caller)?;
     let [params] = request.items.as_slice() else {
         let reason = format!("{} certificates in one request", request.items.len());

@@ -3,21 +3,25 @@
 
 use openrms_protocol::FaultCode;
 use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
+use openrms_store::Store;
+use openrms_xrml::Time;
 
 use crate::certify::issued_chain;
-use crate::context::{Context, check_certifies};
+use crate::cluster::Cluster;
+use crate::context::check_certifies;
 use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
 use crate::refusal::Refusal;
 
 /// Decides on a SubEnroll request of whoever was let through to it. The SLC ends with the root
 /// cluster's own at the latest, and those who may revoke that one may revoke this one.
 pub async fn sub_enroll<'c>(
-    context: &Context<'c>,
+    cluster: &'c Cluster,
+    store: &dyn Store,
     request: &SubEnroll,
     valid_days: u32,
+    now: Time,
 ) -> Result<SubEnrollResponse<'c>, Refusal> {
-    check_certifies(context)?;
-    let cluster = context.cluster;
+    check_certifies(cluster, now)?;
     let server = cluster.server()?;
     let enrollee = Enrollee::read(&request.public_key, &request.guid, &request.enrollee)
         .map_err(EnrolleeError::for_servers)?;
@@ -51,10 +55,10 @@ pub async fn sub_enroll<'c>(
         key: server.key.as_ref(),
         range,
         revocation_authorities: cluster.revocation_authorities.clone(),
-        store: context.store,
+        store,
     };
     let slc = enrollee
-        .certify(&certifier, valid_days, context.now)
+        .certify(&certifier, valid_days, now)
         .await
         .map_err(EnrolleeError::for_servers)?;
     Ok(SubEnrollResponse {

@@ -109,7 +109,7 @@ async fn hostile_requests_get_no_slc_and_leave_nothing_behind() {
         let guid = guid();
         let mut sub = sub_enroll_request(key().public(), guid);
         spoil(&mut sub);
-        let refused = sub_enroll(&world.context(), &sub, 365).await;
+        let refused = sub_enroll(&world.cluster, &world.store, &sub, 365, NOW).await;
         assert!(refused.is_err(), "{what}");
         let request = Enroll {
             authorization: None,
@@ -138,7 +138,7 @@ async fn nobody_is_certified_as_the_root_cluster_itself_or_in_the_other_mode() {
         sub_enroll_request(short.public(), guid()),
         of_no_web,
     ] {
-        let refusal = sub_enroll(&world.context(), &request, 365)
+        let refusal = sub_enroll(&world.cluster, &world.store, &request, 365, NOW)
             .await
             .unwrap_err();
         assert_eq!(refusal.code, FaultCode::Argument, "{refusal}");
@@ -156,11 +156,15 @@ async fn a_guid_is_its_first_owners_and_renewed_for_nobody_else() {
     let taken = authority.enroll(&request, NOW).await;
     assert_eq!(taken.unwrap_err(), FaultCode::UnspecifiedError);
 
-    let context = world.context();
+    let (cluster, store) = (&world.cluster, &world.store);
     let request = sub_enroll_request(own.public(), guid);
-    sub_enroll(&context, &request, 365).await.unwrap();
+    sub_enroll(cluster, store, &request, 365, NOW)
+        .await
+        .unwrap();
     let request = sub_enroll_request(other.public(), guid);
-    let refusal = sub_enroll(&context, &request, 365).await.unwrap_err();
+    let refusal = sub_enroll(cluster, store, &request, 365, NOW)
+        .await
+        .unwrap_err();
     assert_eq!(refusal.code, FaultCode::Argument);
 }
 
@@ -237,7 +241,7 @@ async fn the_key_of_a_licensing_cluster_makes_no_people_and_no_servers() {
     let root = World::new().await;
     let licensing = root.licensing_cluster().await;
     let request = sub_enroll_request(key().public(), guid());
-    let refusal = sub_enroll(&licensing.context(), &request, 365)
+    let refusal = sub_enroll(&licensing.cluster, &licensing.store, &request, 365, NOW)
         .await
         .unwrap_err();
     assert_eq!(refusal.code, FaultCode::UnspecifiedError);
@@ -258,7 +262,9 @@ async fn the_key_of_a_licensing_cluster_makes_no_people_and_no_servers() {
         let refusal = honest.license(&forged, &license).await.unwrap_err();
         assert_eq!(refusal.code, FaultCode::UntrustedPersonaCert);
     }
-    let third = sub_enroll(&rogue.context(), &request, 365).await.unwrap();
+    let third = sub_enroll(&rogue.cluster, &rogue.store, &request, 365, NOW)
+        .await
+        .unwrap();
     let slcs = leads(&nodes(&third.licensor_certificate_chain));
     assert!(matches!(slcs, Err(ChainError::Subordinate(_))), "{slcs:?}");
 }
@@ -313,8 +319,9 @@ async fn a_licensing_clusters_slc_ends_with_its_roots_and_may_be_revoked_by_the_
     });
     root.change(&[authority]).await;
     let request = sub_enroll_request(key().public(), guid());
-    let context = root.context();
-    let answer = sub_enroll(&context, &request, 10_000).await.unwrap();
+    let answer = sub_enroll(&root.cluster, &root.store, &request, 10_000, NOW)
+        .await
+        .unwrap();
     let nodes = nodes(&answer.licensor_certificate_chain);
     let own = root.cluster.server().unwrap().slc.range().unwrap();
     assert_eq!(issue_range(&nodes[0]).unwrap().until, own.until);

@@ -36,6 +36,8 @@ pub enum Part {
     Templates,
     /// Whether somebody is in a group of this forest, for servers of other forests.
     GroupExpansion,
+    /// SLCs for licensing clusters, at their root cluster.
+    SubEnrollment,
     /// SLCs for servers, at the trust anchor; [`crate::config::Enrollment`] says from where.
     Enrollment,
 }
@@ -61,6 +63,8 @@ pub enum Scheme {
 pub enum Access {
     /// Nobody.
     Closed,
+    /// Programs on this machine; who they are is looked at only if they say so themselves.
+    Here,
     /// Whoever reaches it; who they are is looked at only if they say so themselves.
     Anyone,
     /// Whoever signs in.
@@ -141,6 +145,7 @@ impl Part {
             Service::TemplateDistribution => Self::Templates,
             Service::GroupExpansion => Self::GroupExpansion,
             Service::Enrollment => Self::Enrollment,
+            Service::SubEnrollment => Self::SubEnrollment,
             _ => return None,
         })
     }
@@ -155,6 +160,7 @@ impl Part {
                 | Self::Precertification
                 | Self::Republishing
                 | Self::GroupExpansion
+                | Self::SubEnrollment
         )
     }
 }
@@ -225,6 +231,7 @@ impl TryFrom<String> for GroupRef {
 fn default_access(part: Part, integrated: bool) -> Access {
     match part {
         Part::Activation | Part::Enrollment => Access::Anyone,
+        Part::SubEnrollment => Access::Here,
         Part::ServerCertification | Part::MobileCertification | Part::GroupExpansion => {
             Access::Closed
         }
@@ -273,6 +280,7 @@ mod tests {
     fn licensing_asks_who_is_there_where_tickets_do_and_passwords_need_not_travel() {
         let none = AccessRules::default();
         assert_eq!(none.access(Service::License, true), Access::SignedIn);
+        assert_eq!(none.access(Service::SubEnrollment, true), Access::Here);
         assert_eq!(none.access(Service::License, false), Access::Anyone);
         let anonymous = rules("[licensing]\naccess = \"anyone\"").unwrap();
         assert_eq!(anonymous.access(Service::License, true), Access::Anyone);
@@ -302,6 +310,7 @@ mod tests {
         let groups = "groups = [\"a@b.example\"]\n";
         assert!(rules(&format!("[licensing]\naccess = \"anyone\"\n{groups}")).is_err());
         assert!(rules("[certification]\naccess = \"anyone\"").is_err());
+        assert!(rules("[sub-enrollment]\naccess = \"anyone\"").is_err());
         assert!(rules("[licencing]\naccess = \"anyone\"").is_err());
         assert!(rules("[licensing]\ngroups = [\"Domain Users\"]").is_err());
     }

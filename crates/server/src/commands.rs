@@ -1,11 +1,13 @@
 //! The command line of `rmsd`: what it takes, and how it answers people and scripts.
 
 mod authority;
+mod enroll;
 mod failure;
 mod federation;
 mod keys;
 mod person;
 mod provision;
+mod renew;
 mod scp;
 mod secrets;
 mod serve;
@@ -54,6 +56,11 @@ enum Command {
     /// The trust anchor of a hierarchy, and what it hands out.
     #[command(subcommand)]
     Authority(authority::Authority),
+    /// Enroll the cluster by files that are carried by hand.
+    #[command(subcommand)]
+    Enroll(enroll::EnrollCommand),
+    /// Get a new certificate for the cluster's key.
+    Renew(renew::Renew),
     /// The people and groups of the built-in list.
     #[command(subcommand)]
     Person(person::Person),
@@ -151,6 +158,8 @@ pub fn run() -> ExitCode {
         Command::Serve(command) => serve::run(command, &output),
         Command::Provision(command) => provision::run(command, &output),
         Command::Authority(command) => authority::run(command, &output),
+        Command::Enroll(command) => enroll::run(command, &output),
+        Command::Renew(command) => renew::run(command, &output),
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),

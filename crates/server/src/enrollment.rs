@@ -19,6 +19,7 @@ use openrms_xrml::{Time, chain};
 
 use crate::authority::{ClientTrust, FOREIGN, TrustError};
 use crate::slc;
+pub(crate) use ask::OnLine;
 pub use ask::SignIn;
 use own::OwnServer;
 
@@ -151,7 +152,7 @@ pub(crate) async fn on_line(
     store: &dyn Store,
     provider: &dyn KeyProvider,
     trust: Trust,
-    sign_in: &SignIn,
+    by: OnLine<'_>,
     now: Time,
 ) -> Result<Enrolled, EnrollError> {
     let stored = store.snapshot().await?;
@@ -160,7 +161,7 @@ pub(crate) async fn on_line(
     let known = stored.settings.contains_key(FOREIGN) || trust.bundle.is_some();
     let fetched = |url: &str| match known {
         true => Ok(trust.clone()),
-        false => ask::fetch_trust(url).map(|bundle| Trust {
+        false => ask::fetch_trust(url, by).map(|bundle| Trust {
             bundle: Some(bundle),
             pinned: trust.pinned.clone(),
         }),
@@ -173,9 +174,9 @@ pub(crate) async fn on_line(
             let answer = answer.map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
             (answer.licensor_certificate_chain.concatenated(), trust)
         }
-        Certifier::Service(url) => (ask::enroll(&url, own.enroll())?, fetched(&url)?),
+        Certifier::Service(url) => (ask::enroll(&url, own.enroll(), by)?, fetched(&url)?),
         Certifier::Root(url) => {
-            let text = ask::sub_enroll(&url, own.sub_enroll(), sign_in)?;
+            let text = ask::sub_enroll(&url, own.sub_enroll(), by)?;
             (text, fetched(&url)?)
         }
         Certifier::Files => return Err(EnrollError::ByFiles),
@@ -264,11 +265,14 @@ async fn take_over(
             value: above.get(1..).unwrap_or_default().concat(),
         });
     }
-    changes.push(Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
-        modulus: spc_authority.modulus_le().to_vec(),
-        exponent: spc_authority.exponent(),
-        name: "clients of the hierarchy".into(),
-    }));
+    // At a renewal it stays as it is: an administrator may have withdrawn it.
+    if trust.bundle.is_some() || !own.is_enrolled {
+        changes.push(Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
+            modulus: spc_authority.modulus_le().to_vec(),
+            exponent: spc_authority.exponent(),
+            name: "clients of the hierarchy".into(),
+        }));
+    }
     changes.push(Change::SetLicensorChain {
         id: own.id.clone(),
         slc_chain: text,

@@ -8,7 +8,7 @@ use openrms_engine::Cluster;
 use openrms_store::{Store, StoreError};
 use openrms_xrml::Time;
 
-use crate::enrollment::{self, Certifier, EnrollError, SignIn, Trust};
+use crate::enrollment::{self, Certifier, EnrollError, OnLine, SignIn, Trust};
 use crate::slc::Notice;
 
 /// Looks after the certificate, time and again.
@@ -38,6 +38,7 @@ impl SlcKeeper {
         store: &dyn Store,
         provider: &dyn KeyProvider,
         cluster: &Cluster,
+        proxy: Option<&str>,
         now: Time,
     ) -> Tended {
         let Some(notice) = Notice::of(cluster, now) else {
@@ -46,7 +47,7 @@ impl SlcKeeper {
         let is_time = |last: Time| now.unix().saturating_sub(last.unix()).abs() >= RETRY_SECONDS;
         if self.tried.is_none_or(is_time) {
             self.tried = Some(now);
-            match renew(store, provider, now).await {
+            match renew(store, provider, proxy, now).await {
                 Ok(true) => return Tended::Renewed,
                 Ok(false) => {}
                 Err(error) => {
@@ -68,6 +69,7 @@ impl SlcKeeper {
 async fn renew(
     store: &dyn Store,
     provider: &dyn KeyProvider,
+    proxy: Option<&str>,
     now: Time,
 ) -> Result<bool, EnrollError> {
     let stored = store.snapshot().await?;
@@ -77,7 +79,11 @@ async fn renew(
         // The root cluster asks who is calling, and files are carried by people.
         Certifier::Root(_) | Certifier::Files => return Ok(false),
     }
-    match enrollment::on_line(store, provider, Trust::default(), &SignIn::Nobody, now).await {
+    let by = OnLine {
+        sign_in: &SignIn::Nobody,
+        proxy,
+    };
+    match enrollment::on_line(store, provider, Trust::default(), by, now).await {
         Ok(enrolled) => {
             tracing::info!(until = %enrolled.until, "the server licensor certificate is renewed");
             Ok(true)

@@ -150,7 +150,9 @@ impl World {
         let (handle, key) = provider.generate(self.mode).unwrap();
         let guid = guid();
         let request = sub_enroll_request(key.public(), guid);
-        let answer = sub_enroll(&self.context(), &request, 365).await.unwrap();
+        let answer = sub_enroll(&self.cluster, &self.store, &request, 365, self.now)
+            .await
+            .unwrap();
         let store = Sqlite::in_memory().await.unwrap();
         let root = self.cluster.server().unwrap();
         let mut policies = self.cluster.policies.clone();

@@ -35,6 +35,15 @@ pub enum SignIn {
     Kerberos,
 }
 
+/// How others are asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnLine<'a> {
+    /// How this server signs in.
+    pub(crate) sign_in: &'a SignIn,
+    /// The HTTP proxy in between.
+    pub(crate) proxy: Option<&'a str>,
+}
+
 impl fmt::Debug for SignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,13 +55,18 @@ impl fmt::Debug for SignIn {
 }
 
 /// Enrolls at an enrollment service. What comes back is yet to be judged.
-pub(super) fn enroll(url: &str, request: Enroll) -> Result<String, EnrollError> {
+pub(super) fn enroll(url: &str, request: Enroll, by: OnLine<'_>) -> Result<String, EnrollError> {
     let operation = Operation::Enroll(request);
     let take = |response: Response<'_>| {
         EnrollResponse::try_from(response)
             .map(|answer| answer.licensor_certificate_chain.concatenated())
     };
-    ask(url, Contract::Enrollment, &operation, &SignIn::Nobody, take)
+    // Nobody is asked who they are there, and so nobody is told.
+    let by = OnLine {
+        sign_in: &SignIn::Nobody,
+        ..by
+    };
+    ask(url, Contract::Enrollment, &operation, by, take)
 }
 
 /// Enrolls at a root cluster, which must be the one that signs: what it says is its own SLC is the
@@ -60,7 +74,7 @@ pub(super) fn enroll(url: &str, request: Enroll) -> Result<String, EnrollError> 
 pub(super) fn sub_enroll(
     root: &str,
     request: SubEnroll,
-    sign_in: &SignIn,
+    by: OnLine<'_>,
 ) -> Result<String, EnrollError> {
     let url = Service::SubEnrollment.url(root);
     let operation = Operation::SubEnroll(request);
@@ -68,14 +82,14 @@ pub(super) fn sub_enroll(
         SubEnrollResponse::try_from(response)
             .map(|answer| answer.licensor_certificate_chain.into_owned())
     };
-    let chain = ask(&url, Contract::SubEnrollment, &operation, sign_in, take)?;
+    let chain = ask(&url, Contract::SubEnrollment, &operation, by, take)?;
     let url = Service::CertificationServer.url(root);
     let operation = Operation::GetLicensorCertificate(GetLicensorCertificate);
     let take = |response: Response<'_>| {
         GetLicensorCertificateResponse::try_from(response)
             .map(|answer| answer.certificate_chain.into_owned())
     };
-    let above = ask(&url, Contract::Server, &operation, sign_in, take)?;
+    let above = ask(&url, Contract::Server, &operation, by, take)?;
     let key = |chain: &CertificateChain<'_>, index: usize| {
         let node = Node::parse(chain.iter().nth(index)?.as_str()).ok()?;
         node.principal_key().cloned()
@@ -88,9 +102,9 @@ pub(super) fn sub_enroll(
 }
 
 /// What an authority, or a root cluster, hands out to its clients.
-pub(super) fn fetch_trust(service: &str) -> Result<ClientTrust, EnrollError> {
+pub(super) fn fetch_trust(service: &str, by: OnLine<'_>) -> Result<ClientTrust, EnrollError> {
     let url = format!("{}{}", origin(service), crate::http::CLIENT_BUNDLE_PATH);
-    let mut answer = agent()?
+    let mut answer = agent(by.proxy)?
         .get(&url)
         .call()
         .map_err(|error| unreachable(&url, &error))?;
@@ -99,8 +113,7 @@ pub(super) fn fetch_trust(service: &str) -> Result<ClientTrust, EnrollError> {
         return Err(unreachable(&url, &ureq::Error::StatusCode(status)));
     }
     let body = read(&url, &mut answer)?;
-    let bundle: ClientBundle =
-        serde_json::from_slice(&body).map_err(malformed("client bundle"))?;
+    let bundle: ClientBundle = serde_json::from_slice(&body).map_err(malformed("client bundle"))?;
     Ok(bundle.trust)
 }
 
@@ -109,14 +122,14 @@ fn ask<T>(
     url: &str,
     contract: Contract,
     operation: &Operation<'_>,
-    sign_in: &SignIn,
+    by: OnLine<'_>,
     take: impl FnOnce(Response<'_>) -> Result<T, ProtocolError>,
 ) -> Result<T, EnrollError> {
     let name = operation.name();
     let action = contract.soap_action(name);
     let version = Some(VersionData::CLIENT);
     let body = encode_request(SoapVersion::V11, contract, version, operation);
-    let mut request = agent()?
+    let mut request = agent(by.proxy)?
         .post(url)
         .header(
             "Content-Type",
@@ -125,7 +138,7 @@ fn ask<T>(
         .header("SOAPAction", format!("\"{action}\""));
     let ticket = |error: NegotiateError| EnrollError::Kerberos(error.to_string());
     let mut initiator = None;
-    match sign_in {
+    match by.sign_in {
         SignIn::Nobody => {}
         SignIn::Password(user, password) => {
             if !url.starts_with("https://") && !is_loopback_url(&origin(url)) {
@@ -177,11 +190,8 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
 }
 
-fn agent() -> Result<ureq::Agent, EnrollError> {
-    outbound::agent(None, None, WHOLE_TIME).map_err(|error| EnrollError::Unreachable {
-        url: "HTTP".into(),
-        reason: error.to_string(),
-    })
+fn agent(proxy: Option<&str>) -> Result<ureq::Agent, EnrollError> {
+    outbound::agent(None, proxy, WHOLE_TIME).map_err(malformed("proxy"))
 }
 
 fn read(url: &str, answer: &mut ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, EnrollError> {

@@ -21,6 +21,8 @@ pub(crate) struct OwnServer {
     pub(crate) mode: Mode,
     /// Base URL of its root cluster, where it is a licensing cluster.
     pub(crate) root: Option<String>,
+    /// Whether it was certified before.
+    pub(crate) is_enrolled: bool,
     key: PublicKey,
     guid: Guid,
     info: EnrolleeServerInformation,
@@ -49,6 +51,7 @@ impl OwnServer {
                 CryptographicMode::Two => Mode::Two,
             },
             root: stored.settings.get(ROOT_URL).cloned(),
+            is_enrolled: !current.slc_chain.is_empty(),
             key: key.public().clone(),
             guid: current.guid.to_string().parse()?,
             info: EnrolleeServerInformation {
@@ -118,9 +121,9 @@ impl OwnServer {
         if signature != Some(self.mode.hash()) {
             return Err(EnrollError::OtherMode("certificate"));
         }
-        let range = slc
-            .range()
-            .ok_or_else(|| malformed("server licensor certificate")("it grants no right to issue"))?;
+        let range = slc.range().ok_or_else(|| {
+            malformed("server licensor certificate")("it grants no right to issue")
+        })?;
         if now < range.from {
             return Err(EnrollError::NotYetValid(range.from));
         }

@@ -71,8 +71,12 @@ async fn ready(Extract(core): Extract<Core>) -> Response {
     if snapshot.cluster.policies.decommissioned {
         return not_ready("the cluster is decommissioned").into_response();
     }
+    if let Err(error) = snapshot.cluster.server() {
+        return not_ready(&error.to_string()).into_response();
+    }
     if !snapshot.cluster.may_issue(crate::clock::now()) {
-        return not_ready("the server licensor certificate is not valid now").into_response();
+        return not_ready("the server licensor certificate is not valid now: renew it (event 18)")
+            .into_response();
     }
     match core.state.opened.store.configuration_version().await {
         Ok(_) => "ready\n".into_response(),
