@@ -8,7 +8,7 @@ use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey};
 use openrms_protocol::{CertificateChain, Service};
 use openrms_store::{
     ConfigurationSnapshot, ConfigurationVersion, CryptographicMode, EmailDomains, Policies,
-    TemplateState,
+    TemplateState, TrustedPublishingDomain, TrustedUserDomain,
 };
 use openrms_xrml::chain::{self, SharedNode};
 use openrms_xrml::issuing::ServerLicensorCertificate;
@@ -168,25 +168,10 @@ impl Cluster {
                 .collect(),
         };
         for domain in &snapshot.trusted_publishing_domains {
-            let sealed = domain.sealed_private_key.as_slice();
-            let mut server = LicensingServer::new(&domain.id, sealed, &domain.slc_chain, provider)?;
-            let texts = domain.templates.iter().map(String::as_str);
-            server.templates = Some(
-                texts
-                    .map(|text| Template::read(text, false))
-                    .collect::<Result<_, _>>()?,
-            );
-            servers.push(server);
+            servers.push(LicensingServer::trusted(domain, provider)?);
         }
         for domain in &snapshot.trusted_user_domains {
-            let (slc, _) = read_slc(&domain.id, &domain.slc_chain)?;
-            rac_issuers.push(RacIssuer {
-                key: slc.key().clone(),
-                own: false,
-                allow_sid: domain.allow_sid,
-                allow_federated: domain.allow_federated,
-                email_domains: domain.email_domains.clone(),
-            });
+            rac_issuers.push(RacIssuer::trusted(domain)?);
         }
         let bad = |what: &str, reason: &str| {
             ClusterError::Certificate(what.to_owned(), reason.to_owned())
@@ -359,6 +344,21 @@ impl LicensingServer {
         })
     }
 
+    fn trusted(
+        domain: &TrustedPublishingDomain,
+        provider: &dyn KeyProvider,
+    ) -> Result<Self, ClusterError> {
+        let sealed = domain.sealed_private_key.as_slice();
+        let mut server = Self::new(&domain.id, sealed, &domain.slc_chain, provider)?;
+        let texts = domain.templates.iter().map(String::as_str);
+        server.templates = Some(
+            texts
+                .map(|text| Template::read(text, false))
+                .collect::<Result<_, _>>()?,
+        );
+        Ok(server)
+    }
+
     /// The server as it is named in what it issues.
     pub fn identity(&self) -> &Identity {
         self.slc.identity()
@@ -393,6 +393,17 @@ impl RacIssuer {
             allow_federated: true,
             email_domains: EmailDomains::All,
         }
+    }
+
+    fn trusted(domain: &TrustedUserDomain) -> Result<Self, ClusterError> {
+        let (slc, _) = read_slc(&domain.id, &domain.slc_chain)?;
+        Ok(Self {
+            key: slc.key().clone(),
+            own: false,
+            allow_sid: domain.allow_sid,
+            allow_federated: domain.allow_federated,
+            email_domains: domain.email_domains.clone(),
+        })
     }
 
     /// Whether the issuer may vouch for a mail address: all, or those of listed domains and what

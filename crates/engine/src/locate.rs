@@ -152,9 +152,10 @@ fn location(cluster: &Cluster, service: ServiceType) -> Option<String> {
         ServiceType::LicensingInternalService | ServiceType::PublishingService => {
             Some(cluster.licensing_url())
         }
-        ServiceType::CertificationInternalService => Some(cluster.certification_url()),
         ServiceType::ServerService if cluster.root.is_some() => Some(cluster.licensing_url()),
-        ServiceType::ServerService => Some(cluster.certification_url()),
+        ServiceType::CertificationInternalService | ServiceType::ServerService => {
+            Some(cluster.certification_url())
+        }
         // Asked by clients of version 1.0 only, which this cluster does not serve yet.
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! SubEnroll: an SLC for a licensing cluster, signed with the SLC key of its root cluster
+//! `SubEnroll`: an SLC for a licensing cluster, signed with the SLC key of its root cluster
 //! (MS-RMPRS 3.3.4.1).
 
 use openrms_protocol::FaultCode;
@@ -12,7 +12,7 @@ use crate::context::check_certifies;
 use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
 use crate::refusal::Refusal;
 
-/// Decides on a SubEnroll request of whoever was let through to it. The SLC ends with the root
+/// Decides on a `SubEnroll` request of whoever was let through to it. The SLC ends with the root
 /// cluster's own at the latest, and those who may revoke that one may revoke this one.
 pub async fn sub_enroll<'c>(
     cluster: &'c Cluster,

@@ -159,12 +159,12 @@ pub(crate) async fn on_line(
     let roles = store.authority_roles().await?;
     let own = OwnServer::of(&stored, provider)?;
     let known = stored.settings.contains_key(FOREIGN) || trust.bundle.is_some();
-    let fetched = |url: &str| match known {
-        true => Ok(trust.clone()),
-        false => ask::fetch_trust(url, by).map(|bundle| Trust {
-            bundle: Some(bundle),
-            pinned: trust.pinned.clone(),
-        }),
+    let fetched = |url: &str| {
+        let mut trust = trust.clone();
+        if !known {
+            trust.bundle = Some(ask::fetch_trust(url, by)?);
+        }
+        Ok::<_, EnrollError>(trust)
     };
     let (text, trust) = match Certifier::of(&stored, &roles) {
         Certifier::Own => {

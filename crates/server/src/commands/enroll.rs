@@ -113,7 +113,7 @@ pub(super) fn write_request(
     })?;
     let name = format!("{}{suffix}", server_name(&url));
     let file = match file {
-        Some(file) if file.is_dir() => file.join(name),
+        Some(folder) if folder.is_dir() => folder.join(name),
         Some(file) => file.to_owned(),
         None => name.into(),
     };

@@ -17,8 +17,14 @@ pub(super) struct Renew {
     online: bool,
     /// Write a request in place of asking; the server's name and `RenewRequest.xml` when no file
     /// is named.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["online", "complete"])]
-    request: Option<Option<PathBuf>>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = ".",
+        conflicts_with_all = ["online", "complete"]
+    )]
+    request: Option<PathBuf>,
     /// Take over the certificate of this response.
     #[arg(long, value_name = "FILE", conflicts_with = "online")]
     complete: Option<PathBuf>,
@@ -63,7 +69,7 @@ impl SignInArguments {
 
 pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
     if let Some(file) = &renew.request {
-        let file = file.as_deref();
+        let file = Some(file.as_path());
         return write_request(
             (file, "RenewRequest.xml"),
             renew.force,
