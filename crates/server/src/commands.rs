@@ -12,6 +12,7 @@ mod scp;
 mod secrets;
 mod serve;
 mod template;
+mod unprovision;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ enum Command {
     /// Set up a cluster.
     #[command(subcommand)]
     Provision(Box<provision::Provision>),
+    /// Take this server out of its cluster, which goes on without it.
+    Unprovision(unprovision::Unprovision),
     /// The trust anchor of a hierarchy, and what it hands out.
     #[command(subcommand)]
     Authority(authority::Authority),
@@ -157,6 +160,7 @@ pub fn run() -> ExitCode {
     let done = match &cli.command {
         Command::Serve(command) => serve::run(command, &output),
         Command::Provision(command) => provision::run(command, &output),
+        Command::Unprovision(command) => unprovision::run(command, &output),
         Command::Authority(command) => authority::run(command, &output),
         Command::Enroll(command) => enroll::run(command, &output),
         Command::Renew(command) => renew::run(command, &output),

@@ -32,14 +32,17 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use openrms_store::LocationError;
 use serde::Deserialize;
 
 use crate::access::{AccessError, AccessRules, Part, PartRule};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::{Database, DatabaseServer};
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
 use crate::key_protection::KeyAccess;
+use crate::people::PeopleSource;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
 
@@ -55,8 +58,12 @@ pub struct Config {
     /// The base URL that the cluster must have been provisioned with; starting with another one
     /// is refused. Not checked when absent.
     pub url: Option<String>,
+    /// The database.
+    pub database: Database,
+    /// The name of this server among those of its cluster; the machine's when absent.
+    pub server_name: Option<String>,
     /// The people list.
-    pub people: PathBuf,
+    pub people: PeopleSource,
     /// The organisation's directory, which takes the place of the people list.
     pub directory: Option<DirectoryConfig>,
     /// Threads that serve; one for each core when absent.
@@ -205,6 +212,9 @@ pub enum ConfigError {
     /// Client certificates come with TLS.
     #[error("[sign_in.certificates] needs [tls]")]
     CertificatesWithoutTls,
+    /// The database cannot be named so.
+    #[error("[database] {0}")]
+    Database(#[from] LocationError),
     /// More than one source of a secret.
     #[error("[{0}] takes password_file or systemd, not both")]
     TwoCredentials(&'static str),
@@ -241,7 +251,9 @@ impl Config {
 
     fn plain(data: DataDir) -> Self {
         Self {
-            people: data.people(),
+            database: Database::Embedded(data.database()),
+            server_name: None,
+            people: PeopleSource::File(data.people()),
             directory: None,
             audit: Some(data.audit()),
             keys: KeyAccess {
@@ -317,6 +329,8 @@ struct File {
     listen: Option<Vec<SocketAddr>>,
     tls: Option<Tls>,
     url: Option<String>,
+    server_name: Option<String>,
+    database: Option<DatabaseTable>,
     people: Option<PathBuf>,
     directory: Option<toml::Table>,
     threads: Option<NonZeroUsize>,
@@ -339,6 +353,14 @@ struct File {
     proxies: Proxies,
     #[serde(default)]
     outbound: Outbound,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatabaseTable {
+    url: String,
+    password_file: Option<PathBuf>,
+    systemd: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -425,11 +447,20 @@ impl File {
             .map(|table| DirectoryConfig::read(table, base))
             .transpose()
             .map_err(ConfigError::Directory)?;
+        let database = match self.database {
+            None => Database::Embedded(data.database()),
+            Some(table) => Database::Server(table.resolve(base)?),
+        };
+        let people = match self.people {
+            Some(people) => PeopleSource::File(base.join(people)),
+            None if database.is_shared() => PeopleSource::Database,
+            None => PeopleSource::File(data.people()),
+        };
         Ok(Config {
             directory,
-            people: self
-                .people
-                .map_or_else(|| data.people(), |people| base.join(people)),
+            database,
+            server_name: self.server_name,
+            people,
             listen: self.listen.unwrap_or_else(default_listen),
             keys: KeyAccess {
                 key_file: data.master_key(),
@@ -456,6 +487,17 @@ impl File {
             proxies: self.proxies,
             outbound_proxy: self.outbound.proxy,
         })
+    }
+}
+
+impl DatabaseTable {
+    fn resolve(self, base: &Path) -> Result<DatabaseServer, ConfigError> {
+        let secrets = Secrets {
+            password_file: self.password_file,
+            systemd: self.systemd,
+        };
+        let password = secrets.resolve("database", base)?;
+        Ok(DatabaseServer::new(&self.url, password)?)
     }
 }
 

@@ -37,6 +37,9 @@ pub enum CredentialError {
     /// Nothing can be read from the terminal.
     #[error("the terminal: {0}")]
     Terminal(io::Error),
+    /// It is no text.
+    #[error("the password from {0} is not UTF-8")]
+    NotText(String),
     /// There is nothing in it.
     #[error("the password or PIN from {0} is empty")]
     Empty(String),

@@ -64,6 +64,11 @@ impl DataDir {
         self.0.join("tickets.replay")
     }
 
+    /// What running servers hold, so that nobody takes the folder away from under them.
+    pub(crate) fn running(&self) -> PathBuf {
+        self.0.join("running.lock")
+    }
+
     /// A hierarchy that was made and is not yet wholly stored.
     pub(crate) fn pending_hierarchy(&self) -> PathBuf {
         self.0.join("authority.pending.json")

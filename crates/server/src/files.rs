@@ -68,6 +68,32 @@ pub(crate) fn lock_folder(path: &Path) -> io::Result<File> {
     Ok(folder)
 }
 
+/// Holds a lock file together with others, until the answer is dropped. Makes it where it is not.
+pub(crate) fn lock_together(path: &Path) -> io::Result<File> {
+    let file = lock_file(path)?;
+    file.lock_shared()?;
+    Ok(file)
+}
+
+/// Holds a lock file alone, or not at all while somebody else holds it.
+pub(crate) fn lock_alone(path: &Path) -> io::Result<Option<File>> {
+    let file = lock_file(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
 /// Removes drafts that a killed process left; to be called with the folder locked.
 pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {

@@ -1,14 +1,14 @@
 //! What a server works with, opened: database, keys, and what is made of them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use openrms_crypto::{KeyProvider, envelope};
 use openrms_engine::keys::KeyVault;
-use openrms_store::{Sqlite, Store, StoreError};
+use openrms_store::{Location, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::credential::CredentialError;
 use crate::key_protection::{self, KeyProtection, KeyProtectionError, Unlocked};
 
 /// The database and the keys of a cluster, opened.
@@ -30,10 +30,13 @@ pub(crate) struct Opened {
 pub enum OpenError {
     /// There is no database: nothing was provisioned here.
     #[error("{0} holds no cluster: run `rmsd provision` first")]
-    NotProvisioned(PathBuf),
+    NotProvisioned(Location),
     /// The keys cannot be opened.
     #[error(transparent)]
     Keys(#[from] KeyProtectionError),
+    /// The password of the database cannot be read.
+    #[error("[database] {0}")]
+    Password(#[from] CredentialError),
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -70,12 +73,10 @@ impl Opened {
 
 /// Opens the database of a cluster.
 pub(crate) async fn connect(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
-    match Sqlite::open(&config.data.database()).await {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(StoreError::Missing { .. }) => {
-            Err(OpenError::NotProvisioned(config.data.path().to_owned()))
-        }
-        Err(error) => Err(error.into()),
+    let location = config.database.location()?;
+    match location.open().await {
+        Err(StoreError::Missing { .. }) => Err(OpenError::NotProvisioned(location)),
+        opened => Ok(opened?),
     }
 }
 

@@ -1,11 +1,24 @@
-//! The people list on disk: read as a whole, edited under a lock, replaced as a whole.
+//! The people list: read as a whole, changed as a whole. On one server it is a file, edited under a
+//! lock; in a cluster it is in the database.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use openrms_directory::{ForestName, People, PeopleError};
+use openrms_store::{Change, ConfigurationSnapshot, StoreError};
 
+use crate::config::Config;
 use crate::files;
+use crate::open::{OpenError, blocking, connect};
+
+/// Where the people list is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeopleSource {
+    /// In a file of this server.
+    File(PathBuf),
+    /// In the cluster's database, for all its servers.
+    Database,
+}
 
 /// Why a people list cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +39,71 @@ pub enum PeopleFileError {
         /// What is wrong.
         error: PeopleError,
     },
+    /// The list in the database, or the change to it, is wrong.
+    #[error("the people list of the cluster: {0}")]
+    Stored(PeopleError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed, or somebody else changed it at the same time.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The people list of a server's configuration.
+pub(crate) fn of(
+    source: &PeopleSource,
+    stored: &ConfigurationSnapshot,
+) -> Result<People, PeopleFileError> {
+    match source {
+        PeopleSource::File(path) => load(path),
+        PeopleSource::Database => {
+            let text = stored.settings.get(SETTING).map_or("", String::as_str);
+            People::from_toml(text).map_err(PeopleFileError::Stored)
+        }
+    }
+}
+
+/// The people list of a server's configuration. Opens the database where it is there.
+pub(crate) fn read(config: &Config) -> Result<People, PeopleFileError> {
+    match &config.people {
+        PeopleSource::File(path) => load(path),
+        PeopleSource::Database => blocking(async || {
+            let store = connect(config).await?;
+            let stored = store.snapshot().await?;
+            store.close().await;
+            of(&config.people, &stored)
+        }),
+    }
+}
+
+/// Changes the people list of a server's configuration, wherever it is.
+pub(crate) fn change<T: Send>(
+    config: &Config,
+    change: impl FnOnce(&mut People) -> Result<T, PeopleError> + Send,
+) -> Result<T, PeopleFileError> {
+    match &config.people {
+        PeopleSource::File(path) => edit(path, change),
+        PeopleSource::Database => blocking(async || {
+            let store = connect(config).await?;
+            let stored = store.snapshot().await?;
+            let mut people = of(&config.people, &stored)?;
+            let outcome = change(&mut people).map_err(PeopleFileError::Stored)?;
+            store
+                .apply(&[setting(&people)?], Some(stored.version))
+                .await?;
+            store.close().await;
+            Ok(outcome)
+        }),
+    }
+}
+
+/// The list as it is put into the database.
+pub(crate) fn setting(people: &People) -> Result<Change, PeopleFileError> {
+    Ok(Change::PutSetting {
+        name: SETTING.into(),
+        value: people.to_toml().map_err(PeopleFileError::Stored)?,
+    })
 }
 
 /// Reads a people list.
@@ -84,3 +162,6 @@ fn list(path: &Path, error: PeopleError) -> PeopleFileError {
         error,
     }
 }
+
+/// The setting that holds the list.
+const SETTING: &str = "people";

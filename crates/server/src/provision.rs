@@ -7,6 +7,8 @@
 mod checks;
 mod cluster;
 mod config_file;
+mod join;
+mod remove;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -14,20 +16,20 @@ mod url;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use openrms_crypto::{Mode, PublicKey};
 use openrms_directory::{ForestName, People, PeopleError};
 use openrms_engine::authority::{self, AuthorityError};
-use openrms_store::{AuthorityRole, Sqlite, StoreError};
+use openrms_store::{AuthorityRole, Found, StoreError};
 use openrms_xrml::anchors::Anchors;
 use serde::Serialize;
 
 use crate::authority::{Pending, TrustError};
 use crate::clock;
-use crate::config::Tls;
+use crate::config::{ConfigError, Tls};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::{Database, DatabaseServer};
 use crate::enrollment::{self, OnLine, Trust};
 pub use crate::enrollment::{EnrollError, SignIn};
 use crate::files;
@@ -35,6 +37,9 @@ use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::people::{self, PeopleFileError};
 pub use checks::{Check, Verdict, checks};
+use config_file::OneServer;
+pub use join::{JoinOptions, Joined, join};
+pub use remove::{Removal, Removed, unprovision};
 use url::BaseUrl;
 pub(crate) use url::{base_url, is_loopback_url};
 
@@ -56,6 +61,8 @@ pub struct RootOptions {
     pub forest: Option<String>,
     /// The people to begin with.
     pub people: Option<People>,
+    /// The database server, when the database is at one and not in the data directory.
+    pub database: Option<DatabaseServer>,
     /// How the private keys are kept.
     pub keys: KeyProtection,
     /// What opens them: the password, or the PIN of the security module.
@@ -66,6 +73,8 @@ pub struct RootOptions {
     pub tls: Option<Tls>,
     /// The HTTP proxy by which this server asks others.
     pub proxy: Option<String>,
+    /// What this server is called among those of the cluster; as the machine when absent.
+    pub server_name: Option<String>,
     /// The mail address of whoever administers the cluster. People who are refused something are
     /// told it.
     pub contact: Option<String>,
@@ -191,6 +200,23 @@ pub enum ProvisionError {
     /// The server was not certified.
     #[error(transparent)]
     Enroll(#[from] EnrollError),
+    /// There is no cluster to join.
+    #[error("{0} holds no cluster to join: set one up with `rmsd provision root`")]
+    NothingToJoin(String),
+    /// There is a server already, of another cluster.
+    #[error("{data} already holds a server of {url}")]
+    OtherServer {
+        /// The data directory.
+        data: PathBuf,
+        /// The cluster's URL.
+        url: String,
+    },
+    /// What is there cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server is running.
+    #[error("a server is running with {0}: stop it first")]
+    Running(PathBuf),
     /// A key cannot be made.
     #[error("a key cannot be made: {0}")]
     Key(String),
@@ -213,11 +239,13 @@ impl RootOptions {
             authority: Authority::Own,
             forest: None,
             people: None,
+            database: None,
             keys: KeyProtection::KeyFile,
             credential: Credential::None,
             listen: Vec::new(),
             tls: None,
             proxy: None,
+            server_name: None,
             contact: None,
             sign_in: SignIn::Nobody,
             anchors: None,
@@ -243,7 +271,8 @@ pub fn provision_root_with(
     let _held = prepare_folder(&data)?;
     progress(Step::Folder);
     blocking(async || {
-        let opened = open(&data, &options.keys, &options.credential, progress).await?;
+        let (keys, credential) = (&options.keys, &options.credential);
+        let opened = open(&data, options.database.as_ref(), keys, credential, progress).await?;
         let snapshot = opened.store.snapshot().await?;
         if let (Some(key), Some(there)) =
             (snapshot.current_licensor_key(), &snapshot.policies.base_url)
@@ -277,14 +306,21 @@ pub fn provision_root_with(
                 people::empty(forest_name(forest.as_deref().unwrap_or(&url.host))?, None)?
             }
         };
-        people::create(&data.people(), &list)?;
+        // Servers that share a database share the list.
+        let shared = match options.database {
+            None => {
+                people::create(&data.people(), &list)?;
+                None
+            }
+            Some(_) => Some(people::setting(&list)?),
+        };
         progress(Step::People);
         let file = |error| ProvisionError::File(data.admin_token(), error);
         data.make_admin_token().map_err(file)?;
         progress(Step::AdminToken);
-        config_file::write(&data, options, &url)?;
+        OneServer::from(options).write(&data, &url)?;
         progress(Step::ConfigFile);
-        let server_key = cluster::make(&opened, options, &url, &snapshot).await?;
+        let server_key = cluster::make(&opened, options, &url, shared, &snapshot).await?;
         progress(Step::Cluster);
         let by_files = options.authority.is_by_files();
         if !by_files {
@@ -335,7 +371,7 @@ pub fn create_authority(
     let data = DataDir::new(data);
     let _held = prepare_folder(&data)?;
     blocking(async || {
-        let opened = open(&data, keys, credential, &|_| {}).await?;
+        let opened = open(&data, None, keys, credential, &|_| {}).await?;
         let made = store_hierarchy(&data, &opened, name, mode, &|_| {}).await;
         opened.store.close().await;
         made
@@ -352,11 +388,20 @@ fn prepare_folder(data: &DataDir) -> Result<std::fs::File, ProvisionError> {
 
 async fn open(
     data: &DataDir,
+    database: Option<&DatabaseServer>,
     keys: &KeyProtection,
     credential: &Credential,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Opened, ProvisionError> {
-    let store = Arc::new(Sqlite::open_or_create(&data.database()).await?);
+    let database = match database {
+        None => Database::Embedded(data.database()),
+        Some(server) => Database::Server(server.clone()),
+    };
+    let location = database.location().map_err(OpenError::Password)?;
+    if location.inspect().await? == Found::Missing {
+        location.create_database().await?;
+    }
+    let store = location.open_or_create().await?;
     progress(Step::Database);
     let access = KeyAccess {
         key_file: data.master_key(),

@@ -12,12 +12,14 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
+use crate::files;
 use crate::forests::ForestsError;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
 use crate::open::{OpenError, Opened, blocking};
 use crate::renewal::{SlcKeeper, Tended};
 use crate::second_level;
+use crate::servers;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
@@ -251,7 +253,14 @@ fn keeper(
                     }
                     state.reload().await
                 }
-                () = tokio::time::sleep(interval) => state.refresh().await,
+                () = tokio::time::sleep(interval) => {
+                    let here = servers::say_here(&*state.opened.store, &state.config).await;
+                    if let Err(error) = here {
+                        tracing::warn!(%error, "the cluster's list of servers was not reached");
+                    }
+                    state.refresh().await
+                }
+                () = state.opened.store.changed() => state.refresh().await,
             };
             if let Err(error) = outcome {
                 tracing::error!(%error, "the configuration in use stays in use");
@@ -295,6 +304,9 @@ async fn tend(slc: &mut SlcKeeper, state: &State) {
 type Prepared = (Arc<State>, JoinHandle<()>);
 
 async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
+    let path = config.data.running();
+    let running = files::lock_together(&path)
+        .map_err(|error| StartError::File(path.display().to_string(), error))?;
     let opened = Opened::open(&config).await?;
     let runtime = tokio::runtime::Handle::current();
     let directory = config.directory.as_ref();
@@ -306,6 +318,9 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .map(|directory| directory.open(second_level.as_ref(), runtime))
         .transpose()?;
     let snapshot = Snapshot::load(&opened, &config, accounts).await?;
+    servers::say_here(&*opened.store, &config)
+        .await
+        .map_err(LoadError::Store)?;
     let stored = snapshot.cluster.base_url();
     if let Some(configured) = config.url.as_deref().filter(|url| !same_url(url, stored)) {
         return Err(StartError::OtherUrl {
@@ -336,6 +351,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         .map(|forests| forests.open(&cache, second_level.as_ref()))
         .transpose()?;
     let parts = Parts {
+        running,
         config,
         opened,
         snapshot,

@@ -88,7 +88,7 @@ impl Snapshot {
         let accounts = if let Some(accounts) = accounts {
             accounts
         } else {
-            let builtin = BuiltIn::new(people::load(&config.people)?)?;
+            let builtin = BuiltIn::new(people::of(&config.people, &stored)?)?;
             Accounts::List(Arc::new(PeopleList::new(builtin)?))
         };
         let forest = accounts.directory().home_forest();

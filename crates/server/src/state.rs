@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -19,6 +20,7 @@ use crate::forests::HttpForests;
 use crate::key_pool::KeyPool;
 use crate::metrics::{AllCounters, Counters};
 use crate::open::Opened;
+use crate::people::PeopleSource;
 use crate::sign_in::{FailedSignIns, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 
@@ -46,10 +48,13 @@ pub(crate) struct State {
     request_number: AtomicU64,
     /// Swapping is done by one at a time, so that an older state never follows a newer one.
     swapping: tokio::sync::Mutex<()>,
+    /// Locked as long as this server runs.
+    _running: File,
 }
 
 /// The parts that are made before the state.
 pub(crate) struct Parts {
+    pub(crate) running: File,
     pub(crate) config: Config,
     pub(crate) opened: Opened,
     pub(crate) snapshot: Snapshot,
@@ -101,6 +106,7 @@ impl State {
             request_prefix: u32::from_le_bytes(prefix),
             request_number: AtomicU64::new(1),
             swapping: tokio::sync::Mutex::new(()),
+            _running: parts.running,
         }
     }
 
@@ -183,7 +189,12 @@ impl State {
         if self.opened.store.configuration_version().await? == self.version() {
             return Ok(());
         }
-        self.swap(Some(self.snapshot().accounts.clone())).await
+        let accounts = match self.snapshot().accounts.clone() {
+            // What changed may be the list.
+            Accounts::List(_) if self.config.people == PeopleSource::Database => None,
+            accounts => Some(accounts),
+        };
+        self.swap(accounts).await
     }
 
     async fn swap(&self, accounts: Option<Accounts>) -> Result<(), LoadError> {

@@ -22,6 +22,7 @@ use openrms_protocol::server::{FindServiceLocationsForUser, ServiceType};
 use openrms_protocol::{Operation, Service, SoapVersion, VersionData, encode_request};
 use openrms_server::access::{AccessRules, Part, PartRule, Scheme};
 use openrms_server::config::{Config, Ntlm};
+use openrms_server::people::PeopleSource;
 use support::{PASSWORD, TestServer, basic};
 
 #[test]
@@ -406,7 +407,7 @@ fn start(processes: u16, edit: impl FnOnce(&mut Config)) -> NtlmServer {
     std::fs::write(&file, people.to_toml().unwrap()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/ntlm-helper.sh");
     let server = TestServer::start_with(Mode::Two, |config| {
-        config.people = file;
+        config.people = PeopleSource::File(file);
         config.ntlm = Some(Ntlm {
             helper: "/bin/sh".into(),
             helper_arguments: vec![script.to_str().unwrap().to_owned()],

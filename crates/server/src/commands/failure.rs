@@ -2,6 +2,7 @@
 
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
+use openrms_store::StoreError;
 
 use crate::authority::TrustError;
 use crate::bundle::BundleError;
@@ -128,7 +129,13 @@ impl From<PeopleFileError> for Failure {
                 error: PeopleError::Syntax { .. },
                 ..
             } => Self::new(MALFORMED, "bad-people-list", error),
-            PeopleFileError::List { .. } => Self::new(FAILED, "people", error),
+            PeopleFileError::List { .. } | PeopleFileError::Stored(_) => {
+                Self::new(FAILED, "people", error)
+            }
+            PeopleFileError::Store(StoreError::VersionConflict { .. }) => {
+                Self::new(FAILED, "changed-meanwhile", error).with_hint("Give the command again.")
+            }
+            PeopleFileError::Open(_) | PeopleFileError::Store(_) => Self::failed(error),
         }
     }
 }
@@ -141,6 +148,11 @@ impl From<ProvisionError> for Failure {
                 Self::new(FAILED, "already-provisioned", error)
                     .with_hint("Name another data directory with --data DIR.")
             }
+            ProvisionError::NothingToJoin(_) => Self::new(FAILED, "nothing-to-join", error),
+            ProvisionError::OtherServer { .. } => Self::new(FAILED, "other-server", error)
+                .with_hint("Name another data directory with --data DIR."),
+            ProvisionError::Running(_) => Self::new(FAILED, "server-running", error),
+            ProvisionError::Config(error) => error.into(),
             ProvisionError::AuthorityMode(_) => Self::new(FAILED, "authority-mode", error),
             ProvisionError::Keys(error) => error.into(),
             ProvisionError::Open(error) => error.into(),

@@ -145,7 +145,7 @@ fn add(new: &Add, output: &Output) -> Result<(), Failure> {
     let config = new.place.load()?;
     let password = secrets::password(new.password_file.as_deref(), "Password", output)?;
     let member = Member::Account(person.account.clone());
-    let sid = people::edit(&config.people, |list| {
+    let sid = people::change(&config, |list| {
         let sid = list.add_person(person)?;
         list.set_password(&member, &password)?;
         Ok(sid)
@@ -159,7 +159,7 @@ fn add(new: &Add, output: &Output) -> Result<(), Failure> {
 }
 
 fn show(list: &List, output: &Output) -> Result<(), Failure> {
-    let list = people::load(&list.place.load()?.people)?;
+    let list = people::read(&list.place.load()?)?;
     let mut lines = Vec::new();
     let mut persons = Vec::new();
     for person in list.people() {
@@ -230,9 +230,9 @@ fn done(
     place: &Place,
     output: &Output,
     changed: &str,
-    change: impl FnOnce(&mut openrms_directory::People) -> Result<(), PeopleError>,
+    change: impl FnOnce(&mut openrms_directory::People) -> Result<(), PeopleError> + Send,
 ) -> Result<(), Failure> {
-    people::edit(&place.load()?.people, change)?;
+    people::change(&place.load()?, change)?;
     output.answer(
         &json!({ "changed": changed }),
         format_args!("{changed} is changed."),

@@ -2,6 +2,7 @@
 //! else a person at the terminal, else a default.
 
 mod interview;
+mod join;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,9 @@ use super::keys::KeyArguments;
 use super::renew::SignInArguments;
 use super::{Failure, Output};
 use crate::config::Tls;
+use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::DatabaseServer;
 use crate::files;
 use crate::provision::{Authority, Check, RootOptions, Step, Verdict, checks, provision_root_with};
 use interview::Terminal;
@@ -29,6 +32,37 @@ pub(super) enum Provision {
     /// Set up a licensing cluster, which a root cluster certifies: it publishes and licenses for
     /// people whom its root cluster certifies.
     Licensing(Licensing),
+    /// Add one more server to a cluster whose database others can reach. Needs the database, what
+    /// opens the keys, and nothing else.
+    Join(join::Join),
+}
+
+/// Where the cluster's database is.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(super) struct DatabaseArguments {
+    /// URL of the cluster's database, such as postgres://rms@db.example.com/openrms; a file in the
+    /// data directory by default.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// File with the password of the database.
+    #[arg(long, value_name = "FILE", requires = "database")]
+    database_password_file: Option<PathBuf>,
+}
+
+impl DatabaseArguments {
+    fn server(&self) -> Result<Option<DatabaseServer>, Failure> {
+        let Some(url) = &self.database else {
+            return Ok(None);
+        };
+        let password = self
+            .database_password_file
+            .clone()
+            .map_or(Credential::None, Credential::File);
+        DatabaseServer::new(url, password)
+            .map(Some)
+            .map_err(|error| Failure::new(2, "bad-database-url", error))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +152,12 @@ pub(super) struct Answers {
     /// URL of the HTTP proxy by which this server asks others.
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
+    /// What this server is called among those of the cluster; as the machine by default.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    database: DatabaseArguments,
     #[command(flatten)]
     #[serde(flatten)]
     keys: KeyArguments,
@@ -159,6 +199,7 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
     let (answers, asking) = match command {
         Provision::Root(root) => (&root.answers, &root.asking),
         Provision::Licensing(licensing) => (&licensing.answers, &licensing.asking),
+        Provision::Join(command) => return join::run(command, output),
     };
     let mut answers = answers.clone();
     if let Some(file) = &asking.answers {
@@ -216,6 +257,26 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
     };
     output.answer(&done, text);
     Ok(())
+}
+
+fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    listen: &[SocketAddr],
+) -> Result<Option<Tls>, Failure> {
+    let absolute = |path: PathBuf| std::path::absolute(path).map_err(Failure::failed);
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls {
+            listen: listen.to_vec(),
+            certificate: absolute(certificate)?,
+            key: absolute(key)?,
+        })),
+        (None, None) => Ok(None),
+        _ => {
+            let why = "a certificate for HTTPS comes with its key: tls-certificate, tls-key";
+            Err(Failure::usage(why))
+        }
+    }
 }
 
 /// Looks into what was answered; an end when something is bad.
@@ -309,24 +370,18 @@ impl Answers {
             tls_key: self.tls_key.or(other.tls_key),
             administrator_contact: self.administrator_contact.or(other.administrator_contact),
             proxy: self.proxy.or(other.proxy),
+            server_name: self.server_name.or(other.server_name),
+            database: if self.database.database.is_some() {
+                self.database
+            } else {
+                other.database
+            },
             keys: self.keys.or(other.keys),
         }
     }
 
     fn options(self) -> Result<RootOptions, Failure> {
-        let absolute = |path: PathBuf| std::path::absolute(path).map_err(Failure::failed);
-        let tls = match (self.tls_certificate, self.tls_key) {
-            (Some(certificate), Some(key)) => Some(Tls {
-                listen: self.listen.clone(),
-                certificate: absolute(certificate)?,
-                key: absolute(key)?,
-            }),
-            (None, None) => None,
-            _ => {
-                let why = "a certificate for HTTPS comes with its key: tls-certificate, tls-key";
-                return Err(Failure::usage(why));
-            }
-        };
+        let tls = tls(self.tls_certificate, self.tls_key, &self.listen)?;
         let data = self.data.unwrap_or_else(|| DEFAULT_DATA.into());
         let url = self.url.unwrap_or_default();
         let (keys, credential) = self.keys.protection()?;
@@ -348,6 +403,8 @@ impl Answers {
             keys,
             credential,
             proxy: self.proxy,
+            server_name: self.server_name,
+            database: self.database.server()?,
             contact: self.administrator_contact,
             anchors: self.anchors.as_deref().map(read_anchors).transpose()?,
             revocation_keys: self

@@ -110,7 +110,7 @@ fn clock() -> Check {
 }
 
 fn ports(options: &RootOptions, url: &BaseUrl) -> Vec<Check> {
-    let listen = super::config_file::addresses(options, url);
+    let listen = super::OneServer::from(options).addresses(url);
     let checked = listen.into_iter().map(|address| {
         let (verdict, about) = match TcpListener::bind(address) {
             Ok(_) => (Verdict::Good, format!("{address} is free")),

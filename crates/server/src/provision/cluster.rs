@@ -22,6 +22,7 @@ pub(super) async fn make(
     opened: &Opened,
     options: &RootOptions,
     url: &BaseUrl,
+    people: Option<Change>,
     there: &ConfigurationSnapshot,
 ) -> Result<String, ProvisionError> {
     let (id, mut changes) = match there.current_licensor_key() {
@@ -35,6 +36,9 @@ pub(super) async fn make(
             Some((ROOT_URL, BaseUrl::parse(root)?.base))
         }
     };
+    if there.current_licensor_key().is_none() {
+        changes.extend(people);
+    }
     let days = options.slc_days.map(|days| (slc::DAYS, days.to_string()));
     let contact = options.contact.clone().map(|contact| (CONTACT, contact));
     // An earlier attempt may have named another one.

@@ -2,67 +2,108 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::url::BaseUrl;
 use super::{ProvisionError, RootOptions};
+use crate::config::Tls;
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::database::DatabaseServer;
 use crate::files;
 
-/// Where a server of that cluster listens: at the addresses that were named, else at one that fits
-/// the URL.
-pub(super) fn addresses(options: &RootOptions, url: &BaseUrl) -> Vec<SocketAddr> {
-    let secure = options.tls.iter().flat_map(|tls| &tls.listen);
-    let named: Vec<_> = secure.chain(&options.listen).copied().collect();
-    if named.is_empty() {
-        vec![url.listen(options.tls.is_some())]
-    } else {
-        named
+/// What is particular to one server of a cluster.
+pub(super) struct OneServer<'o> {
+    pub(super) listen: &'o [SocketAddr],
+    pub(super) tls: Option<&'o Tls>,
+    pub(super) database: Option<&'o DatabaseServer>,
+    pub(super) credential: &'o Credential,
+    /// The security module's library, where it is another one than where the cluster was set up.
+    pub(super) library: Option<&'o Path>,
+    pub(super) proxy: Option<&'o str>,
+    pub(super) server_name: Option<&'o str>,
+}
+
+impl<'o> From<&'o RootOptions> for OneServer<'o> {
+    fn from(options: &'o RootOptions) -> Self {
+        Self {
+            listen: &options.listen,
+            tls: options.tls.as_ref(),
+            database: options.database.as_ref(),
+            credential: &options.credential,
+            library: None,
+            proxy: options.proxy.as_deref(),
+            server_name: options.server_name.as_deref(),
+        }
     }
 }
 
-/// Writes the file, unless there is one.
-pub(super) fn write(
-    data: &DataDir,
-    options: &RootOptions,
-    url: &BaseUrl,
-) -> Result<(), ProvisionError> {
-    let file = |error| ProvisionError::File(data.config(), error);
-    let chosen = addresses(options, url);
-    let tls = options.tls.as_ref().map(|tls| TlsTable {
-        listen: if tls.listen.is_empty() {
-            chosen.clone()
+impl OneServer<'_> {
+    /// Where it listens: at the addresses that were named, else at one that fits the URL.
+    pub(super) fn addresses(&self, url: &BaseUrl) -> Vec<SocketAddr> {
+        let secure = self.tls.iter().flat_map(|tls| &tls.listen);
+        let named: Vec<_> = secure.chain(self.listen).copied().collect();
+        if named.is_empty() {
+            vec![url.listen(self.tls.is_some())]
         } else {
-            tls.listen.clone()
-        },
-        certificate: &tls.certificate,
-        key: &tls.key,
-    });
-    let credential = match &options.credential {
-        Credential::File(path) => Some(CredentialTable {
-            password_file: std::path::absolute(path).map_err(file)?,
-        }),
-        Credential::None | Credential::Prompt | Credential::Given(_) => None,
-    };
-    let text = toml::to_string(&ConfigFile {
-        url: &url.base,
-        listen: if tls.is_some() {
-            options.listen.clone()
-        } else {
-            chosen
-        },
-        audit: "audit.jsonl",
-        tls,
-        credential,
-        outbound: options.proxy.as_deref().map(|proxy| Outbound { proxy }),
-    })
-    .map_err(|error| file(io::Error::other(error)))?;
-    match files::create_private(&data.config(), text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(error)),
-        _ => Ok(()),
+            named
+        }
+    }
+
+    /// Writes the file, unless there is one.
+    pub(super) fn write(&self, data: &DataDir, url: &BaseUrl) -> Result<(), ProvisionError> {
+        let file = |error| ProvisionError::File(data.config(), error);
+        let chosen = self.addresses(url);
+        let tls = self.tls.map(|tls| TlsTable {
+            listen: if tls.listen.is_empty() {
+                chosen.clone()
+            } else {
+                tls.listen.clone()
+            },
+            certificate: &tls.certificate,
+            key: &tls.key,
+        });
+        let text = toml::to_string(&ConfigFile {
+            url: &url.base,
+            server_name: self.server_name,
+            listen: if tls.is_some() {
+                self.listen.to_vec()
+            } else {
+                chosen
+            },
+            audit: "audit.jsonl",
+            tls,
+            database: self
+                .database
+                .map(|server| {
+                    Ok(DatabaseTable {
+                        url: &server.url,
+                        password_file: secret_file(&server.password)?,
+                    })
+                })
+                .transpose()
+                .map_err(file)?,
+            credential: secret_file(self.credential)
+                .map_err(file)?
+                .map(|password_file| CredentialTable { password_file }),
+            security_module: self.library.map(|library| SecurityModule { library }),
+            outbound: self.proxy.map(|proxy| Outbound { proxy }),
+        })
+        .map_err(|error| file(io::Error::other(error)))?;
+        match files::create_private(&data.config(), text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The file of a secret that is in one.
+fn secret_file(credential: &Credential) -> io::Result<Option<PathBuf>> {
+    match credential {
+        Credential::File(path) => std::path::absolute(path).map(Some),
+        Credential::None | Credential::Prompt | Credential::Given(_) => Ok(None),
     }
 }
 
@@ -70,12 +111,18 @@ pub(super) fn write(
 #[derive(Serialize)]
 struct ConfigFile<'a> {
     url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
     listen: Vec<SocketAddr>,
     audit: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsTable<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<DatabaseTable<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialTable>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_module: Option<SecurityModule<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outbound: Option<Outbound<'a>>,
 }
@@ -85,6 +132,18 @@ struct TlsTable<'a> {
     listen: Vec<SocketAddr>,
     certificate: &'a PathBuf,
     key: &'a PathBuf,
+}
+
+#[derive(Serialize)]
+struct DatabaseTable<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct SecurityModule<'a> {
+    library: &'a Path,
 }
 
 #[derive(Serialize)]

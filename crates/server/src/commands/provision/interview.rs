@@ -69,6 +69,15 @@ pub(super) fn root(answers: Answers, person: &mut dyn Person) -> Result<Answers,
     if answers.data.is_none() {
         answers.data = Some(person.ask("Data directory", DEFAULT_DATA)?.into());
     }
+    if answers.database.database.is_none() {
+        let question = "URL of the database (postgres://…) for several servers; empty for a file";
+        let database = person.ask(question, "")?;
+        if !database.is_empty() {
+            answers.database.database = Some(database);
+            let file = person.ask("File with the database's password, if it asks for one", "")?;
+            answers.database.database_password_file = (!file.is_empty()).then(|| file.into());
+        }
+    }
     let is_secure = answers.url.as_deref().is_some_and(|url| {
         url.get(..8)
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))

@@ -42,6 +42,7 @@ fn a_person_is_asked_what_the_original_asks_and_again_after_a_wrong_answer() {
             ("URL of the cluster", "ftp://rms.example"),
             ("URL of the cluster", "https://rms.example"),
             ("Name", "Example"),
+            ("URL of the database", "postgres://rms@db.example/openrms"),
             ("PEM file with the certificate", "cert.pem"),
             ("PEM file with its key", "key.pem"),
             ("How private keys", "paper"),
@@ -58,7 +59,7 @@ fn a_person_is_asked_what_the_original_asks_and_again_after_a_wrong_answer() {
     assert_eq!(answers.keys.pkcs11_token.as_deref(), Some("rms"));
     assert_eq!(answers.authority.as_deref(), Some("self"));
     assert_eq!(answers.proxy.as_deref(), Some("http://proxy:3128"));
-    assert_eq!(asked.len(), 14, "{asked:?}");
+    assert_eq!(asked.len(), 16, "{asked:?}");
 }
 
 #[test]
