@@ -10,6 +10,7 @@ use std::net::TcpListener;
 
 use common::cluster::Cluster;
 use common::{Run, ended};
+use openrms_server::people::PeopleSource;
 use openrms_server::provision::{Authority, RootOptions, provision_root};
 use openrms_server::{Config, Running, Server};
 
@@ -35,7 +36,7 @@ impl Licensing {
         assert!(provision_root(&options).unwrap().already);
         // The same directory as that of the root cluster.
         let mut config = Config::for_data_dir(&data).unwrap();
-        config.people = root.at("server").join("people.toml");
+        config.people = PeopleSource::File(root.at("server").join("people.toml"));
         let running = Server::start_with_listener(config, listener).unwrap();
         // As an administrator sets machines up, where TLS does not prove it (see the book).
         root.file(
