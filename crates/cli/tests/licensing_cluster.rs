@@ -97,12 +97,8 @@ fn people_are_certified_at_the_root_and_licensed_at_the_licensing_cluster() {
         let run = clusters.run_as("alice", arguments);
         assert_eq!(run.code, 0, "{name}: {}", run.err);
         let open = |who: &str| {
-            let arguments: [&OsStr; 4] = [
-                "open".as_ref(),
-                protected.as_os_str(),
-                "--stdout".as_ref(),
-                "--json".as_ref(),
-            ];
+            let arguments: [&OsStr; 3] =
+                ["open".as_ref(), protected.as_os_str(), "--stdout".as_ref()];
             clusters.run_as(who, arguments)
         };
         let run = open("bob");
