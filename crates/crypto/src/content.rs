@@ -113,14 +113,15 @@ impl KeyBits {
 pub struct ContentKey {
     cipher: Cipher,
     bits: KeyBits,
-    bytes: Zeroizing<[u8; 32]>,
+    /// In one place of its own: what is moved about leaves copies behind that nobody wipes.
+    bytes: Box<Zeroizing<[u8; 32]>>,
 }
 
 impl ContentKey {
     /// Takes a key of 16, 24 or 32 bytes.
     pub fn new(cipher: Cipher, key: &[u8]) -> Result<Self, KeyLengthError> {
         let bits = KeyBits::from_bytes(key.len()).ok_or(KeyLengthError(key.len()))?;
-        let mut bytes = Zeroizing::new([0; 32]);
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
         for (to, from) in bytes.iter_mut().zip(key) {
             *to = *from;
         }
@@ -133,7 +134,7 @@ impl ContentKey {
 
     /// Makes a random key.
     pub fn generate(cipher: Cipher, bits: KeyBits) -> Result<Self, RandomError> {
-        let mut bytes = Zeroizing::new([0; 32]);
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
         if let Some(used) = bytes.get_mut(..bits.bytes()) {
             random::fill(used)?;
         }
@@ -173,7 +174,7 @@ impl PartialEq for ContentKey {
     fn eq(&self, other: &Self) -> bool {
         self.cipher == other.cipher
             && self.bits == other.bits
-            && bool::from(self.bytes.ct_eq(&*other.bytes))
+            && bool::from(self.bytes.ct_eq(&**other.bytes))
     }
 }
 

@@ -144,6 +144,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    keep_memory_private();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -190,6 +191,18 @@ pub fn run() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// A process that has keys leaves no core dump, and nobody but root looks into its memory.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    // Where the system does not know these, nothing is lost by going on.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
 }
 
 const DEFAULT_CONFIG: &str = "/etc/openrms/rmsd.toml";

@@ -49,7 +49,8 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
 /// Reads a text file that holds a secret; at most `limit` bytes.
 pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
-    let mut bytes = Vec::new();
+    // In one piece: what grows leaves copies behind, and these may be secrets.
+    let mut bytes = Vec::with_capacity(usize::try_from(limit.min(64 << 10)).unwrap_or(0) + 33);
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(

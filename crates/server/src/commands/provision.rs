@@ -248,6 +248,13 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
         )
     } else if done.already {
         format!("{} is there already in {data}; nothing was done.", done.url)
+    } else if matches!(command, Provision::Licensing(_)) {
+        format!(
+            "{} is set up in {data}.\nGive it the directory of its root cluster (`[directory]`, or \
+             `people`) in {data}/rmsd.toml, then start it with `rmsd serve --config \
+             {data}/rmsd.toml`.",
+            done.url
+        )
     } else {
         format!(
             "{} is set up in {data}.\nAdd people with `rmsd person add NAME --mail ADDRESS --data \

@@ -145,6 +145,13 @@ impl Node {
         child.wait().unwrap().success()
     }
 
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.wait().unwrap();
+        }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
