@@ -4,6 +4,7 @@
 mod forest;
 mod locations;
 mod overrides;
+mod redirects;
 mod search;
 
 use std::fmt;
@@ -19,6 +20,7 @@ pub use self::forest::Forest;
 pub(crate) use self::locations::license_endpoints;
 pub use self::locations::{LicenseServers, Locations};
 pub use self::overrides::{CertificationCluster, LicensingCluster, Overrides};
+pub use self::redirects::Redirects;
 pub use self::search::{
     Dns, ForestError, ForestSource, Found, FoundBy, NameService, NoForest, NoNameService,
 };
@@ -87,6 +89,12 @@ pub enum DiscoveryError {
         /// Its URL.
         url: String,
     },
+    /// The content is of a cluster that is neither the configured one nor said to have ended.
+    #[error("the content is of the server {url}, which is not the one configured")]
+    UnknownDecommissioned {
+        /// Its URL.
+        url: String,
+    },
     /// The license names no server that can be asked.
     #[error("the license names no server that can be asked")]
     NoLicenseUrl,
@@ -98,7 +106,9 @@ impl Coded for DiscoveryError {
             Self::NoServer | Self::NotFound { .. } => "server-not-configured",
             Self::NotProven { .. } => "server-not-proven",
             Self::Settings(_) => "server-url-malformed",
-            Self::UnknownLicenseServer { .. } => "license-server-unknown",
+            Self::UnknownLicenseServer { .. } | Self::UnknownDecommissioned { .. } => {
+                "license-server-unknown"
+            }
             Self::NoLicenseUrl => "license-without-server",
         }
     }
@@ -107,7 +117,9 @@ impl Coded for DiscoveryError {
         match self {
             Self::NoServer | Self::NotFound { .. } => Class::Unreachable,
             Self::Settings(_) | Self::NoLicenseUrl => Class::Malformed,
-            Self::UnknownLicenseServer { .. } | Self::NotProven { .. } => Class::NotTrusted,
+            Self::UnknownLicenseServer { .. }
+            | Self::UnknownDecommissioned { .. }
+            | Self::NotProven { .. } => Class::NotTrusted,
         }
     }
 
@@ -127,6 +139,10 @@ impl Coded for DiscoveryError {
             Self::UnknownLicenseServer { url } => Some(format!(
                 "if you trust that organization, rms open --any-license-server: your certificate, \
                  never your password, is then sent to {url}"
+            )),
+            Self::UnknownDecommissioned { url } => Some(format!(
+                "if it has ended, say so in [decommission] of client.toml: \"{url}\" = \
+                 \"https://SERVER/_wmcs/decommission\""
             )),
             Self::NoLicenseUrl => None,
         }
@@ -194,6 +210,14 @@ impl Discovery {
             overrides = overrides.or(self.machine.service_location().clone());
         }
         overrides
+    }
+}
+
+impl Client {
+    /// Clusters that have ended: the person's word, then the machine's.
+    pub(crate) fn redirects(&self) -> Result<Redirects, Error> {
+        let machine = self.discovery.machine.decommission().clone();
+        Ok(self.settings()?.decommission.or(machine))
     }
 }
 

@@ -34,6 +34,7 @@
 //! | [`transport`], [`http`] | how |
 //! | [`policy`], [`publish`], [`templates`] | protecting |
 //! | [`open`], [`license_store`] | opening |
+//! | [`free`] | freeing what a cluster that has ended protected |
 //! | [`clock`] | time, and clocks that were set back |
 //! | [`output`] | files written as a whole |
 //! | [`status`] | what is held; whether services answer |
@@ -46,6 +47,7 @@ pub mod clock;
 pub mod credentials;
 pub mod discovery;
 pub mod error;
+pub mod free;
 pub mod hierarchy;
 pub mod http;
 pub mod keyring;
@@ -77,7 +79,7 @@ pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
 pub use discovery::{
     Discovery, Dns, Forest, ForestError, ForestSource, Found, FoundBy, LicenseServers, Located,
-    Locations, NameService, Overrides, ServerSource,
+    Locations, NameService, Overrides, Redirects, ServerSource,
 };
 pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};

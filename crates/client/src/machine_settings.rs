@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use openrms_directory::dns::NameServer;
 use serde::Deserialize;
 
-use crate::discovery::Overrides;
+use crate::discovery::{Overrides, Redirects};
 use crate::error::{Class, Coded};
 use crate::url::ServerUrl;
 
@@ -19,6 +19,7 @@ pub struct MachineSettings {
     server: Option<ServerUrl>,
     name_servers: Option<Vec<NameServer>>,
     service_location: Overrides,
+    decommission: Redirects,
 }
 
 /// Why settings of a machine cannot be used.
@@ -100,11 +101,17 @@ impl MachineSettings {
         &self.service_location
     }
 
+    /// Clusters that have ended.
+    pub fn decommission(&self) -> &Redirects {
+        &self.decommission
+    }
+
     fn or(self, earlier: Self) -> Self {
         Self {
             server: self.server.or(earlier.server),
             name_servers: self.name_servers.or(earlier.name_servers),
             service_location: self.service_location.or(earlier.service_location),
+            decommission: self.decommission.or(earlier.decommission),
         }
     }
 }
@@ -224,10 +231,11 @@ mod tests {
 
     #[test]
     fn all_settings_in_the_manual_are_ones() {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src/find.md");
-        let page = fs::read_to_string(page).unwrap();
-        let blocks: Vec<_> = page.split("```toml,client\n").skip(1).collect();
-        assert!(blocks.len() >= 3);
+        let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src");
+        let page = |name| fs::read_to_string(book.join(name)).unwrap();
+        let pages = page("find.md") + &page("decommission.md");
+        let blocks: Vec<_> = pages.split("```toml,client\n").skip(1).collect();
+        assert!(blocks.len() >= 4);
         for block in blocks {
             let block = block.split("```").next().unwrap();
             toml::from_str::<MachineSettings>(block).unwrap();

@@ -4,15 +4,16 @@
 //! key and gives a right now gets at the content. What it cannot enforce is what an application
 //! does with text it was given: VIEW without EXPORT is a promise of the application, as it was on
 //! Windows. Taking protection away, which is this crate's own doing, demands EXPORT or OWNER, by
-//! type: [`Opened::export`].
+//! type: [`Opened::export`]; or that the cluster has ended and lets the caller in:
+//! [`Client::free`].
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use openrms_crypto::Cipher;
 use openrms_crypto::content::Decryptor;
+use openrms_crypto::{Cipher, ContentKey};
 use openrms_formats::{inspect, pfile};
 use openrms_protocol::licensing::{
     AcquireLicense, AcquireLicenseParams, AcquireLicenseResponse, LicenseOutcome,
@@ -95,13 +96,24 @@ pub enum Source {
 /// not be kept when reading fails.
 pub struct Opened<R> {
     held: Held,
+    content: Exported<R>,
+}
+
+/// Content whose protection may be removed. Reading gives the plain text.
+pub struct Exported<R> {
+    content_id: String,
     extension: String,
     length: Option<u64>,
     reader: Decryptor<io::Take<R>>,
 }
 
-/// Content whose protection may be removed. Reading gives the plain text.
-pub struct Exported<R>(Opened<R>);
+/// A container of content whose key is not known yet.
+pub(crate) struct Sealed<R> {
+    file: R,
+    header: pfile::Header,
+    /// Its PL, as stored.
+    pub(crate) license: Vec<u8>,
+}
 
 /// The right to remove protection is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -156,6 +168,9 @@ pub enum OpenError {
         /// The newest time seen.
         newest: Time,
     },
+    /// Not a key that this client deciphers with.
+    #[error("the server gave a content key of the kind {0}, for which this client has no cipher")]
+    KeyType(&'static str),
     /// The license demands a list of what is revoked, which this client cannot look at.
     #[error("the use license demands a revocation list, which is not at hand")]
     RevocationListNeeded,
@@ -186,6 +201,7 @@ impl Coded for OpenError {
             Self::Io(_) => "content-not-readable",
             Self::NoRightNow { .. } => "rights-ended",
             Self::ClockSetBack { .. } => "clock-set-back",
+            Self::KeyType(_) => "content-key-unsupported",
             Self::RevocationListNeeded => "revocation-list-needed",
         }
     }
@@ -196,9 +212,11 @@ impl Coded for OpenError {
             // Damaged content comes as `InvalidData` out of the decrypting reader.
             Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => Class::Malformed,
             Self::Source { .. } | Self::Io(_) => Class::Failed,
-            Self::Unsupported(_) | Self::NotProtected | Self::Container(_) | Self::Inspect(_) => {
-                Class::Malformed
-            }
+            Self::Unsupported(_)
+            | Self::NotProtected
+            | Self::Container(_)
+            | Self::Inspect(_)
+            | Self::KeyType(_) => Class::Malformed,
             Self::RevocationListNeeded => Class::NotTrusted,
         }
     }
@@ -225,50 +243,18 @@ impl Coded for OpenError {
 impl Client {
     /// Opens a protected file.
     pub fn open_file(&self, path: &Path) -> Result<Opened<File>, Error> {
-        let file = File::open(path).map_err(|source| OpenError::Source {
-            path: path.to_owned(),
-            source,
-        })?;
-        self.open(file)
+        self.open(source_file(path)?)
     }
 
     /// Opens protected content: verifies its PL, finds or acquires a use license, opens the
     /// content key. Whether the rights suffice for what the caller is about is the caller's
     /// question.
-    pub fn open<R: Read + Seek>(&self, mut file: R) -> Result<Opened<R>, Error> {
-        match openrms_formats::detect(&mut file).map_err(OpenError::Io)? {
-            openrms_formats::Kind::Pfile => {}
-            openrms_formats::Kind::CompoundFile | openrms_formats::Kind::Rpmsg => {
-                return Err(OpenError::Unsupported("compound file".into()).into());
-            }
-            openrms_formats::Kind::Unknown | openrms_formats::Kind::Pdf => {
-                return Err(OpenError::NotProtected.into());
-            }
-            _ => return Err(OpenError::Unsupported("loose stream".into()).into()),
-        }
-        let header = pfile::read_header(&mut file).map_err(OpenError::from)?;
-        let license = header.read_license(&mut file).map_err(OpenError::from)?;
-        let (license, account, held) = self.license_for(&license)?;
+    pub fn open<R: Read + Seek>(&self, file: R) -> Result<Opened<R>, Error> {
+        let sealed = Sealed::read(file)?;
+        let (license, account, held) = self.license_for(&sealed.license)?;
         let key = trust::open_content_key(UL, license.sealed_key(), account.key())?;
-        let cipher = pfile::effective_cipher(header.version, key.cipher());
-        let length = match cipher {
-            // The padding tells; writers leave all kinds of numbers in the field.
-            Cipher::Cbc4k => None,
-            _ => header
-                .original_size
-                .filter(|&size| size > 0 || header.content_length == 0),
-        };
-        file.seek(SeekFrom::Start(header.content_offset))
-            .map_err(OpenError::Io)?;
-        let content = file.take(header.content_length);
-        let reader = Decryptor::new(&key.with_cipher(cipher), content, length);
-        let length = header.declared_length();
-        Ok(Opened {
-            held,
-            extension: header.extension,
-            length,
-            reader,
-        })
+        let content = sealed.open(&key, held.content_id.clone())?;
+        Ok(Opened { held, content })
     }
 
     /// What the caller may do with a protected file, of whatever container, or with a bare
@@ -286,7 +272,7 @@ impl Client {
 
     /// The content key of a PL, given as stored: for containers that this crate does not read.
     /// Whoever asks for it answers for the rights in [`Held`].
-    pub fn content_key(&self, license: &[u8]) -> Result<(openrms_crypto::ContentKey, Held), Error> {
+    pub fn content_key(&self, license: &[u8]) -> Result<(ContentKey, Held), Error> {
         let (license, account, held) = self.license_for(license)?;
         Ok((
             trust::open_content_key(UL, license.sealed_key(), account.key())?,
@@ -381,6 +367,54 @@ impl Client {
     }
 }
 
+impl<R: Read + Seek> Sealed<R> {
+    /// Reads what stands in the clear.
+    pub(crate) fn read(mut file: R) -> Result<Self, OpenError> {
+        match openrms_formats::detect(&mut file)? {
+            openrms_formats::Kind::Pfile => {}
+            openrms_formats::Kind::CompoundFile | openrms_formats::Kind::Rpmsg => {
+                return Err(OpenError::Unsupported("compound file".into()));
+            }
+            openrms_formats::Kind::Unknown | openrms_formats::Kind::Pdf => {
+                return Err(OpenError::NotProtected);
+            }
+            _ => return Err(OpenError::Unsupported("loose stream".into())),
+        }
+        let header = pfile::read_header(&mut file)?;
+        let license = header.read_license(&mut file)?;
+        Ok(Self {
+            file,
+            header,
+            license,
+        })
+    }
+
+    /// The content under its key.
+    pub(crate) fn open(
+        mut self,
+        key: &ContentKey,
+        content_id: String,
+    ) -> Result<Exported<R>, OpenError> {
+        let header = self.header;
+        let cipher = pfile::effective_cipher(header.version, key.cipher());
+        let length = match cipher {
+            // The padding tells; writers leave all kinds of numbers in the field.
+            Cipher::Cbc4k => None,
+            _ => header
+                .original_size
+                .filter(|&size| size > 0 || header.content_length == 0),
+        };
+        self.file.seek(SeekFrom::Start(header.content_offset))?;
+        let content = self.file.take(header.content_length);
+        Ok(Exported {
+            content_id,
+            length: header.declared_length(),
+            extension: header.extension,
+            reader: Decryptor::new(&key.with_cipher(cipher), content, length),
+        })
+    }
+}
+
 impl<R> Opened<R> {
     /// What the caller may do.
     pub fn held(&self) -> &Held {
@@ -394,18 +428,18 @@ impl<R> Opened<R> {
 
     /// Extension of the original with its dot, as stored: not safe in a file name.
     pub fn extension(&self) -> &str {
-        &self.extension
+        self.content.extension()
     }
 
     /// Length of the original in bytes, where the container tells it.
     pub fn length(&self) -> Option<u64> {
-        self.length
+        self.content.length()
     }
 
     /// Demands the right to remove protection.
     pub fn export(self) -> Result<Exported<R>, Denied> {
         if self.may("EXPORT") {
-            Ok(Exported(self))
+            Ok(self.content)
         } else {
             let held = self
                 .held
@@ -419,19 +453,19 @@ impl<R> Opened<R> {
 }
 
 impl<R> Exported<R> {
-    /// What the caller may do.
-    pub fn held(&self) -> &Held {
-        &self.0.held
+    /// Identifier of the content.
+    pub fn content_id(&self) -> &str {
+        &self.content_id
     }
 
     /// Extension of the original with its dot, as stored: not safe in a file name.
     pub fn extension(&self) -> &str {
-        &self.0.extension
+        &self.extension
     }
 
     /// Length of the original in bytes, where the container tells it.
     pub fn length(&self) -> Option<u64> {
-        self.0.length
+        self.length
     }
 }
 
@@ -441,7 +475,7 @@ impl<R: Read> Exported<R> {
         let mut buffer = vec![0; BUFFER];
         let mut length = 0;
         loop {
-            let count = self.0.reader.read(&mut buffer)?;
+            let count = self.reader.read(&mut buffer)?;
             let Some(text) = buffer.get(..count).filter(|text| !text.is_empty()) else {
                 break;
             };
@@ -455,13 +489,13 @@ impl<R: Read> Exported<R> {
 
 impl<R: Read> Read for Opened<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(to)
+        self.content.read(to)
     }
 }
 
 impl<R: Read> Read for Exported<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.0.reader.read(to)
+        self.reader.read(to)
     }
 }
 
@@ -483,21 +517,21 @@ impl<R> fmt::Debug for Opened<R> {
 
 impl<R> fmt::Debug for Exported<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Exported({:?})", self.0.held)
+        write!(f, "Exported({:?})", self.content_id)
     }
 }
 
 /// A PL as it was stored with content, verified.
-struct Publishing {
-    license: PublishingLicense<SharedNode>,
+pub(crate) struct Publishing {
+    pub(crate) license: PublishingLicense<SharedNode>,
     /// PL and, off line, CLC.
-    path: Vec<SharedNode>,
+    pub(crate) path: Vec<SharedNode>,
 }
 
 impl Publishing {
     /// Every node's signature must hold, and the PL must be signed by the server that it names or
     /// by a CLC of that server. Whether that server is trusted shows when it answers.
-    fn read(stored: &[u8]) -> Result<Self, TrustError> {
+    pub(crate) fn read(stored: &[u8]) -> Result<Self, TrustError> {
         let what = PL;
         let (text, _) = text::decode(stored).map_err(|e| trust::malformed(what)(e.into()))?;
         let nodes = trust::read(what, &text)?;
@@ -507,7 +541,7 @@ impl Publishing {
         Ok(Self { license, path })
     }
 
-    fn content_id(&self) -> Result<&str, LicenseError> {
+    pub(crate) fn content_id(&self) -> Result<&str, LicenseError> {
         self.license
             .content_id()
             .filter(|id| !id.is_empty())
@@ -562,6 +596,14 @@ impl Publishing {
             clock_set_back_from: moment.set_back_from,
         })
     }
+}
+
+/// A protected file.
+pub(crate) fn source_file(path: &Path) -> Result<File, OpenError> {
+    File::open(path).map_err(|source| OpenError::Source {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Unknown means no: a list that was not looked at may name this very license.

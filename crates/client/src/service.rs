@@ -354,7 +354,8 @@ fn fault_code(fault: &Fault) -> (&'static str, Class, Option<&'static str>) {
         FaultCode::UnsupportedCryptographicSet => ("mode-unsupported", NotTrusted, None),
         FaultCode::InvalidRightsLabelSignature => ("license-signature-invalid", NotTrusted, None),
         FaultCode::RightsLabelNoMatchingIssuedPrincipal
-        | FaultCode::UnsignedIssuanceLicenseNoMatchingIssuedPrincipal => (
+        | FaultCode::UnsignedIssuanceLicenseNoMatchingIssuedPrincipal
+        | FaultCode::ContentKeyNoMatchingIssuedPrincipal => (
             "license-of-other-server",
             NotTrusted,
             Some("the content was protected for another server"),
@@ -363,7 +364,16 @@ fn fault_code(fault: &Fault) -> (&'static str, Class, Option<&'static str>) {
         FaultCode::InvalidOfficialRightsTemplate => {
             ("template-untrusted", NotTrusted, Some("rms templates sync"))
         }
-        FaultCode::ClusterDecommissioned => ("server-decommissioned", Failed, None),
+        FaultCode::ClusterDecommissioned => (
+            "server-decommissioned",
+            Failed,
+            Some("whoever is let in there may free what it protected: rms free FILE"),
+        ),
+        FaultCode::ClusterNotDecommissioned => (
+            "server-in-service",
+            Denied,
+            Some("it licenses content to those who have rights in it: rms open FILE"),
+        ),
         FaultCode::UnsupportedDataVersion | FaultCode::MalformedDataVersion => {
             ("version-unsupported", Failed, None)
         }
@@ -384,6 +394,7 @@ fn refusal(fault: &Fault) -> String {
         "account-untrusted" => "the server does not trust the account's certificate",
         "license-of-other-server" => "the content is protected for another server",
         "server-decommissioned" => "the server was decommissioned",
+        "server-in-service" => "the server is in service and gives no content key away",
         _ => "the server refuses",
     };
     format!("{what} ({})", fault.fault_string())

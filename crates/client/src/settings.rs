@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::discovery::{FoundBy, Locations, Overrides};
+use crate::discovery::{FoundBy, Locations, Overrides, Redirects};
 use crate::storage::{Home, Lock, StorageError};
 
 /// What a person set.
@@ -26,6 +26,9 @@ pub struct Settings {
     /// Where single services are, whatever the server says.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub service_location: Overrides,
+    /// Clusters that have ended.
+    #[serde(default, skip_serializing_if = "Redirects::is_empty")]
+    pub decommission: Redirects,
 }
 
 impl Settings {

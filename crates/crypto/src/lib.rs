@@ -15,6 +15,7 @@
 //! | [`erd`] | the cipher of the Encrypted Rights Data |
 //! | [`envelope`] | small secrets at rest under a 32-byte key |
 //! | [`mac`] | keyed checksums |
+//! | [`stream`] | long ones, chunk by chunk |
 //! | [`password`] | stored passwords |
 //! | [`random`] | the system's random numbers |
 
@@ -31,11 +32,12 @@ pub mod random;
 pub mod rsa;
 pub mod sealed_key;
 pub mod secret;
+pub mod stream;
 
 mod aes_ecb;
 
 pub use content::{Cipher, ContentKey};
-pub use mode::{Digest, HashAlgorithm, Mode, sha256};
+pub use mode::{Digest, HashAlgorithm, Mode, Sha256, sha256};
 pub use provider::{KeyHandle, KeyProvider, SoftwareProvider};
 pub use rsa::{PrivateKey, PublicKey, SoftwareKey, Wrapping};
 pub use sealed_key::SealedKeyVersion;

@@ -205,6 +205,39 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Digest::of(HashAlgorithm::Sha256, bytes).bytes
 }
 
+/// SHA-256 of bytes that come in pieces.
+#[derive(Clone)]
+pub struct Sha256(digest::Context);
+
+impl Sha256 {
+    /// A digest of nothing yet.
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    /// Takes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces.
+    pub fn finish(self) -> [u8; 32] {
+        Digest::filled(HashAlgorithm::Sha256, self.0.finish().as_ref()).bytes
+    }
+}
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sha256")
+    }
+}
+
 /// Hands the UTF-16LE form of `text` to `sink` in pieces of at most `CHUNK` bytes.
 fn utf16le_chunks(text: &str, mut sink: impl FnMut(&[u8])) {
     let mut buffer = [0u8; CHUNK];

@@ -1,11 +1,13 @@
 //! What a decision may look at besides its request: handed in, never fetched.
 
 use openrms_directory::{Directory, ForeignForests};
+use openrms_protocol::FaultCode;
 use openrms_store::Store;
 use openrms_xrml::{Guid, Time};
 
 use crate::certificates::CertificateCache;
 use crate::cluster::Cluster;
+use crate::decommission::Decommissioned;
 use crate::keys::KeySource;
 use crate::licenses::LicenseCache;
 use crate::observer::Observer;
@@ -59,18 +61,23 @@ impl Caches {
 pub(crate) fn new_guid() -> Result<Guid, Refusal> {
     openrms_crypto::random::guid_bytes()
         .map(Guid::from_random)
-        .map_err(|error| Refusal::new(openrms_protocol::FaultCode::UnspecifiedError, error))
+        .map_err(|error| Refusal::new(FaultCode::UnspecifiedError, error))
+}
+
+/// Refuses what a decommissioned cluster may not do: everything but giving out content keys.
+pub fn check_not_decommissioned(cluster: &Cluster) -> Result<(), Refusal> {
+    match Decommissioned::of(cluster) {
+        Some(_) => Err(Refusal::new(
+            FaultCode::ClusterDecommissioned,
+            "decommissioned",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Refuses what a decommissioned cluster, or one whose SLC has run out, may not do.
 pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
-    use openrms_protocol::FaultCode;
-    if context.cluster.policies.decommissioned {
-        return Err(Refusal::new(
-            FaultCode::ClusterDecommissioned,
-            "decommissioned",
-        ));
-    }
+    check_not_decommissioned(context.cluster)?;
     if !context.cluster.may_issue(context.now) {
         return Err(Refusal::new(
             FaultCode::UnspecifiedError,

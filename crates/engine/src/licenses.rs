@@ -101,12 +101,41 @@ pub(crate) fn open_license<'c>(
     licenses: &LicenseCache,
     chain: &CertificateChain<'_>,
 ) -> Result<(Arc<OpenedLicense>, &'c LicensingServer), Refusal> {
-    let invalid = |reason: String| Refusal::new(FaultCode::InvalidRightsLabelSignature, reason);
-    let text = chain
-        .leaf()
-        .ok_or_else(|| invalid("empty chain".into()))?
-        .as_str();
-    let known = licenses.get(text);
+    let known = chain.leaf().and_then(|leaf| licenses.get(leaf.as_str()));
+    if let Some(opened) = known {
+        let leaf = opened.license.shared().clone();
+        verify(cluster, certificates, chain, Some(leaf))?;
+        let server = server_of(cluster, &opened.license)?;
+        return Ok((opened, server));
+    }
+    let license = verified_license(cluster, certificates, chain)?;
+    let server = server_of(cluster, &license)?;
+    let opened = Arc::new(OpenedLicense::open(license, server)?);
+    if let Some(leaf) = chain.leaf() {
+        licenses.insert(leaf.as_str(), opened.clone());
+    }
+    Ok((opened, server))
+}
+
+/// Reads the PL of a request whose chain leads to a server that is trusted here, without opening
+/// it.
+pub(crate) fn verified_license(
+    cluster: &Cluster,
+    certificates: &CertificateCache,
+    chain: &CertificateChain<'_>,
+) -> Result<PublishingLicense<SharedNode>, Refusal> {
+    let leaf = verify(cluster, certificates, chain, None)?;
+    PublishingLicense::new(leaf)
+        .map_err(|error| Refusal::new(FaultCode::InvalidRightsLabelSignature, error))
+}
+
+/// Verifies a chain. `known` is its leaf, where that was verified before.
+fn verify(
+    cluster: &Cluster,
+    certificates: &CertificateCache,
+    chain: &CertificateChain<'_>,
+    known: Option<SharedNode>,
+) -> Result<SharedNode, Refusal> {
     let mut nodes = Vec::with_capacity(chain.len());
     for certificate in chain.iter().skip(1) {
         nodes.push(
@@ -116,24 +145,21 @@ pub(crate) fn open_license<'c>(
         );
     }
     // A license is kept here, not among the certificates: one text, one copy.
-    let leaf = if let Some(opened) = &known {
-        opened.license.shared().clone()
-    } else {
-        let above = nodes.first().map(|node| &***node);
-        Arc::new(surface::recover_under(text, above).map_err(|error| read_error(&error))?)
+    let leaf = match (known, chain.leaf()) {
+        (Some(leaf), _) => leaf,
+        (None, Some(text)) => {
+            let above = nodes.first().map(|node| &***node);
+            let leaf = surface::recover_under(text.as_str(), above);
+            Arc::new(leaf.map_err(|error| read_error(&error))?)
+        }
+        (None, None) => {
+            let reason = "empty chain";
+            return Err(Refusal::new(FaultCode::InvalidRightsLabelSignature, reason));
+        }
     };
-    nodes.insert(0, leaf);
+    nodes.insert(0, leaf.clone());
     check_chain(cluster, &nodes)?;
-    if let Some(opened) = known {
-        let server = server_of(cluster, &opened.license)?;
-        return Ok((opened, server));
-    }
-    let license = nodes.swap_remove(0);
-    let license = PublishingLicense::new(license).map_err(|error| invalid(error.to_string()))?;
-    let server = server_of(cluster, &license)?;
-    let opened = Arc::new(OpenedLicense::open(license, server)?);
-    licenses.insert(text, opened.clone());
-    Ok((opened, server))
+    Ok(leaf)
 }
 
 impl OpenedLicense {

@@ -11,7 +11,7 @@ use openrms_protocol::{FaultCode, Service, binary_group_expansion};
 
 use crate::caller::Caller;
 use crate::cluster::Cluster;
-use crate::context::{Context, check_in_service};
+use crate::context::{Context, check_in_service, check_not_decommissioned};
 use crate::refusal::Refusal;
 
 /// The SLC chain, for on-line publishing (MS-RMPR 3.7.4.1).
@@ -30,6 +30,7 @@ pub async fn find_service_locations(
     caller: &Caller,
     request: &FindServiceLocationsForUser,
 ) -> Result<FindServiceLocationsForUserResponse, Refusal> {
+    check_not_decommissioned(context.cluster)?;
     let unspecified = |reason: &str| Refusal::new(FaultCode::UnspecifiedError, reason);
     let home = match caller {
         Caller::Nobody => return Err(unspecified("the caller is not authenticated")),
@@ -61,6 +62,7 @@ pub fn find_locations_for_server(
     context: &Context<'_>,
     request: &FindServiceLocations,
 ) -> Result<FindServiceLocationsResponse, Refusal> {
+    check_not_decommissioned(context.cluster)?;
     if let Some(service) = request
         .services
         .iter()
@@ -108,6 +110,7 @@ pub fn get_server_info(
     request: &GetServerInfo,
 ) -> Result<GetServerInfoResponse<'static>, Refusal> {
     let cluster = context.cluster;
+    check_not_decommissioned(cluster)?;
     let mut entries = Vec::new();
     for asked in &request.requests {
         let value = match asked.kind {

@@ -26,11 +26,11 @@ pub fn acquire_issuance_license(
     context: &Context<'_>,
     request: &AcquireIssuanceLicense<'_>,
 ) -> Result<Published, Refusal> {
+    check_in_service(context)?;
     if !context.cluster.policies.online_publishing_enabled {
         let reason = "online publishing is switched off";
         return Err(Refusal::new(FaultCode::OnlinePublishingDisabled, reason));
     }
-    check_in_service(context)?;
     let mut certificate_chains = Vec::new();
     let mut contents = Vec::new();
     for unsigned in &request.unsigned_issuance_licenses {

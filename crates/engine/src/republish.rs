@@ -40,12 +40,12 @@ pub async fn edit_issuance_license(
     caller: &Caller,
     request: &EditIssuanceLicense<'_>,
 ) -> Result<Republished, Refusal> {
+    check_in_service(context)?;
     let cluster = context.cluster;
     if !cluster.policies.online_publishing_enabled {
         let reason = "online publishing is switched off";
         return Err(Refusal::new(FaultCode::OnlinePublishingDisabled, reason));
     }
-    check_in_service(context)?;
     let identity = Identity::from(signed_in(caller)?);
     let signed = &request.signed_issuance_license;
     let (opened, server) = open_signed(context, signed)?;

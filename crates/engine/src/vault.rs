@@ -1,4 +1,5 @@
-//! The content key on the server: opened, never shown, released only against a grant.
+//! The content key on the server: opened, never shown, released only against a grant, or when the
+//! cluster has ended.
 
 use openrms_crypto::sealed_key::{self, OpenedPayload, Payload};
 use openrms_crypto::{ContentKey, Digest, PrivateKey, SealedKeyVersion, erd};
@@ -8,6 +9,7 @@ use openrms_xrml::rights_data::RightsData;
 use openrms_xrml::values::EnablingBits;
 use openrms_xrml::{Time, XrmlError, pl::PublishingLicense};
 
+use crate::decommission::Decommissioned;
 use crate::evaluate::Grant;
 
 /// Names one content key without telling it: the digest of its sealed form.
@@ -15,7 +17,8 @@ use crate::evaluate::Grant;
 pub struct ContentTag([u8; 32]);
 
 /// A content key that was opened with the server's key. It can decrypt its own rights data and be
-/// sealed to whom a grant names; there is no way to get at the key itself.
+/// sealed to whom a grant names; there is no way to get at the key itself while the cluster is in
+/// service.
 #[derive(Debug)]
 pub struct HeldContent {
     key: ContentKey,
@@ -139,6 +142,12 @@ impl HeldContent {
             encrypted,
             author_proof,
         })
+    }
+
+    /// The content key itself, from a cluster that has ended (MS-RMSI 3.2.4.1): the one way out in
+    /// clear.
+    pub fn surrender(&self, _ended: &Decommissioned<'_>) -> ContentKey {
+        self.key.clone()
     }
 
     /// Seals the content key anew to the server it is already sealed to, with a fresh binding

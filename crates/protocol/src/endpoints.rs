@@ -30,6 +30,8 @@ pub enum Contract {
     Precertification,
     /// PLs with other rights (MS-RMSI 3.4).
     Republishing,
+    /// Content keys in clear, from a cluster that has ended (MS-RMSI 3.2).
+    Decommissioning,
 }
 
 impl Contract {
@@ -46,6 +48,7 @@ impl Contract {
         Self::GroupExpansion,
         Self::Precertification,
         Self::Republishing,
+        Self::Decommissioning,
     ];
 
     /// The XML namespace of its elements, also of its `VersionData`.
@@ -63,6 +66,7 @@ impl Contract {
             Self::ServiceLocator => "http://microsoft.com/DRM/ServiceLocatorService",
             Self::GroupExpansion => "http://microsoft.com/DRM/GroupExpansionWebService",
             Self::Republishing => "http://microsoft.com/DRM/EditIssuanceLicenseService",
+            Self::Decommissioning => "http://microsoft.com/DRM/DecommissionService",
         }
     }
 
@@ -110,6 +114,7 @@ impl Contract {
             Self::GroupExpansion => &[Op::IsPrincipalMemberOf],
             Self::Precertification => &[Op::Precertify],
             Self::Republishing => &[Op::EditIssuanceLicense],
+            Self::Decommissioning => &[Op::AcquireContentKey],
         }
     }
 
@@ -193,6 +198,10 @@ services! {
     Precertification = "/_wmcs/certification/Precertification.asmx" : Precertification;
     /// PLs with other rights (MS-RMSI 2.1).
     EditIssuanceLicense = "/_wmcs/licensing/editissuancelicense.asmx" : Republishing;
+    /// Content keys in clear, from a cluster that has ended (MS-RMSI 2.1). The product's manual
+    /// also writes the longer name, which is found as well.
+    Decommission = "/_wmcs/decommission/decommission.asmx"
+        | "/_wmcs/decommission/decommissioning.asmx" : Decommissioning;
     /// SLCs for servers: the trust anchor's service, outside `/_wmcs` (6.6).
     Enrollment = "/enrollment/enrollservice.asmx" : Enrollment;
     /// Membership across forests, for servers only ([MS-RMPRS] 2.1). The same question in the

@@ -111,6 +111,13 @@ fault_codes! {
     /// written here, the prose above it another namespace, which is read as well.
     InvalidSignedIssuanceLicense = "Microsoft.DigitalRightsManagement.InvalidSignedIssuanceLicenseException"
         | "Microsoft.DigitalRightsManagement.Licensing.InvalidSignedIssuanceLicenseException";
+    /// The cluster is in service, and gives no content key in clear (MS-RMSI 3.2.4.1).
+    ClusterNotDecommissioned = "Microsoft.DigitalRightsManagement.Utilities.ClusterNotDecommissionedException"
+        | "ClusterNotDecommissionedException";
+    /// The PL whose content key is asked for is not for this server (MS-RMSI 3.2.4.1: the words
+    /// of [`Self::UnsignedIssuanceLicenseNoMatchingIssuedPrincipal`], in another namespace).
+    ContentKeyNoMatchingIssuedPrincipal = "Microsoft.DigitalRightsManagement.UnsignedIssuanceLicenseNoMatchingIssuedPrincipalException"
+        | "UnsignedIssuanceLicenseNoMatchingIssuedPrincipalException";
     /// Anything else the server cannot do.
     UnspecifiedError = "Microsoft.DigitalRightsManagement.Utilities.UnspecifiedErrorException";
 }

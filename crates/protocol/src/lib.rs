@@ -21,6 +21,7 @@
 pub mod binary_group_expansion;
 pub mod certificate;
 pub mod certification;
+pub mod decommissioning;
 pub mod endpoints;
 pub mod enrollment;
 pub mod error;

@@ -1,6 +1,7 @@
 //! All operations together: their names, and one value for any request or any answer.
 
 use crate::certification::{Certify, CertifyResponse};
+use crate::decommissioning::{AcquireContentKey, AcquireContentKeyResponse};
 use crate::endpoints::Contract;
 use crate::enrollment::{Enroll, EnrollResponse};
 use crate::error::ProtocolError;
@@ -179,4 +180,7 @@ operations! {
     /// A PL with other rights (MS-RMSI 3.4.4.1).
     EditIssuanceLicense, "EditIssuanceLicenseResponse", Republishing,
         EditIssuanceLicense<'a>, EditIssuanceLicenseResponse<'a>;
+    /// A content key in clear (MS-RMSI 3.2.4.1).
+    AcquireContentKey, "AcquireContentKeyResponse", Decommissioning,
+        AcquireContentKey<'a>, AcquireContentKeyResponse;
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::decommissioning::KeyType;
 use crate::endpoints::{Contract, Service};
 use crate::operation::OperationName;
 use crate::server::{ServerInfoType, ServiceType};
@@ -42,6 +43,7 @@ const fn names(contract: Contract) -> (&'static str, &'static str) {
             "PrecertificationWebServiceSoap",
         ),
         Contract::Republishing => ("Republish", "RepublishSoap"),
+        Contract::Decommissioning => ("DecommissionService", "DecommissionServiceSoap"),
     }
 }
 
@@ -177,6 +179,10 @@ fn types(out: &mut String, contract: Contract) -> std::fmt::Result {
             enumeration(out, "RevocationTypeEnum", &values)?;
         }
         Contract::Precertification => enumeration(out, "AuthenticationMode", &["Windows"])?,
+        Contract::Decommissioning => {
+            let kinds: Vec<_> = KeyType::ALL.iter().map(|kind| kind.as_str()).collect();
+            enumeration(out, "KeyType", &kinds)?;
+        }
         _ => {}
     }
     out.push_str("</s:schema>\n");

@@ -5,11 +5,12 @@
 
 mod common;
 
+use openrms_protocol::decommissioning::KeyType;
 use openrms_protocol::precertification::{AuthenticationMode, Precertify};
 use openrms_protocol::prelicensing::AcquirePreLicense;
 use openrms_protocol::{
     CertificateError, Contract, Fault, FaultClass, FaultCode, HttpHead, Limits, Operation,
-    OperationName, ProtocolError, Service, parse_request, parse_response, wsdl,
+    OperationName, ProtocolError, Response, Service, parse_request, parse_response, wsdl,
 };
 
 fn envelope(body: &str) -> String {
@@ -52,6 +53,15 @@ fn prelicense(params: &str) -> Result<AcquirePreLicense<'static>, ProtocolError>
     }
 }
 
+fn acquire_key(params: &str) -> Result<Operation<'static>, ProtocolError> {
+    let namespace = Contract::Decommissioning.namespace();
+    let body = format!(
+        "<AcquireContentKey xmlns=\"{namespace}\"><paramsSoap>{params}</paramsSoap>\
+         </AcquireContentKey>"
+    );
+    read(&body).map(|(_, operation)| operation)
+}
+
 fn edit(params: &str) -> Result<Operation<'static>, ProtocolError> {
     let namespace = Contract::Republishing.namespace();
     let body = format!(
@@ -72,6 +82,10 @@ fn the_interfaces_are_where_the_specification_has_them() {
             "/_wmcs/licensing/editissuancelicense.asmx",
             Service::EditIssuanceLicense,
         ),
+        (
+            "/_wmcs/decommission/decommission.asmx",
+            Service::Decommission,
+        ),
     ] {
         assert_eq!(Service::from_path(path), Some(service));
     }
@@ -79,6 +93,10 @@ fn the_interfaces_are_where_the_specification_has_them() {
     assert_eq!(
         Contract::Republishing.soap_action(OperationName::EditIssuanceLicense),
         "http://microsoft.com/DRM/EditIssuanceLicenseService/EditIssuanceLicense"
+    );
+    assert_eq!(
+        Contract::Decommissioning.soap_action(OperationName::AcquireContentKey),
+        "http://microsoft.com/DRM/DecommissionService/AcquireContentKey"
     );
     assert_eq!(
         Contract::Precertification.soap_action(OperationName::Precertify),
@@ -217,6 +235,76 @@ fn one_license_is_republished_in_one_request() {
 }
 
 #[test]
+fn of_several_licenses_the_first_alone_is_asked_about() {
+    let params = |license: &str| {
+        format!(
+            "<AcquireContentKeyParams><IssuanceLicense>{license}</IssuanceLicense>\
+             </AcquireContentKeyParams>"
+        )
+    };
+    let certificate = |name: &str| format!("<Certificate><XrML>{name}</XrML></Certificate>");
+    let (pl, clc) = (certificate("pl"), certificate("clc"));
+    let first = params(&(pl.clone() + &clc));
+    let unreadable = params("<Certificate><other/></Certificate>");
+    for body in [first.clone(), first.clone() + &unreadable] {
+        let Operation::AcquireContentKey(request) = acquire_key(&body).unwrap() else {
+            panic!("another operation")
+        };
+        let texts = request.issuance_license.concatenated();
+        assert_eq!(texts, "<XrML>pl</XrML><XrML>clc</XrML>");
+    }
+    let nil = "<AcquireContentKeyParams xsi:nil=\"true\"/>".to_owned();
+    for missing in [String::new(), nil + &first, params("")] {
+        let fault = acquire_key(&missing).unwrap_err().fault();
+        assert_eq!(fault.code, Some(FaultCode::ArgumentNull));
+    }
+    assert!(matches!(
+        acquire_key(&params(&pl).repeat(101)),
+        Err(ProtocolError::TooMany { limit: 100, .. })
+    ));
+}
+
+#[test]
+fn one_content_key_is_the_answer_and_no_error_quotes_it() {
+    let namespace = Contract::Decommissioning.namespace();
+    let answer = |inside: &str| {
+        let text: &'static str = envelope(&format!(
+            "<AcquireContentKeyResponse xmlns=\"{namespace}\"><AcquireContentKeyResult>{inside}\
+             </AcquireContentKeyResult></AcquireContentKeyResponse>"
+        ))
+        .leak();
+        let limits = Limits::client();
+        parse_response(OperationName::AcquireContentKey, text.as_bytes(), &limits)
+            .map(|answer| answer.outcome)
+    };
+    let item = |key: &str, kind: &str| {
+        format!(
+            "<AcquireContentKeyResponse><ContentKey>{key}</ContentKey>\
+             <ContentKeyType>{kind}</ContentKeyType></AcquireContentKeyResponse>"
+        )
+    };
+    let key = "c2VjcmV0c2VjcmV0c2Vj";
+    let Response::AcquireContentKey(good) = answer(&item(key, "AES")).unwrap().unwrap() else {
+        panic!("another answer")
+    };
+    assert_eq!(good.content_key.expose(), b"secretsecretsec");
+    assert_eq!(good.key_type, KeyType::Aes);
+    assert!(!format!("{good:?}").contains("115"), "{good:?}");
+
+    for wrong in [
+        item(&format!("{key}*"), "AES"),
+        item(key, "aes"),
+        item("", "AES"),
+        item(&"A".repeat(8196), "AES"),
+        item(key, "AES").repeat(2),
+        String::new(),
+    ] {
+        let error = answer(&wrong).unwrap_err().to_string();
+        assert!(!error.contains("c2Vj"), "{error}");
+    }
+}
+
+#[test]
 fn an_exception_without_a_namespace_is_known_all_the_same() {
     let read = |text| Fault::from_fault_string(FaultClass::Server, text).code;
     assert_eq!(
@@ -266,6 +354,18 @@ fn the_descriptions_have_the_names_of_the_appendix() {
         "wsdl:portType name=\"RepublishSoap\"",
         "targetNamespace=\"http://microsoft.com/DRM/EditIssuanceLicenseService\"",
         "name=\"EditIssuanceLicenseResult\" type=\"tns:ArrayOfEditIssuanceLicenseResponse\"",
+    ] {
+        assert!(text.contains(name), "{name}");
+    }
+    let text = wsdl(Service::Decommission, "http://luna");
+    for name in [
+        "wsdl:service name=\"DecommissionService\"",
+        "wsdl:portType name=\"DecommissionServiceSoap\"",
+        "location=\"http://luna/_wmcs/decommission/decommission.asmx\"",
+        "targetNamespace=\"http://microsoft.com/DRM/DecommissionService\"",
+        "name=\"paramsSoap\" type=\"tns:ArrayOfAcquireContentKeyParams\"",
+        "<s:enumeration value=\"DES\"/><s:enumeration value=\"AES\"/>",
+        "name=\"ContentKey\" type=\"s:base64Binary\"",
     ] {
         assert!(text.contains(name), "{name}");
     }

@@ -2,6 +2,7 @@
 //! rule, with the defaults of the product (closed parts stay closed until groups are named).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use openrms_directory::{Address, Sid};
 use openrms_protocol::Service;
@@ -36,6 +37,8 @@ pub enum Part {
     Templates,
     /// Whether somebody is in a group of this forest, for servers of other forests.
     GroupExpansion,
+    /// Content keys in clear, once the cluster is decommissioned.
+    Decommission,
     /// SLCs for servers, at the trust anchor; [`crate::config::Enrollment`] says from where.
     Enrollment,
 }
@@ -140,6 +143,7 @@ impl Part {
             Service::EditIssuanceLicense => Self::Republishing,
             Service::TemplateDistribution => Self::Templates,
             Service::GroupExpansion => Self::GroupExpansion,
+            Service::Decommission => Self::Decommission,
             Service::Enrollment => Self::Enrollment,
             _ => return None,
         })
@@ -155,6 +159,7 @@ impl Part {
                 | Self::Precertification
                 | Self::Republishing
                 | Self::GroupExpansion
+                | Self::Decommission
         )
     }
 }
@@ -222,12 +227,22 @@ impl TryFrom<String> for GroupRef {
     }
 }
 
+impl fmt::Display for GroupRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sid(sid) => sid.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
 fn default_access(part: Part, integrated: bool) -> Access {
     match part {
         Part::Activation | Part::Enrollment => Access::Anyone,
-        Part::ServerCertification | Part::MobileCertification | Part::GroupExpansion => {
-            Access::Closed
-        }
+        Part::ServerCertification
+        | Part::MobileCertification
+        | Part::GroupExpansion
+        | Part::Decommission => Access::Closed,
         // What the request carries says whose it is; a password need not travel with it.
         Part::Server | Part::Licensing | Part::Publishing | Part::Templates if !integrated => {
             Access::Anyone
@@ -252,6 +267,7 @@ mod tests {
             Service::ServerCertification,
             Service::MobileCertification,
             Service::GroupExpansion,
+            Service::Decommission,
         ] {
             assert_eq!(none.access(service, true), Access::Closed);
         }
@@ -302,6 +318,7 @@ mod tests {
         let groups = "groups = [\"a@b.example\"]\n";
         assert!(rules(&format!("[licensing]\naccess = \"anyone\"\n{groups}")).is_err());
         assert!(rules("[certification]\naccess = \"anyone\"").is_err());
+        assert!(rules("[decommission]\naccess = \"anyone\"").is_err());
         assert!(rules("[licencing]\naccess = \"anyone\"").is_err());
         assert!(rules("[licensing]\ngroups = [\"Domain Users\"]").is_err());
     }

@@ -50,7 +50,8 @@ pub(crate) struct Event<'e> {
     /// Identifier of what was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued: Option<&'e str>,
-    /// Why it was granted: by its rights data, to its author, to a super user.
+    /// Why it was granted: by its rights data, to its author, to a super user, or because the
+    /// cluster is decommissioned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ground: Option<&'e str>,
     /// How long the request took, in microseconds.

@@ -1,6 +1,9 @@
 //! The command line of `rmsd`: what it takes, and how it answers people and scripts.
 
 mod authority;
+mod backup;
+mod db;
+mod decommission;
 mod failure;
 mod federation;
 mod keys;
@@ -23,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::credential::Credential;
+use crate::data_dir::DataDir;
 pub use failure::Failure;
 
 /// The rights-management server.
@@ -52,7 +56,7 @@ enum Command {
     Serve(serve::Serve),
     /// Set up a cluster.
     #[command(subcommand)]
-    Provision(Box<provision::Provision>),
+    Provision(provision::Provision),
     /// Take this server out of its cluster, which goes on without it.
     Unprovision(unprovision::Unprovision),
     /// The trust anchor of a hierarchy, and what it hands out.
@@ -67,6 +71,9 @@ enum Command {
     /// People of other organizations, whom issuers of tokens vouch for.
     #[command(subcommand)]
     Federation(federation::Federation),
+    /// The database of the cluster.
+    #[command(subcommand)]
+    Db(db::Db),
     /// How the private keys are kept.
     #[command(subcommand)]
     Key(keys::Key),
@@ -76,6 +83,12 @@ enum Command {
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
+    /// Write everything that a cluster is into one sealed file.
+    Backup(backup::Backup),
+    /// Restore a cluster from a backup to where there is nothing, or only try it.
+    Restore(backup::Restore),
+    /// End a cluster for good: it gives out content keys and does nothing else.
+    Decommission(decommission::Decommission),
     /// Write what a client package carries so that clients can join.
     ClientBundle(authority::Bundle),
     /// Print the address of the administration site, token included.
@@ -105,6 +118,15 @@ impl Place {
             config.keys.credential = Credential::Prompt;
         }
         Ok(config)
+    }
+
+    /// The configuration file that [`Place::load`] reads, if it is there.
+    fn file(&self) -> PathBuf {
+        match (&self.data, &self.config) {
+            (Some(data), _) => DataDir::new(data).config(),
+            (None, Some(file)) => file.clone(),
+            (None, None) => DEFAULT_CONFIG.into(),
+        }
     }
 }
 
@@ -163,9 +185,13 @@ pub fn run() -> ExitCode {
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
+        Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
         Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
+        Command::Backup(command) => backup::backup(command, &output),
+        Command::Restore(command) => backup::restore(command, &output),
+        Command::Decommission(command) => decommission::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),
     };
@@ -173,12 +199,13 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if output.json {
-                let error = json!({
+                let mut document = failure.found.unwrap_or_else(|| json!({}));
+                document["error"] = json!({
                     "code": failure.code,
                     "message": failure.message,
                     "hint": failure.hint,
                 });
-                let _ = writeln!(std::io::stdout(), "{}", json!({ "error": error }));
+                let _ = writeln!(std::io::stdout(), "{document}");
             }
             let _ = writeln!(std::io::stderr(), "rmsd: {}", failure.message);
             if let Some(hint) = &failure.hint {

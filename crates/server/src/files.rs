@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Makes a new file, readable by its owner only. A file that is there already is left alone:
 /// [`io::ErrorKind::AlreadyExists`].
@@ -110,15 +110,43 @@ pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn draft(path: &Path, contents: &[u8]) -> io::Result<NamedTempFile> {
+/// A file that is to be in the folder of `path`, readable by its owner only, and is gone when it
+/// is dropped before [`persist`].
+pub(crate) fn draft_beside(path: &Path) -> io::Result<NamedTempFile> {
     // Temporary files are made with mode 0600.
-    let mut draft = NamedTempFile::with_prefix_in(DRAFT, folder(path))?;
+    NamedTempFile::with_prefix_in(DRAFT, folder(path))
+}
+
+/// Gives a draft that was synced its name; with `replace`, in the place of another file.
+pub(crate) fn persist(draft: NamedTempFile, path: &Path, replace: bool) -> io::Result<()> {
+    let done = if replace {
+        draft.persist(path)
+    } else {
+        draft.persist_noclobber(path)
+    };
+    done.map_err(|refused| refused.error)?;
+    sync_folder(path)
+}
+
+/// A folder that only its owner can enter, and that is gone with all that is in it when it is
+/// dropped before it is kept.
+pub(crate) fn draft_folder(above: &Path) -> io::Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt as _;
+    tempfile::Builder::new()
+        .prefix(DRAFT)
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(above)
+}
+
+fn draft(path: &Path, contents: &[u8]) -> io::Result<NamedTempFile> {
+    let mut draft = draft_beside(path)?;
     draft.write_all(contents)?;
     draft.as_file().sync_all()?;
     Ok(draft)
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Makes what happened in the folder of `path` durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 

@@ -213,6 +213,20 @@ pub(crate) async fn unlock(
     open(&stored.ok_or(KeyProtectionError::Missing)?, access)
 }
 
+/// How the keys of a cluster are kept, without opening them.
+pub(crate) async fn kept(store: &dyn Store) -> Result<KeyProtection, KeyProtectionError> {
+    let stored = store.key_protection().await?;
+    let stored = stored.ok_or(KeyProtectionError::Missing)?;
+    let document = serde_json::from_str(&stored.document).map_err(damaged)?;
+    Ok(match document {
+        Document::KeyFile { .. } => KeyProtection::KeyFile,
+        Document::Password { .. } => KeyProtection::Password,
+        Document::SecurityModule { library, token, .. } => {
+            KeyProtection::SecurityModule { library, token }
+        }
+    })
+}
+
 impl Unlocked {
     /// Protects the same keys in another way, or by another password. Fails when somebody else
     /// did so meanwhile.
@@ -378,6 +392,20 @@ fn open(stored: &Stored, access: &KeyAccess) -> Result<Unlocked, KeyProtectionEr
 }
 
 impl Unlocked {
+    /// The keys of a restored cluster, by the master key that the backup holds.
+    pub(crate) async fn of_backup(
+        store: &dyn Store,
+        master: Zeroizing<[u8; 32]>,
+    ) -> Result<Self, KeyProtectionError> {
+        let protection = kept(store).await?;
+        if matches!(protection, KeyProtection::SecurityModule { .. }) {
+            return Err(KeyProtectionError::StaysInModule);
+        }
+        let stored = store.key_protection().await?;
+        let version = stored.ok_or(KeyProtectionError::Missing)?.version;
+        Ok(Self::software(MasterKey(master), protection, version))
+    }
+
     fn software(master: MasterKey, protection: KeyProtection, version: i64) -> Self {
         Self {
             provider: Arc::new(SoftwareProvider::new(&master.0)),

@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod authority;
+pub mod backup;
 pub mod bundle;
 pub mod commands;
 
@@ -20,6 +21,7 @@ pub mod config;
 pub mod credential;
 pub mod data_dir;
 pub mod database;
+pub mod decommission;
 pub mod directory;
 pub mod events;
 pub mod federation;
@@ -42,6 +44,7 @@ mod health;
 mod http;
 mod key_pool;
 mod metrics;
+mod moving;
 mod open;
 mod outbound;
 mod remoting;

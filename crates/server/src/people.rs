@@ -64,6 +64,11 @@ pub(crate) fn of(
     }
 }
 
+/// Whether there is a people list in the database.
+pub(crate) fn is_stored(stored: &ConfigurationSnapshot) -> bool {
+    stored.settings.contains_key(SETTING)
+}
+
 /// The people list of a server's configuration. Opens the database where it is there.
 pub(crate) fn read(config: &Config) -> Result<People, PeopleFileError> {
     match &config.people {
@@ -78,7 +83,7 @@ pub(crate) fn read(config: &Config) -> Result<People, PeopleFileError> {
 }
 
 /// Changes the people list of a server's configuration, wherever it is.
-pub(crate) fn change<T: Send>(
+pub fn change<T: Send>(
     config: &Config,
     change: impl FnOnce(&mut People) -> Result<T, PeopleError> + Send,
 ) -> Result<T, PeopleFileError> {

@@ -4,13 +4,15 @@
 use std::net::SocketAddr;
 
 use axum::http::HeaderValue;
+use openrms_engine::context::check_not_decommissioned;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
-    Caller, Context, Observer, Refusal, certify, client_licensor, expansion, license, locate,
-    precertify, prelicense, publish, republish, templates,
+    Caller, Context, Observer, Refusal, certify, client_licensor, decommission, expansion, license,
+    locate, precertify, prelicense, publish, republish, templates,
 };
 use openrms_protocol::certification::Certify;
+use openrms_protocol::decommissioning::AcquireContentKey;
 use openrms_protocol::enrollment::Enroll;
 use openrms_protocol::publishing::AcquireIssuanceLicense;
 use openrms_protocol::{
@@ -343,6 +345,7 @@ async fn decide<'c>(
                 Err(refusal) => Decision::no(refusal, Item::default()),
             }
         }
+        Operation::AcquireContentKey(request) => surrender(context, caller, request),
         _ => {
             let refusal = Refusal::new(FaultCode::InvalidOperation, "unknown operation");
             Decision::no(refusal, Item::default())
@@ -379,11 +382,36 @@ fn publish<'c>(context: &Context<'c>, request: &AcquireIssuanceLicense<'_>) -> D
     }
 }
 
+fn surrender<'c>(
+    context: &Context<'c>,
+    caller: &Caller,
+    request: &AcquireContentKey<'_>,
+) -> Decision<'c> {
+    let item = Item {
+        account: caller.mail().map(ToString::to_string),
+        ..Item::default()
+    };
+    match decommission::acquire_content_key(context, caller, request) {
+        Ok(done) => {
+            let item = Item {
+                content: Some(done.content),
+                ground: Some("decommissioned"),
+                ..item
+            };
+            Decision::yes(done.response, vec![item])
+        }
+        Err(refusal) => Decision::no(refusal, item),
+    }
+}
+
 fn enroll<'c>(context: &Context<'_>, snapshot: &'c Snapshot, request: &Enroll) -> Decision<'c> {
     let item = Item {
         account: request.enrollee.url.clone(),
         ..Item::default()
     };
+    if let Err(refusal) = check_not_decommissioned(context.cluster) {
+        return Decision::no(refusal, item);
+    }
     let Some(service) = &snapshot.enrollment else {
         let reason = "this cluster has no trust anchor of its own";
         return Decision::no(Refusal::new(FaultCode::UnspecifiedError, reason), item);

@@ -73,3 +73,18 @@ pub enum Change {
     /// Removes the revocation authority with this public key.
     RemoveRevocationAuthority(Vec<u8>),
 }
+
+impl Change {
+    /// Whether it may be made to a cluster that is decommissioned: nothing brings such a cluster
+    /// back, nor adds to what it hands out.
+    pub(crate) fn suits_decommissioned(&self) -> bool {
+        match self {
+            Self::SetPolicies(policies) => policies.decommissioned,
+            Self::PutSetting { .. }
+            | Self::RemoveSetting(_)
+            | Self::ResealLicensorKey { .. }
+            | Self::DeleteUserKeys(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -68,6 +68,9 @@ pub enum StoreError {
         /// The version that is stored.
         found: ConfigurationVersion,
     },
+    /// The cluster has ended: what it was stays, and nothing is added to it.
+    #[error("the cluster is decommissioned: its configuration cannot be changed any more")]
+    Decommissioned,
     /// Somebody else changed how the master key is protected meanwhile.
     #[error("the protection of the master key changed meanwhile: expected version {expected}, \
              found {}", found.map_or_else(|| "none".to_owned(), |found| found.to_string()))]
@@ -100,6 +103,18 @@ pub enum StoreError {
         entity: Entity,
         /// Its identifier.
         id: String,
+    },
+    /// Somebody else has the database open, who must not have it now.
+    #[error("{what} is in use: stop every server of the cluster first")]
+    InUse {
+        /// The file or server.
+        what: String,
+    },
+    /// Everything was moved to another database.
+    #[error("this database was left behind: what it held is now at {to}")]
+    Moved {
+        /// Where it is now.
+        to: String,
     },
     /// Rows can only be moved into a database that has none.
     #[error("the database is not empty: there are rows in its table {table}")]

@@ -18,6 +18,7 @@ mod issued;
 mod keys;
 mod location;
 pub mod logging;
+mod moving;
 mod policies;
 mod postgres;
 mod sqlite;
@@ -39,6 +40,7 @@ pub use error::{Entity, StoreError};
 pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
 pub use keys::{AuthorityRole, SealedBytes, StoredKey};
 pub use location::{Found, Location};
+pub use moving::Moving;
 pub use policies::{CryptographicMode, Policies, RevocationType};
 pub use postgres::{LocationError, Postgres, PostgresDirectoryCache, PostgresLocation};
 pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
@@ -49,6 +51,9 @@ pub use trust::{
 };
 pub use uuid::Uuid;
 pub use version::{ProductVersion, ProductVersionError, VersionRange};
+
+/// The schema of a cluster's database that this release makes, whatever the back end.
+pub const SCHEMA: i64 = 3;
 
 /// The databases of a cluster. Every server of it sees the same contents.
 ///

@@ -597,3 +597,40 @@ fn sealed_keys_are_not_shown() {
     let shown = format!("{:?}", key(0xAB));
     assert!(shown.contains("SealedBytes(700 bytes)"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_decommissioned_cluster_stays_so_and_takes_nothing_new() {
+    for case in cases().await {
+        let store = &case.store;
+        let policies = |decommissioned| {
+            Change::SetPolicies(Box::new(Policies {
+                decommissioned,
+                ..Policies::default()
+            }))
+        };
+        let key = Change::AddLicensorKey(licensor_key("key", false));
+        store.apply(&[key, policies(true)], None).await.unwrap();
+        let before = store.snapshot().await.unwrap();
+        for refused in [
+            vec![policies(false)],
+            vec![setting("name", "value"), policies(false)],
+            vec![Change::AddLicensorKey(licensor_key("new", false))],
+            vec![Change::RetireLicensorKey("key".to_owned())],
+            vec![Change::RemoveTrustedUserDomain("tud".to_owned())],
+        ] {
+            let refused = store.apply(&refused, None).await;
+            assert!(
+                matches!(refused, Err(StoreError::Decommissioned)),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(store.snapshot().await.unwrap(), before);
+        // What keeps it readable may be changed.
+        let reseal = Change::ResealLicensorKey {
+            id: "key".to_owned(),
+            sealed_private_key: SealedBytes::new(vec![4]),
+        };
+        let allowed = [reseal, setting("name", "value"), policies(true)];
+        store.apply(&allowed, None).await.unwrap();
+    }
+}

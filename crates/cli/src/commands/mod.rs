@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod check;
+mod free;
 mod init;
 mod inspect;
 mod open;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Protect(protect::Protect),
     /// Removes the protection of files that you may export.
     Open(open::Open),
+    /// Removes the protection of files of a cluster that was decommissioned.
+    Free(free::Free),
     /// Says what you may do with a file, until when, under which conditions.
     Rights(rights::Rights),
     /// Says everything a file tells about itself, without keys and without network.
@@ -61,6 +64,7 @@ impl Command {
             Self::Status(command) => command.run(shell),
             Self::Protect(command) => command.run(shell),
             Self::Open(command) => command.run(shell),
+            Self::Free(command) => command.run(shell),
             Self::Rights(command) => command.run(shell),
             Self::Inspect(command) => command.run(shell),
             Self::Verify(command) => command.run(shell),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use openrms_client::open::OpenError;
-use openrms_client::{Client, Opened, Output, Overwrite};
+use openrms_client::{Client, Exported, Opened, Output, Overwrite};
 use openrms_formats::names;
 use serde_json::{Map, json};
 use zeroize::Zeroizing;
@@ -90,39 +90,51 @@ impl Open {
             .export()
             .map_err(OpenError::from)
             .map_err(failed)?;
-        let name = source
-            .place
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let target = to.target(
-            source,
-            &names::original_name(&name, Some(opened.extension())),
-        );
-        targets.claim(&target)?;
-        let metadata = fs::metadata(&source.path)
-            .map_err(|error| Failure::io("read", &source.path, &error))?;
-        to.make_folder_of(&target)?;
-        let same = target == source.path && self.in_place;
-        let overwrite = if self.force || same {
-            Overwrite::Force
-        } else {
-            Overwrite::Never
-        };
-        let mut output = Output::create(&target, overwrite, Some(&metadata)).map_err(failed)?;
-        let content_id = opened.held().content_id.clone();
-        let length = opened.copy_to(&mut output).map_err(failed)?;
-        let target = output.commit().map(|_| target).map_err(failed)?;
-        if self.in_place && !same {
-            fs::remove_file(&source.path)
-                .map_err(|error| Failure::io("removed", &source.path, &error))?;
-        }
-        let more = Map::from_iter([
-            ("content_id".to_owned(), json!(content_id)),
-            ("length".to_owned(), json!(length)),
-        ]);
-        Ok(Outcome::Written(target, more))
+        write_original(opened, source, (to, targets), self.force)
     }
+}
+
+/// Writes the original of a file, and removes the protected one where the original takes its
+/// place.
+pub(super) fn write_original(
+    content: Exported<fs::File>,
+    source: &Source,
+    (to, targets): (&Destination, &Targets),
+    force: bool,
+) -> Result<Outcome, Failure> {
+    let name = source
+        .place
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let target = to.target(
+        source,
+        &names::original_name(&name, Some(content.extension())),
+    );
+    targets.claim(&target)?;
+    let metadata =
+        fs::metadata(&source.path).map_err(|error| Failure::io("read", &source.path, &error))?;
+    to.make_folder_of(&target)?;
+    let in_place = *to == Destination::InPlace;
+    let same = target == source.path && in_place;
+    let overwrite = if force || same {
+        Overwrite::Force
+    } else {
+        Overwrite::Never
+    };
+    let mut output = Output::create(&target, overwrite, Some(&metadata)).map_err(failed)?;
+    let content_id = content.content_id().to_owned();
+    let length = content.copy_to(&mut output).map_err(failed)?;
+    let target = output.commit().map(|_| target).map_err(failed)?;
+    if in_place && !same {
+        fs::remove_file(&source.path)
+            .map_err(|error| Failure::io("removed", &source.path, &error))?;
+    }
+    let more = Map::from_iter([
+        ("content_id".to_owned(), json!(content_id)),
+        ("length".to_owned(), json!(length)),
+    ]);
+    Ok(Outcome::Written(target, more))
 }
 
 /// Writes the original to standard output; with VIEW only, text to a terminal.

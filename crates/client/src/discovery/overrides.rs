@@ -31,7 +31,7 @@ pub struct Overrides {
 pub struct CertificationCluster(ServerUrl);
 
 /// A cluster, named as `http(s)://host[:port][/_wmcs/licensing]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LicensingCluster(ServerUrl);
 
@@ -105,7 +105,7 @@ impl From<LicensingCluster> for String {
 
 /// What stands in a file for years is written in full: no scheme is guessed, and a URL of another
 /// service is a mistake.
-fn cluster(text: &str, folder: &str) -> Result<ServerUrl, UrlError> {
+pub(super) fn cluster(text: &str, folder: &str) -> Result<ServerUrl, UrlError> {
     let error = |reason| UrlError {
         url: text.chars().take(200).collect(),
         reason,

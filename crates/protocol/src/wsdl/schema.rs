@@ -55,6 +55,7 @@ pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
         Contract::GroupExpansion => GROUP_EXPANSION,
         Contract::Precertification => PRECERTIFICATION,
         Contract::Republishing => REPUBLISHING,
+        Contract::Decommissioning => DECOMMISSIONING,
     }
 }
 
@@ -72,6 +73,7 @@ pub(super) const fn complex_types(contract: Contract) -> &'static [Shape] {
         Contract::GroupExpansion => &[STRINGS],
         Contract::Precertification => PRECERTIFICATION_TYPES,
         Contract::Republishing => REPUBLISHING_TYPES,
+        Contract::Decommissioning => DECOMMISSIONING_TYPES,
     }
 }
 
@@ -531,6 +533,48 @@ const REPUBLISHING_TYPES: &[Shape] = &[
     (
         "EditIssuanceLicenseResponse",
         &[opt("CertificateChain", "tns:ArrayOfXmlNode")],
+    ),
+    NODES,
+];
+
+const DECOMMISSIONING: &[Shape] = &[
+    (
+        "AcquireContentKey",
+        &[opt("paramsSoap", "tns:ArrayOfAcquireContentKeyParams")],
+    ),
+    (
+        "AcquireContentKeyResponse",
+        &[opt(
+            "AcquireContentKeyResult",
+            "tns:ArrayOfAcquireContentKeyResponse",
+        )],
+    ),
+];
+const DECOMMISSIONING_TYPES: &[Shape] = &[
+    (
+        "ArrayOfAcquireContentKeyParams",
+        &[many(
+            "AcquireContentKeyParams",
+            "tns:AcquireContentKeyParams",
+        )],
+    ),
+    (
+        "AcquireContentKeyParams",
+        &[opt("IssuanceLicense", "tns:ArrayOfXmlNode")],
+    ),
+    (
+        "ArrayOfAcquireContentKeyResponse",
+        &[many(
+            "AcquireContentKeyResponse",
+            "tns:AcquireContentKeyResponse",
+        )],
+    ),
+    (
+        "AcquireContentKeyResponse",
+        &[
+            opt("ContentKey", "s:base64Binary"),
+            one("ContentKeyType", "tns:KeyType"),
+        ],
     ),
     NODES,
 ];

@@ -3,6 +3,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
+use openrms_protocol::decommissioning::{
+    AcquireContentKey, AcquireContentKeyResponse, ClearKey, KeyType,
+};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, EnrolleeServerInformation, Revocation};
 use openrms_protocol::group_expansion::{IsPrincipalMemberOf, IsPrincipalMemberOfResponse};
 use openrms_protocol::licensing::{
@@ -166,6 +169,10 @@ fn requests_of_servers() -> Vec<Operation<'static>> {
             unsigned_issuance_license: certificate("new PL"),
         }
         .into(),
+        AcquireContentKey {
+            issuance_license: chain(&["PL", "CLC"]),
+        }
+        .into(),
     ]
 }
 
@@ -301,6 +308,11 @@ fn responses_to_servers() -> Vec<Response<'static>> {
         .into(),
         EditIssuanceLicenseResponse {
             certificate_chain: chain(&["PL"]),
+        }
+        .into(),
+        AcquireContentKeyResponse {
+            content_key: ClearKey::new((0..16).collect()),
+            key_type: KeyType::Aes,
         }
         .into(),
     ]

@@ -106,6 +106,9 @@ fn failure(error: &TemplateError) -> Response {
         TemplateError::Syntax(_) => (StatusCode::BAD_REQUEST, "malformed"),
         TemplateError::Field { .. } => (StatusCode::BAD_REQUEST, "wrong-field"),
         TemplateError::Unknown(_) => (StatusCode::NOT_FOUND, "not-found"),
+        TemplateError::Store(StoreError::Decommissioned) => {
+            (StatusCode::CONFLICT, "decommissioned")
+        }
         TemplateError::Store(StoreError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         TemplateError::Store(_) | TemplateError::Sign(_) => {
             tracing::error!(%error, "administration failed");

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::api;
 use super::guard::{Admin, cookie_for};
-use super::status::Status;
+use super::status::{Decommission, Status};
 use crate::http::{Core, Peer};
 use crate::template::{Description, GrantDescription, Name, Summary};
 
@@ -174,11 +174,15 @@ fn write_page(
             Text(complaint)
         )?;
     }
-    cluster(out, status)?;
-    certificate(out, status)?;
-    activity(out, status)?;
-    templates(out, &status.templates, form_key)?;
-    new_template(out, form_key)?;
+    if let Some(ended) = &status.decommission {
+        decommissioned(out, status, ended)?;
+    } else {
+        cluster(out, status)?;
+        certificate(out, status)?;
+        activity(out, status)?;
+        templates(out, &status.templates, form_key)?;
+        new_template(out, form_key)?;
+    }
     write!(
         out,
         "</main><footer><p>OpenRMS {} · configuration {} · \
@@ -197,6 +201,31 @@ fn health(status: &Status) -> &'static str {
         "<strong class=\"bad\">Not in service</strong>: the server licensor certificate is not \
          valid now."
     }
+}
+
+/// All that is left to see.
+fn decommissioned(out: &mut String, status: &Status, ended: &Decommission) -> fmt::Result {
+    out.push_str(
+        "<section class=\"wide\" aria-labelledby=\"h-end\"><h2 id=\"h-end\">Decommissioned \
+         server information</h2><p>This cluster certifies, publishes and licenses nothing any \
+         more. It gives out the content keys of what was protected with it, so that people can \
+         free it with <code>rms free</code>.</p><dl>",
+    );
+    row(
+        out,
+        "Decommissioned",
+        ended.since.as_deref().unwrap_or("at an unknown time"),
+    )?;
+    row(out, "Decommissioning service", &ended.url)?;
+    row(out, "Gives content keys to", &ended.open_to)?;
+    row(out, "Base URL", &status.urls.base)?;
+    row(out, "Server", &status.slc.id)?;
+    out.push_str("<div><dt>Keys kept for content</dt><dd><ul>");
+    for key in &ended.keys {
+        write!(out, "<li>{}</li>", Text(key))?;
+    }
+    out.push_str("</ul></dd></div></dl></section>");
+    Ok(())
 }
 
 fn cluster(out: &mut String, status: &Status) -> fmt::Result {

@@ -1,10 +1,12 @@
 //! The state of a cluster, gathered for people and programs.
 
-use openrms_protocol::CertificateChain;
+use openrms_protocol::{CertificateChain, Service};
 use openrms_store::StoreError;
 use openrms_xrml::Node;
 use serde::Serialize;
 
+use crate::access::Access;
+use crate::decommission;
 use crate::http::Core;
 use crate::template::{self, Summary};
 
@@ -16,6 +18,8 @@ pub(super) struct Status {
     pub(super) server_version: String,
     pub(super) mode: u8,
     pub(super) decommissioned: bool,
+    /// What is left, once the cluster is decommissioned.
+    pub(super) decommission: Option<Decommission>,
     pub(super) configuration_version: u32,
     pub(super) urls: Urls,
     pub(super) slc: Slc,
@@ -41,6 +45,17 @@ pub(super) struct Urls {
     pub(super) base: String,
     pub(super) certification: String,
     pub(super) licensing: String,
+}
+
+/// What a decommissioned cluster still does.
+#[derive(Debug, Serialize)]
+pub(super) struct Decommission {
+    pub(super) since: Option<String>,
+    pub(super) url: String,
+    /// Who gets content keys.
+    pub(super) open_to: String,
+    /// Whose content: the cluster's own keys first, then trusted publishing domains.
+    pub(super) keys: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +93,7 @@ impl Status {
             server_version: cluster.policies.server_version.clone(),
             mode: cluster.mode.number(),
             decommissioned: cluster.policies.decommissioned,
+            decommission: Decommission::gather(core).await?,
             configuration_version: cluster.version.number(),
             urls: Urls {
                 base: cluster.base_url().to_owned(),
@@ -105,6 +121,35 @@ impl Status {
             connections: state.connections.count(),
             log: state.config.logging.enabled,
         })
+    }
+}
+
+impl Decommission {
+    async fn gather(core: &Core) -> Result<Option<Self>, StoreError> {
+        let snapshot = core.state.snapshot();
+        let cluster = &snapshot.cluster;
+        if !cluster.policies.decommissioned {
+            return Ok(None);
+        }
+        let stored = core.state.opened.store.snapshot().await?;
+        let own = stored.licensor_keys.iter().map(|key| key.id.clone());
+        let domains = stored.trusted_publishing_domains.iter();
+        let open_to = match core.state.access(&snapshot, Service::Decommission) {
+            Access::Closed => "nobody".to_owned(),
+            Access::Anyone | Access::SignedIn => "whoever signs in".to_owned(),
+            Access::Members(groups) => {
+                let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+                format!("members of {}", groups.join(", "))
+            }
+        };
+        Ok(Some(Self {
+            since: decommission::since(&stored).map(|since| since.to_string()),
+            url: Service::Decommission.url(cluster.base_url()),
+            open_to,
+            keys: own
+                .chain(domains.map(|domain| domain.friendly_name.clone()))
+                .collect(),
+        }))
     }
 }
 

@@ -3,15 +3,21 @@
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
 use openrms_store::StoreError;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::authority::TrustError;
+use crate::backup::archive::ArchiveError;
+use crate::backup::{BackupError, RestoreError};
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
 use crate::credential::CredentialError;
+use crate::decommission::DecommissionError;
 use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
 use crate::http::ListenError;
 use crate::key_protection::KeyProtectionError;
+use crate::moving::MoveError;
 use crate::open::OpenError;
 use crate::people::PeopleFileError;
 use crate::provision::{EnrollError, ProvisionError};
@@ -29,6 +35,8 @@ pub struct Failure {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// What was found all the same, for scripts.
+    pub found: Option<Value>,
 }
 
 impl Failure {
@@ -42,6 +50,7 @@ impl Failure {
             code,
             message: message.to_string(),
             hint: None,
+            found: None,
         }
     }
 
@@ -51,6 +60,12 @@ impl Failure {
 
     pub(super) fn usage(message: impl ToString) -> Self {
         Self::new(USAGE, "usage", message)
+    }
+
+    /// With what was found all the same.
+    pub(super) fn beside(mut self, found: &impl Serialize) -> Self {
+        self.found = serde_json::to_value(found).ok();
+        self
     }
 
     pub(super) fn with_hint(mut self, hint: &str) -> Self {
@@ -100,6 +115,42 @@ impl From<OpenError> for Failure {
     }
 }
 
+/// Of a database that a command is about, named apart from what a server does with its own.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable { .. } | StoreError::Busy => {
+                Self::new(UNREACHABLE, "database-unreachable", error)
+            }
+            StoreError::SignIn { .. } | StoreError::Denied { .. } => {
+                Self::new(DENIED, "database-denied", error)
+            }
+            StoreError::Missing { .. } => Self::new(FAILED, "no-database", error)
+                .with_hint("An administrator of the database server makes it."),
+            StoreError::InUse { .. } => Self::new(FAILED, "database-in-use", error),
+            StoreError::Moved { .. } => Self::new(FAILED, "database-moved", error),
+            StoreError::SchemaTooNew { .. } => Self::new(FAILED, "schema-too-new", error),
+            _ => Self::new(FAILED, "database", error),
+        }
+    }
+}
+
+impl From<MoveError> for Failure {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::From(error) | MoveError::To(error) => error.into(),
+            MoveError::NotEmpty { .. } => Self::new(FAILED, "database-not-empty", error)
+                .with_hint("Name an empty one: nothing that is there is written over."),
+            MoveError::Changed => Self::new(FAILED, "database-in-use", error)
+                .with_hint("What was written to the new database is to be deleted there."),
+            MoveError::Differs { .. } => Self::new(FAILED, "database-differs", error)
+                .with_hint("What was written to the new database is to be deleted there."),
+            MoveError::Open(error) => error.into(),
+            MoveError::BrokenOff => Self::failed(error),
+        }
+    }
+}
+
 impl From<TrustError> for Failure {
     fn from(error: TrustError) -> Self {
         match error {
@@ -124,7 +175,6 @@ impl From<BundleError> for Failure {
 impl From<PeopleFileError> for Failure {
     fn from(error: PeopleFileError) -> Self {
         match &error {
-            PeopleFileError::File { .. } => Self::failed(error),
             PeopleFileError::List {
                 error: PeopleError::Syntax { .. },
                 ..
@@ -135,7 +185,9 @@ impl From<PeopleFileError> for Failure {
             PeopleFileError::Store(StoreError::VersionConflict { .. }) => {
                 Self::new(FAILED, "changed-meanwhile", error).with_hint("Give the command again.")
             }
-            PeopleFileError::Open(_) | PeopleFileError::Store(_) => Self::failed(error),
+            PeopleFileError::File { .. } | PeopleFileError::Open(_) | PeopleFileError::Store(_) => {
+                Self::failed(error)
+            }
         }
     }
 }
@@ -177,6 +229,71 @@ impl From<FederationError> for Failure {
         match error {
             FederationError::Open(error) => error.into(),
             FederationError::Store(_) => Self::failed(error),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::InModule(_) => Self::new(FAILED, "keys-in-module", error).with_hint(
+                "Back the token up with the tools of the security module, then leave the key out \
+                 of this backup: --without-key.",
+            ),
+            BackupError::Exists(_) => Self::new(FAILED, "file-exists", error)
+                .with_hint("Name another file, or replace it: --force."),
+            BackupError::Archive(error) => error.into(),
+            BackupError::Open(error) => error.into(),
+            BackupError::Keys(error) => error.into(),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let message = error.to_string();
+        let failure = match error {
+            RestoreError::Archive(_, error) => error.into(),
+            RestoreError::NotEmpty(_) => Self::new(FAILED, "not-empty", ""),
+            RestoreError::NoKey => Self::new(FAILED, "no-key", ""),
+            RestoreError::Unfit { .. } => Self::new(FAILED, "backup-not-good", ""),
+            RestoreError::Configuration(_) => Self::new(MALFORMED, "bad-configuration", ""),
+            RestoreError::Open(error) => error.into(),
+            RestoreError::Keys(error) => error.into(),
+            RestoreError::People(error) => error.into(),
+            RestoreError::File(..) | RestoreError::Store(_) => Self::failed(""),
+        };
+        // The whole of it names the file.
+        Self { message, ..failure }
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Io(_) => Self::failed(error),
+            ArchiveError::WrongPassword => Self::new(DENIED, "wrong-password", error),
+            ArchiveError::Format { .. } => Self::new(MALFORMED, "other-release", error)
+                .with_hint("Restore it with the release that made it, then upgrade."),
+            ArchiveError::NotAnArchive => Self::new(MALFORMED, "not-a-backup", error),
+            _ => Self::new(MALFORMED, "backup-damaged", error)
+                .with_hint("Nothing of a damaged backup is used: take another one."),
+        }
+    }
+}
+
+impl From<DecommissionError> for Failure {
+    fn from(error: DecommissionError) -> Self {
+        match error {
+            DecommissionError::Already => Self::new(FAILED, "decommissioned", error),
+            DecommissionError::OtherName { .. } => Self::new(USAGE, "other-cluster", error),
+            DecommissionError::NoBackup => Self::new(FAILED, "no-backup", error).with_hint(
+                "Make one with `rmsd backup`, show that it opens with `rmsd restore --drill`, or \
+                 go without one: --without-backup.",
+            ),
+            DecommissionError::Open(error) => error.into(),
+            DecommissionError::Store(_) => Self::failed(error),
         }
     }
 }
@@ -258,6 +375,9 @@ impl From<TemplateError> for Failure {
                 Self::new(MALFORMED, "bad-template", error)
             }
             TemplateError::Unknown(_) => Self::new(FAILED, "no-such-template", error),
+            TemplateError::Store(StoreError::Decommissioned) => {
+                Self::new(FAILED, "decommissioned", error)
+            }
             _ => Self::failed(error),
         }
     }

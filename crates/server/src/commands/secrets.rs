@@ -46,10 +46,15 @@ pub(super) fn password(
 /// A new password for the keys of a cluster: from the file, or asked for twice. Weak ones are
 /// refused.
 pub(super) fn new_password(file: Option<&Path>) -> Result<Credential, Failure> {
+    new_password_of(file, "New password of the cluster's keys")
+}
+
+/// As [`new_password`], of something else.
+pub(super) fn new_password_of(file: Option<&Path>, prompt: &str) -> Result<Credential, Failure> {
     let chosen = if let Some(file) = file {
         Credential::File(file.to_owned())
     } else {
-        let first = asked("New password of the cluster's keys")?;
+        let first = asked(prompt)?;
         if asked("The same once more")? != first {
             return Err(Failure::failed("the two passwords differ"));
         }

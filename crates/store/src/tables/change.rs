@@ -30,6 +30,9 @@ pub(super) async fn set_version(
 
 /// Makes one change, to be called in one transaction with [`set_version`].
 pub(super) async fn apply(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
+    if !change.suits_decommissioned() && is_decommissioned(connection).await? {
+        return Err(StoreError::Decommissioned);
+    }
     match change {
         Change::SetPolicies(policies) => set_policies(connection, policies).await,
         Change::PutSetting { name, value } => put_setting(connection, name, value).await,
@@ -67,6 +70,16 @@ pub(super) async fn apply(connection: &mut Connection, change: &Change) -> Resul
         Change::DeleteUserKeys(account) => delete_user_keys(connection, account).await.map(|_| ()),
         removal => remove(connection, removal).await,
     }
+}
+
+/// Whether the cluster has ended.
+async fn is_decommissioned(connection: &mut Connection) -> Result<bool, StoreError> {
+    let found: Option<String> =
+        sqlx::query_scalar("SELECT value FROM policy WHERE name = 'decommissioned'")
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| database(&error))?;
+    Ok(found.as_deref() == Some("true"))
 }
 
 /// Makes a change that takes one row away.
