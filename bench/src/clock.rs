@@ -9,12 +9,28 @@ pub(crate) fn thread() -> Duration {
 
 /// CPU time all threads of a process have had.
 pub(crate) fn process(id: u32) -> Duration {
+    threads(id, |_| true)
+}
+
+/// CPU time that the threads of a server have had which take its log to the database.
+pub(crate) fn listener(id: u32) -> Duration {
+    // Those of SQLite are hardly asked for anything else under load.
+    threads(id, |name| {
+        name.starts_with("rmsd-log") || name.starts_with("sqlx-sqlite")
+    })
+}
+
+fn threads(id: u32, wanted: impl Fn(&str) -> bool) -> Duration {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else {
         return Duration::ZERO;
     };
+    let tasks = tasks.filter_map(Result::ok).map(|task| task.path());
+    let tasks = tasks.filter(|task| {
+        let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+        wanted(name.trim())
+    });
     tasks
-        .filter_map(Result::ok)
-        .map(|task| schedstat(&format!("{}/schedstat", task.path().display())))
+        .map(|task| schedstat(&format!("{}/schedstat", task.display())))
         .sum()
 }
 

@@ -33,14 +33,15 @@ pub(crate) struct Options {
     /// Only the cases whose name holds this text.
     #[arg(long, default_value = "")]
     only: String,
-    /// Fail below 0.6 P hot and 0.35 P for licenses never seen (mode 2).
+    /// Fail below 0.6 P hot and 0.35 P for licenses never seen (mode 2), and when the log costs
+    /// more than 5 percent of the licenses.
     #[arg(long)]
     check: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mode = Mode::from_number(u32::from(options.mode)).ok_or("mode 1 or 2")?;
-    let stage = Stage::new(mode, options.threads)?;
+    let stage = Stage::new(mode, options.threads, "")?;
     stage.verify_every_answer()?;
     let mut ceiling = Ceiling::new(mode)?;
 
@@ -71,6 +72,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         rows.push(Row::new(NEVER_SEEN, connections, rounds));
     }
+    let logged = if wanted(LOGGED) {
+        let [logged, unlogged] = with_and_without_log(&stage, &mut ceiling, options)?;
+        let ratios = (
+            logged.compared_while_serving(&unlogged),
+            logged.compared_with(&unlogged),
+        );
+        rows.extend([logged, unlogged]);
+        Some(ratios)
+    } else {
+        None
+    };
     if let Some(content) = stage.contents.first() {
         let license = content.license.leaf().map_or(0, |leaf| leaf.as_str().len());
         let request = hot.first().map_or(0, Vec::len);
@@ -78,6 +90,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     print_ceiling(mode, options.threads, &rows);
     print_rows(&rows);
+    if let Some(([low, middle, high], [least, all, most])) = logged {
+        println!(
+            "licenses with the log for each without: {middle:.3} ({low:.3} to {high:.3}), with its \
+             listener {all:.3} ({least:.3} to {most:.3})"
+        );
+        if options.check && middle < LOGGED_GOAL {
+            return Err(format!("the log: {middle:.3}, the goal is {LOGGED_GOAL}").into());
+        }
+    }
     if options.check {
         let worst = |name: &str| {
             let same = rows.iter().filter(|row| row.name == name);
@@ -97,6 +118,30 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The same load at a server that logs and at one that does not, round by round.
+fn with_and_without_log(
+    stage: &Stage,
+    ceiling: &mut Ceiling,
+    options: &Options,
+) -> Result<[Row; 2], Failure> {
+    let mode = Mode::from_number(u32::from(options.mode)).ok_or("mode 1 or 2")?;
+    let silent = Stage::new(mode, options.threads, "[logging]\nenabled = false\n")?;
+    let connections = options.connections.iter().copied().max().unwrap_or(1);
+    let loads = [stage, &silent].map(|stage| (stage, Load::Repeat(stage.hot())));
+    let mut rounds = [Vec::new(), Vec::new()];
+    // More rounds than elsewhere: the difference is small.
+    for _ in 0..options.rounds * 2 + 1 {
+        for ((stage, load), rounds) in loads.iter().zip(&mut rounds) {
+            rounds.push(ceiling.beside(stage.round(load, connections, options.seconds)?));
+        }
+    }
+    let [logged, unlogged] = rounds;
+    Ok([
+        Row::new(LOGGED, connections, logged),
+        Row::new(UNLOGGED, connections, unlogged),
+    ])
+}
+
 /// A server with people and content.
 struct Stage {
     server: ServerProcess,
@@ -108,7 +153,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(mode: Mode, threads: usize) -> Result<Self, Failure> {
+    fn new(mode: Mode, threads: usize, tables: &str) -> Result<Self, Failure> {
         let mut list = People::new("bench.example".parse()?, None, [1, 2, 3])?;
         let names: Vec<String> = (0..PEOPLE).map(|n| format!("person{n}")).collect();
         for name in names
@@ -129,7 +174,7 @@ impl Stage {
             mode,
             threads,
             people: Some(list),
-            tables: "",
+            tables,
         })?;
         let machine = server.machine(mode)?;
         let mut connection = server.connect()?;
@@ -222,6 +267,9 @@ fn cores() -> usize {
 }
 
 const NEVER_SEEN: &str = "license never seen";
+const LOGGED: &str = "with the log";
+const UNLOGGED: &str = "without the log";
+const LOGGED_GOAL: f64 = 0.95;
 /// Six readers with five rights each make publishing licenses of about 17 KB.
 const PEOPLE: usize = 6;
 const CONTENTS: usize = 32;

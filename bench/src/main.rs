@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p openrms-bench -- license            over HTTP, a server of its own
 //! cargo run --release -p openrms-bench -- directory          Active Directory beside the list
+//! cargo run --release -p openrms-bench -- spool              the log: spool, databases, bytes
 //! cargo run --release -p openrms-bench -- primitives         ciphers, digests, parsing
 //! cargo run --release -p openrms-bench -- license --check    fails below the goals
 //! ```
@@ -24,6 +25,7 @@ mod people;
 mod primitives;
 mod report;
 mod server;
+mod spool;
 
 use clap::{Parser, Subcommand};
 
@@ -43,6 +45,8 @@ enum What {
     Directory(directory::Options),
     /// Ciphers, digests and parsing, in process.
     Primitives(primitives::Options),
+    /// Events of the log per second: into the spool, and from there into each kind of database.
+    Spool(spool::Options),
     /// The server that is measured, in a process of its own.
     #[command(hide = true)]
     Serve {
@@ -56,6 +60,7 @@ fn main() {
         What::License(options) => license::run(&options),
         What::Directory(options) => directory::run(&options),
         What::Primitives(options) => primitives::run(&options),
+        What::Spool(options) => spool::run(&options),
         What::Serve { data } => server::serve(&data),
     };
     if let Err(error) = result {

@@ -36,7 +36,16 @@ impl Row {
     /// Licenses per CPU second of each round for those of the same round of another case: the
     /// lowest, the middle and the highest of them.
     pub(crate) fn compared_with(&self, other: &Self) -> [f64; 3] {
-        let rate = |(round, _): &(Round, f64)| round.licenses as f64 / round.cpu;
+        self.compared(other, |round| round.cpu)
+    }
+
+    /// As [`Row::compared_with`], without the CPU time of the log's listener.
+    pub(crate) fn compared_while_serving(&self, other: &Self) -> [f64; 3] {
+        self.compared(other, |round| round.cpu - round.listener)
+    }
+
+    fn compared(&self, other: &Self, spent: impl Fn(&Round) -> f64) -> [f64; 3] {
+        let rate = |(round, _): &(Round, f64)| round.licenses as f64 / spent(round);
         let pairs = self.rounds.iter().zip(&other.rounds);
         let mut ratios: Vec<f64> = pairs.map(|(a, b)| rate(a) / rate(b)).collect();
         let middle = median(&mut ratios);

@@ -45,6 +45,8 @@ pub(crate) enum Load {
 pub(crate) struct Round {
     pub(crate) licenses: usize,
     pub(crate) cpu: f64,
+    /// As much of it as the log's listener had.
+    pub(crate) listener: f64,
     pub(crate) elapsed: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -133,6 +135,7 @@ impl ServerProcess {
         let before = self.metrics()?;
         let mut latencies = Vec::new();
         let (mut spent, mut elapsed) = (Duration::ZERO, Duration::ZERO);
+        let mut listened = Duration::ZERO;
         std::thread::scope(|scope| -> Result<(), Failure> {
             let workers: Vec<_> = (0..connections)
                 .map(|_| {
@@ -159,6 +162,7 @@ impl ServerProcess {
                 })
                 .collect();
             let cpu = clock::process(self.child.id());
+            let listener = clock::listener(self.child.id());
             let start = Instant::now();
             barrier.wait();
             for worker in workers {
@@ -166,10 +170,15 @@ impl ServerProcess {
             }
             elapsed = start.elapsed();
             spent = clock::process(self.child.id()).saturating_sub(cpu);
+            listened = clock::listener(self.child.id()).saturating_sub(listener);
             Ok(())
         })?;
         let after = self.metrics()?;
-        Ok(Round::new(latencies, spent, elapsed, &before, &after))
+        let round = Round::new(latencies, spent, elapsed, &before, &after);
+        Ok(Round {
+            listener: listened.as_secs_f64(),
+            ..round
+        })
     }
 
     /// Hits and misses of the caches, as the server tells them.
@@ -221,6 +230,7 @@ impl Round {
         Self {
             licenses: latencies.len(),
             cpu: cpu.as_secs_f64(),
+            listener: 0.0,
             elapsed: elapsed.as_secs_f64(),
             p50: at(0.5),
             p99: at(0.99),

@@ -14,6 +14,7 @@
 //! | [`content`] | ECB, CBC4K and CBC512 over content of any length |
 //! | [`erd`] | the cipher of the Encrypted Rights Data |
 //! | [`envelope`] | small secrets at rest under a 32-byte key |
+//! | [`mac`] | keyed checksums |
 //! | [`stream`] | long ones, chunk by chunk |
 //! | [`password`] | stored passwords |
 //! | [`random`] | the system's random numbers |
@@ -21,6 +22,7 @@
 pub mod content;
 pub mod envelope;
 pub mod erd;
+pub mod mac;
 pub mod mode;
 pub mod password;
 #[cfg(feature = "pkcs11")]

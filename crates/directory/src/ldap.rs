@@ -40,6 +40,7 @@ use crate::{
 };
 
 pub use self::catalogs::{SiteName, SiteNameError, Transport};
+pub use self::pool::LdapCounters;
 pub use self::secrets::{LdapSecrets, LdapSignIn};
 pub use self::settings::{LdapSettings, LdapSettingsError, ServerUrl, ServerUrlError};
 
@@ -76,6 +77,11 @@ impl LdapDirectory {
             finder: Arc::default(),
             runtime,
         })
+    }
+
+    /// What was asked since the start, and how the servers are now.
+    pub fn counters(&self) -> LdapCounters {
+        self.pool.counters()
     }
 
     async fn ask<T, Q>(

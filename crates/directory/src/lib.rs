@@ -32,8 +32,8 @@ pub use cache::{
 };
 pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
 pub use ldap::{
-    LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, LdapSignIn, ServerUrl,
-    ServerUrlError, SiteName, SiteNameError, Transport, scp,
+    LdapCounters, LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, LdapSignIn,
+    ServerUrl, ServerUrlError, SiteName, SiteNameError, Transport, scp,
 };
 pub use memberships::{ForeignGroup, Memberships, MembershipsBuilder};
 pub use names::{AccountName, AccountNameError, ForestName, ForestNameError};

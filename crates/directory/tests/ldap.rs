@@ -246,6 +246,13 @@ async fn another_server_answers_for_one_that_is_gone() {
     for _ in 0..20 {
         account(&directory).await.unwrap().unwrap();
     }
+    let counted = directory.counters();
+    assert!(counted.found >= 24, "{counted:?}");
+    assert_eq!((counted.empty, counted.failed), (0, 0));
+    assert_eq!((counted.up, counted.slow + counted.dead), (1, 1));
+    let nobody = directory.account(&who("nobody@corp.example")).await;
+    assert_eq!(nobody.unwrap(), None);
+    assert!(directory.counters().empty > 0);
 }
 
 #[tokio::test]
@@ -363,6 +370,9 @@ async fn a_refused_password_is_not_tried_until_the_account_is_locked() {
         assert!(matches!(error, DirectoryError::Refused { .. }), "{error}");
     }
     assert_eq!(server.binds(), 1);
+    let counted = directory.counters();
+    assert!(counted.failed >= 10, "{counted:?}");
+    assert_eq!((counted.up, counted.slow, counted.dead), (0, 0, 1));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::caller::{Caller, FederatedAccount};
 use crate::certificates::unanswered;
 use crate::cluster::Cluster;
 use crate::context::Context;
+use crate::observer::Step;
 use crate::refusal::Refusal;
 
 /// Whom a RAC is issued to.
@@ -118,6 +119,7 @@ pub(crate) async fn account_key(
     if let Some(pair) = stored_key(context, account).await? {
         return Ok(pair);
     }
+    let _adding = Step::AddNewUser.begin(context.observer);
     let mode = context.cluster.mode;
     let name = key_name(account, mode);
     let key = context.key_source.take(mode)?;
@@ -131,6 +133,7 @@ pub(crate) async fn stored_key(
     context: &Context<'_>,
     account: &str,
 ) -> Result<Option<(PublicKey, PrivateKeyBlob)>, Refusal> {
+    let _getting = Step::GetUser.begin(context.observer);
     let name = key_name(account, context.cluster.mode);
     let stored = context.store.user_key(&name).await?;
     stored

@@ -20,6 +20,7 @@ use quick_cache::sync::Cache;
 use crate::caller::FederatedAccount;
 use crate::cluster::{Cluster, RacIssuer};
 use crate::context::Context;
+use crate::observer::Step;
 use crate::refusal::Refusal;
 
 /// Verified certificates by exact text.
@@ -138,6 +139,7 @@ pub(crate) fn judge_rac<'c>(
     context: &Context<'c>,
     chain: &CertificateChain<'_>,
 ) -> Result<TrustedRac<'c>, Refusal> {
+    let _verifying = Step::VerifyCertificates.begin(context.observer);
     let cluster = context.cluster;
     let unexpected = |reason: String| Refusal::new(FaultCode::UnexpectedPersonaCert, reason);
     let nodes = context.caches.certificates.chain(chain);

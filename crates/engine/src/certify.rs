@@ -12,6 +12,7 @@ use crate::accounts::{Subject, account_key, subject};
 use crate::caller::Caller;
 use crate::certificates::judge_spc;
 use crate::context::{Context, check_in_service, new_guid};
+use crate::observer::Step;
 use crate::refusal::Refusal;
 
 /// A RAC was issued.
@@ -36,19 +37,23 @@ pub async fn certify<'c>(
         identity,
         key_account,
     } = subject(cluster, caller)?;
+    let verifying = Step::VerifyCertificates.begin(context.observer);
     let spc = judge_spc(
         cluster,
         &context.caches.certificates,
         &request.machine_certificate_chain,
     )?;
+    drop(verifying);
     let (key, blob) = account_key(context, &key_account).await?;
 
     let server = cluster.server();
     let version = cluster.mode.sealed_key_version();
+    let sealing = Step::AddEnablingBits.begin(context.observer);
     let binding = RacRequest::binding_text(server.identity());
     let bound = Digest::of_utf16le(version.hash(), &binding);
     let bytes = sealed_key::seal(spc.key(), version, Payload::PrivateKey(&blob), &bound)
         .map_err(|error| Refusal::new(FaultCode::UnspecifiedError, error))?;
+    drop(sealing);
     let sealed = SealedTo {
         machine: &spc,
         key: &EnablingBits { version, bytes },
@@ -65,6 +70,7 @@ pub async fn certify<'c>(
     } else {
         CertificateKind::TemporaryRac
     };
+    let associating = Step::AssociateUserAndMachine.begin(context.observer);
     context
         .store
         .record_issued(&IssuedCertificate {
@@ -76,6 +82,7 @@ pub async fn certify<'c>(
             expires_at: Some(rac.until.unix()),
         })
         .await?;
+    drop(associating);
     let response = CertifyResponse {
         certificate_chain: issued_chain(rac.text, &server.chain)?,
         quota: Some(QuotaResponse::PRODUCTION),
@@ -111,6 +118,7 @@ pub(crate) struct IssuedRac {
 impl NewRac<'_> {
     /// Signs the RAC with the cluster's key.
     pub(crate) fn issue(&self, context: &Context<'_>) -> Result<IssuedRac, Refusal> {
+        let _generating = Step::GenerateUserCertificate.begin(context.observer);
         let cluster = context.cluster;
         let server = cluster.server();
         let policies = &cluster.policies;

@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::decommission::Decommissioned;
 use crate::keys::KeySource;
 use crate::licenses::LicenseCache;
+use crate::observer::Observer;
 use crate::refusal::Refusal;
 
 /// The surroundings of one request, the same from its start to its end.
@@ -27,6 +28,8 @@ pub struct Context<'c> {
     pub key_source: &'c dyn KeySource,
     /// Immutable facts found out before.
     pub caches: &'c Caches,
+    /// Told how long steps take.
+    pub observer: &'c dyn Observer,
     /// The instant of the request.
     pub now: Time,
     /// Whether it came by the paths of federated people (MS-RMPR 3.1.4.2). Those who come there

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::evaluate::{Grant, Requester, evaluate};
 use crate::expansion::{Expanded, expand};
 use crate::licenses::OpenedLicense;
+use crate::observer::Step;
 use crate::refusal::Refusal;
 
 /// The person a decision is about.
@@ -82,6 +83,7 @@ pub(crate) async fn decide(
     person: Person<'_>,
 ) -> Result<Grant, Refusal> {
     let cluster = context.cluster;
+    let asking = Step::AskDirectory.begin(context.observer);
     let memberships = context.directory.memberships(person.identity).await;
     let Expanded {
         memberships,
@@ -93,6 +95,7 @@ pub(crate) async fn decide(
         policy,
     )
     .await;
+    drop(asking);
     let is_super_user = cluster.policies.super_user_enabled
         && cluster
             .policies

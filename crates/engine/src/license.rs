@@ -16,6 +16,7 @@ use crate::context::{Context, check_in_service, new_guid};
 use crate::decision::{Person, check_license, decide, policy_now};
 use crate::evaluate::{Grant, Ground};
 use crate::licenses::{OpenedLicense, open_license};
+use crate::observer::Step;
 use crate::refusal::Refusal;
 
 /// What became of a request for use licenses.
@@ -90,13 +91,18 @@ async fn issue<'c>(
     })?;
     let rac = judge_rac(context, &params.licensee_certs)?;
     record.account = Some(rac.rac.account().email.clone());
+    let opening = Step::OpenLicense.begin(context.observer);
     let (opened, server) = open_license(cluster, &caches.certificates, &caches.licenses, license)?;
+    drop(opening);
     record.content = opened.license.content_id().map(str::to_owned);
     check_license(context, &opened)?;
     check_credential(context, &opened, &rac.rac)?;
     let policy = policy_now(context, &opened, server)?;
+    let asking = Step::AskDirectory.begin(context.observer);
+    let identity = still_known(context.directory, &rac).await?;
+    drop(asking);
     let person = Person {
-        identity: &still_known(context.directory, &rac).await?,
+        identity: &identity,
         key: rac.rac.key(),
         sid_counts: rac.sid_counts(),
     };
@@ -135,6 +141,7 @@ pub(crate) fn write(
     principal: &str,
     grant: &Grant,
 ) -> Result<(String, Guid), Refusal> {
+    let _writing = Step::WriteLicense.begin(context.observer);
     let cluster = context.cluster;
     let issuer = cluster.server();
     let version = cluster.mode.sealed_key_version();

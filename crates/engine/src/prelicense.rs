@@ -17,6 +17,7 @@ use crate::context::{Context, check_in_service};
 use crate::decision::{Person, check_license, decide, policy_now};
 use crate::license::{ItemRecord, write};
 use crate::licenses::{OpenedLicense, open_license};
+use crate::observer::Step;
 use crate::refusal::Refusal;
 
 /// What became of a request for use licenses.
@@ -48,8 +49,10 @@ pub async fn acquire_prelicense(
     let mut new_keys = MOST_NEW_KEYS;
     for params in &request.items {
         let chain = &params.issuance_license;
+        let opening = Step::OpenLicense.begin(context.observer);
         let (opened, server) =
             open_license(cluster, &caches.certificates, &caches.licenses, chain)?;
+        drop(opening);
         check_license(context, &opened)?;
         let policy = policy_now(context, &opened, server)?;
         let mut licenses = Vec::with_capacity(params.licensee_identities.len());

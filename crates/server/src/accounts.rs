@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use openrms_crypto::sha256;
-use openrms_directory::{Account, BuiltIn, CacheCounters, Directory, PeopleError};
+use openrms_directory::{Account, BuiltIn, CacheCounters, Directory, LdapCounters, PeopleError};
 use zeroize::Zeroizing;
 
 /// Who people are.
@@ -27,6 +27,9 @@ pub(crate) trait RemoteDirectory: Directory {
 
     /// How often memory had the answer.
     fn counters(&self) -> CacheCounters;
+
+    /// What the directory itself was asked, and how its servers are.
+    fn ldap_counters(&self) -> LdapCounters;
 }
 
 /// The people list with the sign-ins that lately succeeded.

@@ -16,7 +16,18 @@ pub(crate) fn since_1970() -> Duration {
         .unwrap_or_default()
 }
 
-/// The instant it is, to the millisecond, as RFC 3339 writes it.
-pub(crate) fn timestamp() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
+/// Milliseconds since 1970.
+pub(crate) fn millis() -> i64 {
+    i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// An instant, to the millisecond, as RFC 3339 writes it.
+pub(crate) fn timestamp(millis: i64) -> String {
+    let instant = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    format!("{instant:.3}")
+}
+
+/// Microseconds since an instant.
+pub(crate) fn micros_since(begun: std::time::Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

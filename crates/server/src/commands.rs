@@ -2,10 +2,12 @@
 
 mod authority;
 mod backup;
+mod db;
 mod decommission;
 mod failure;
 mod federation;
 mod keys;
+mod log;
 mod person;
 mod provision;
 mod scp;
@@ -54,7 +56,7 @@ enum Command {
     Serve(serve::Serve),
     /// Set up a cluster.
     #[command(subcommand)]
-    Provision(Box<provision::Provision>),
+    Provision(provision::Provision),
     /// Take this server out of its cluster, which goes on without it.
     Unprovision(unprovision::Unprovision),
     /// The trust anchor of a hierarchy, and what it hands out.
@@ -69,9 +71,15 @@ enum Command {
     /// People of other organizations, whom issuers of tokens vouch for.
     #[command(subcommand)]
     Federation(federation::Federation),
+    /// The database of the cluster.
+    #[command(subcommand)]
+    Db(db::Db),
     /// How the private keys are kept.
     #[command(subcommand)]
     Key(keys::Key),
+    /// What was asked of the services, and what came of it.
+    #[command(subcommand)]
+    Log(log::Log),
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
@@ -177,7 +185,9 @@ pub fn run() -> ExitCode {
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
+        Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
+        Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
         Command::Backup(command) => backup::backup(command, &output),
         Command::Restore(command) => backup::restore(command, &output),

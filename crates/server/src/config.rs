@@ -5,7 +5,6 @@
 //! data = "/var/lib/openrms"
 //! listen = ["127.0.0.1:8080"]
 //! threads = 4
-//! audit = "/var/log/openrms/audit.jsonl"
 //! proxies = ["10.0.0.0/8"]
 //!
 //! [tls]
@@ -18,6 +17,9 @@
 //!
 //! [limits]
 //! connections = 4096
+//!
+//! [logging]
+//! keep_days = 400
 //!
 //! [sign_in.negotiate]
 //! keytab = "/etc/openrms/http.keytab"
@@ -42,12 +44,15 @@ use crate::database::{Database, DatabaseServer};
 use crate::directory::DirectoryConfig;
 use crate::forests::ForestsConfig;
 use crate::key_protection::KeyAccess;
+use crate::log::LogConfig;
+use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
 use crate::people::PeopleSource;
 use crate::proxies::Proxies;
 use crate::sign_in::BearerSettings;
+use crate::traces::TracesConfig;
 
 /// The configuration of one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where the server keeps what it keeps.
     pub data: DataDir,
@@ -68,8 +73,10 @@ pub struct Config {
     pub directory: Option<DirectoryConfig>,
     /// Threads that serve; one for each core when absent.
     pub threads: Option<NonZeroUsize>,
-    /// The audit file; no audit when absent.
+    /// A file for one JSON line of each request, for programs that read such; none when absent.
     pub audit: Option<PathBuf>,
+    /// How requests are logged.
+    pub logging: LoggingConfig,
     /// What opens the keys.
     pub keys: KeyAccess,
     /// Who may enroll servers at this cluster's trust anchor.
@@ -92,6 +99,10 @@ pub struct Config {
     pub forests: Option<ForestsConfig>,
     /// The proxies whose word on who is calling counts.
     pub proxies: Proxies,
+    /// What the log looks like.
+    pub log: LogConfig,
+    /// Traces, when switched on.
+    pub traces: Option<TracesConfig>,
     /// The HTTP proxy by which this server asks authorities and other clusters.
     pub outbound_proxy: Option<String>,
 }
@@ -212,6 +223,9 @@ pub enum ConfigError {
     /// Client certificates come with TLS.
     #[error("[sign_in.certificates] needs [tls]")]
     CertificatesWithoutTls,
+    /// The log cannot be kept like this.
+    #[error(transparent)]
+    Logging(#[from] LoggingConfigError),
     /// The database cannot be named so.
     #[error("[database] {0}")]
     Database(#[from] LocationError),
@@ -236,7 +250,7 @@ impl Config {
     }
 
     /// The configuration of a data directory: its `rmsd.toml` when there is one, else loopback
-    /// only, with audit beside the database.
+    /// only.
     pub fn for_data_dir(dir: impl Into<PathBuf>) -> Result<Self, ConfigError> {
         let data = DataDir::new(dir);
         match Self::load(&data.config()) {
@@ -255,7 +269,8 @@ impl Config {
             server_name: None,
             people: PeopleSource::File(data.people()),
             directory: None,
-            audit: Some(data.audit()),
+            audit: None,
+            logging: LoggingConfig::of(&data),
             keys: KeyAccess {
                 key_file: data.master_key(),
                 credential: Credential::None,
@@ -276,6 +291,8 @@ impl Config {
             access: AccessRules::default(),
             forests: None,
             proxies: Proxies::default(),
+            log: LogConfig::default(),
+            traces: None,
             outbound_proxy: None,
         }
     }
@@ -336,6 +353,8 @@ struct File {
     threads: Option<NonZeroUsize>,
     audit: Option<PathBuf>,
     #[serde(default)]
+    logging: LoggingFile,
+    #[serde(default)]
     credential: Secrets,
     #[serde(default)]
     security_module: SecurityModule,
@@ -351,6 +370,9 @@ struct File {
     /// Addresses and networks of proxies.
     #[serde(default)]
     proxies: Proxies,
+    #[serde(default)]
+    log: LogConfig,
+    traces: Option<TracesConfig>,
     #[serde(default)]
     outbound: Outbound,
 }
@@ -456,6 +478,14 @@ impl File {
             None if database.is_shared() => PeopleSource::Database,
             None => PeopleSource::File(data.people()),
         };
+        let log_password = Secrets {
+            password_file: self.logging.password_file.clone(),
+            systemd: self.logging.systemd.clone(),
+        };
+        let log_password = log_password.resolve("logging", base)?;
+        let logging = self
+            .logging
+            .resolve((&data, base), &database, log_password)?;
         Ok(Config {
             directory,
             database,
@@ -471,6 +501,7 @@ impl File {
                     .map(|library| base.join(library)),
             },
             audit: self.audit.map(|audit| base.join(audit)),
+            logging,
             data,
             tls,
             url: self.url,
@@ -485,6 +516,8 @@ impl File {
             access: AccessRules::new(self.services)?,
             forests: self.forests.map(|forests| forests.below(base)),
             proxies: self.proxies,
+            log: self.log,
+            traces: self.traces.map(|traces| traces.below(base)),
             outbound_proxy: self.outbound.proxy,
         })
     }

@@ -54,6 +54,16 @@ impl DataDir {
         self.0.join("rmsd.toml")
     }
 
+    /// The logging database.
+    pub fn logging_database(&self) -> PathBuf {
+        self.0.join("logging.db")
+    }
+
+    /// Where events wait for the logging database.
+    pub fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
     /// The audit file.
     pub fn audit(&self) -> PathBuf {
         self.0.join("audit.jsonl")

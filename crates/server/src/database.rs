@@ -23,7 +23,7 @@ pub struct DatabaseServer {
     pub url: String,
     /// The password, where the server asks for one.
     pub password: Credential,
-    location: PostgresLocation,
+    location: Box<PostgresLocation>,
 }
 
 impl Database {
@@ -31,7 +31,7 @@ impl Database {
     pub(crate) fn location(&self) -> Result<Location, CredentialError> {
         Ok(match self {
             Self::Embedded(path) => Location::Sqlite(path.clone()),
-            Self::Server(server) => Location::Postgres(Box::new(server.location()?)),
+            Self::Server(server) => Location::Postgres(server.location()?),
         })
     }
 
@@ -45,13 +45,13 @@ impl DatabaseServer {
     /// A database by its URL.
     pub fn new(url: &str, password: Credential) -> Result<Self, LocationError> {
         Ok(Self {
-            location: url.parse()?,
+            location: Box::new(url.parse()?),
             url: url.to_owned(),
             password,
         })
     }
 
-    fn location(&self) -> Result<PostgresLocation, CredentialError> {
+    fn location(&self) -> Result<Box<PostgresLocation>, CredentialError> {
         let location = self.location.clone();
         if self.password == Credential::None {
             return Ok(location);
@@ -59,6 +59,7 @@ impl DatabaseServer {
         let bytes = self.password.read("Password of the database")?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| CredentialError::NotText(self.password.to_string()))?;
-        Ok(location.with_password(Zeroizing::new(text.to_owned())))
+        let password = Zeroizing::new(text.to_owned());
+        Ok(Box::new(location.with_password(password)))
     }
 }

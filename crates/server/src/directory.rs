@@ -29,8 +29,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use openrms_directory::{
-    CacheCounters, CacheSettings, CachedDirectory, LdapDirectory, LdapSecrets, LdapSettings,
-    LdapSettingsError, LdapSignIn, SecondLevel,
+    CacheCounters, CacheSettings, CachedDirectory, LdapCounters, LdapDirectory, LdapSecrets,
+    LdapSettings, LdapSettingsError, LdapSignIn, SecondLevel,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -220,6 +220,10 @@ impl RemoteDirectory for CachedDirectory<LdapDirectory> {
 
     fn counters(&self) -> CacheCounters {
         CachedDirectory::counters(self)
+    }
+
+    fn ldap_counters(&self) -> LdapCounters {
+        self.directory().counters()
     }
 }
 

@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -81,6 +82,14 @@ pub enum ForestsError {
 pub(crate) struct HttpForests {
     asking: Arc<Asking>,
     max_calls: u32,
+    counters: Arc<ForestCounters>,
+}
+
+/// Questions to other forests since the start.
+#[derive(Debug, Default)]
+pub(crate) struct ForestCounters {
+    pub(crate) asked: AtomicU64,
+    pub(crate) failed: AtomicU64,
 }
 
 struct Asking {
@@ -117,6 +126,7 @@ impl ForestsConfig {
         &self,
         cache: &CacheSettings,
         second_level: Option<&Arc<SecondLevel>>,
+        counters: &Arc<ForestCounters>,
     ) -> Result<CachedForests<HttpForests>, ForestsError> {
         for other in &self.other {
             if !other.group_expansion.starts_with("https://") {
@@ -138,6 +148,7 @@ impl ForestsConfig {
                 servers: servers.collect(),
             }),
             max_calls: self.max_cross_forest_calls,
+            counters: Arc::clone(counters),
         };
         let forests = CachedForests::new(forests, cache);
         Ok(match second_level {
@@ -164,7 +175,11 @@ impl ForeignForests for HttpForests {
             ..IsPrincipalMemberOf::new(name(question.who), groups)
         };
         let directory = question.forest.to_string();
+        self.counters.asked.fetch_add(1, Relaxed);
         let answer = tokio::task::spawn_blocking(move || asking.ask(&server, asked)).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            self.counters.failed.fetch_add(1, Relaxed);
+        }
         match answer {
             Ok(Ok(is_member)) => Ok(is_member),
             Ok(Err(reason)) => {

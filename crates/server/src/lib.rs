@@ -5,7 +5,7 @@
 //! ```text
 //! socket -> http -> soap -> engine -> soap -> http -> socket
 //!                    |  snapshot of the configuration, held from start to end
-//!                    +- audit line, written before the answer leaves
+//!                    +- event, left in the spool before the answer leaves
 //! ```
 //!
 //! Embedding it (tests, trials, benchmarks) takes three steps: [`provision::provision_root`],
@@ -23,22 +23,28 @@ pub mod data_dir;
 pub mod database;
 pub mod decommission;
 pub mod directory;
+pub mod events;
 pub mod federation;
 pub mod forests;
 pub mod key_protection;
+pub mod log;
+pub mod logging;
 pub mod people;
 pub mod provision;
 pub mod proxies;
 pub mod template;
+pub mod traces;
 
 mod accounts;
 mod admin;
 mod audit;
 mod clock;
 mod files;
+mod health;
 mod http;
 mod key_pool;
 mod metrics;
+mod moving;
 mod open;
 mod outbound;
 mod remoting;

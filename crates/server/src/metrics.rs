@@ -1,42 +1,88 @@
-//! Counters. Each serving thread counts in its own memory; whoever asks adds them up. Written in
-//! the text format of Prometheus.
+//! What is measured, named after the performance counters of Windows Rights Management Services.
+//! Each serving thread counts in its own memory; whoever asks adds them up. [`families`] is the one
+//! table from which everything is written, in the text format of Prometheus.
 
-use std::fmt::Write as _;
+mod families;
+mod histogram;
+mod keys;
+mod logging;
+mod process;
+mod render;
+mod source;
+mod watch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use openrms_protocol::OperationName;
+use openrms_engine::Step;
+use openrms_protocol::{Contract, OperationName};
 
-use crate::accounts::Accounts;
-use crate::state::State;
+use crate::forests::ForestCounters;
+
+pub(crate) use histogram::{Histogram, Timed};
+pub(crate) use keys::{CountedProvider, KeyCounters};
+pub(crate) use logging::Logging;
+pub(crate) use render::render;
+pub(crate) use watch::{Passed, Watch};
 
 /// Counters of one thread, apart from those of others by at least a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    operations: [Counter; OperationName::ALL.len() + 1],
+    operations: [Counter; OperationName::ALL.len()],
+    steps: [Timed; Step::ALL.len()],
+    /// Failed before it was known what was asked.
+    nonspecific: Timed,
+    /// Written down, and how long that held up the answers.
+    pub(crate) logging: Timed,
+    pub(crate) logging_failures: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) turned_away: AtomicU64,
     pub(crate) failed_sign_ins: AtomicU64,
+    pub(crate) super_user: AtomicU64,
 }
 
-/// Picks one figure of a counter.
-type Field = fn(&Counter) -> &AtomicU64;
+/// The counters of all threads.
+pub(crate) type AllCounters = Box<[Arc<Counters>]>;
 
+/// What all threads count in one place, as it happens seldom or takes long anyway.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) logging: Logging,
+    pub(crate) keys: Arc<KeyCounters>,
+    pub(crate) forests: Arc<ForestCounters>,
+}
+
+/// Requests for one operation.
 #[derive(Debug, Default)]
 struct Counter {
-    requests: AtomicU64,
-    failures: AtomicU64,
-    micros: AtomicU64,
+    /// All of them.
+    requests: Histogram,
+    /// Those that were answered with a fault, which `requests` has as well.
+    failures: Timed,
+}
+
+/// A performance object of the original server, as far as requests are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    Certification,
+    Licensing,
+    Enrollment,
+    GroupExpansion,
 }
 
 impl Default for Counters {
     fn default() -> Self {
         Self {
             operations: std::array::from_fn(|_| Counter::default()),
+            steps: std::array::from_fn(|_| Timed::default()),
+            nonspecific: Timed::default(),
+            logging: Timed::default(),
+            logging_failures: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             failed_sign_ins: AtomicU64::new(0),
+            super_user: AtomicU64::new(0),
         }
     }
 }
@@ -46,151 +92,53 @@ impl Counters {
     pub(crate) fn count(&self, operation: Option<OperationName>, failed: bool, micros: u64) {
         let known =
             operation.and_then(|name| OperationName::ALL.iter().position(|other| *other == name));
-        let Some(counter) = self
-            .operations
-            .get(known.unwrap_or(OperationName::ALL.len()))
-        else {
+        let Some(counter) = known.and_then(|index| self.operations.get(index)) else {
+            self.nonspecific.record(micros);
             return;
         };
-        counter.requests.fetch_add(1, Relaxed);
-        counter.failures.fetch_add(u64::from(failed), Relaxed);
-        counter.micros.fetch_add(micros, Relaxed);
-    }
-}
-
-/// Everything, as Prometheus reads it.
-pub(crate) fn render(state: &State) -> String {
-    let mut out = String::with_capacity(4096);
-    // Writing to a string cannot fail.
-    let _ = write_all(&mut out, state);
-    out
-}
-
-fn write_all(out: &mut String, state: &State) -> std::fmt::Result {
-    let cores = state.counters();
-    let names = OperationName::ALL
-        .iter()
-        .map(|name| name.as_str())
-        .chain(["unreadable"]);
-    let families: [(&str, &str, Field); 3] = [
-        ("requests_total", "Requests answered.", |c| &c.requests),
-        ("failures_total", "Requests answered with a fault.", |c| {
-            &c.failures
-        }),
-        ("microseconds_total", "Time spent answering.", |c| &c.micros),
-    ];
-    for (name, help, field) in families {
-        head(out, name, "counter", help)?;
-        for (index, operation) in names.clone().enumerate() {
-            let counters = cores.iter().filter_map(|core| core.operations.get(index));
-            let sum: u64 = counters.map(|counter| field(counter).load(Relaxed)).sum();
-            writeln!(out, "rmsd_{name}{{operation=\"{operation}\"}} {sum}")?;
+        counter.requests.record(micros);
+        if failed {
+            counter.failures.record(micros);
         }
     }
-    let total = |field: fn(&Counters) -> &AtomicU64| -> u64 {
-        cores.iter().map(|core| field(core).load(Relaxed)).sum()
-    };
-    write_caches(out, state)?;
-    let single: [(&str, &str, &str, u64); 6] = [
-        (
-            "connections_total",
-            "counter",
-            "Connections accepted.",
-            total(|c| &c.connections),
-        ),
-        (
-            "turned_away_total",
-            "counter",
-            "Turned away over a bound.",
-            total(|c| &c.turned_away),
-        ),
-        (
-            "failed_sign_ins_total",
-            "counter",
-            "Refused sign-ins.",
-            total(|c| &c.failed_sign_ins),
-        ),
-        (
-            "connections",
-            "gauge",
-            "Connections open.",
-            state.connections.count() as u64,
-        ),
-        (
-            "key_pool",
-            "gauge",
-            "Key pairs in stock.",
-            state.keys.level() as u64,
-        ),
-        (
-            "configuration_version",
-            "gauge",
-            "Version of the configuration in use.",
-            u64::from(state.snapshot().cluster.version.number()),
-        ),
-    ];
-    for (name, kind, help, value) in single {
-        head(out, name, kind, help)?;
-        writeln!(out, "rmsd_{name} {value}")?;
-    }
-    Ok(())
-}
 
-fn write_caches(out: &mut String, state: &State) -> std::fmt::Result {
-    let mut caches = vec![
-        ("certificates", state.caches.certificates.counts()),
-        ("licenses", state.caches.licenses.counts()),
-    ];
-    if let Accounts::Remote(directory) = &state.snapshot().accounts {
-        let counters = directory.counters();
-        for (name, table) in [
-            ("accounts", counters.accounts),
-            ("forests", counters.forests),
-            ("memberships", counters.memberships),
-        ] {
-            caches.push((name, (table.hits, table.misses)));
+    /// Counts one step of a decision.
+    fn count_step(&self, step: Step, micros: u64) {
+        if let Some(timed) = self.steps.get(step as usize) {
+            timed.record(micros);
         }
     }
-    let second_level = state.second_level.as_ref().map(|level| level.counters());
-    if let Some(counters) = &second_level {
-        caches.push(("directory_database", (counters.hits, counters.misses)));
+
+    /// Counts ULs that were given to super users.
+    pub(crate) fn count_super_user(&self, licenses: u64) {
+        self.super_user.fetch_add(licenses, Relaxed);
     }
-    head(out, "cache_hits_total", "counter", "Found in a cache.")?;
-    for (cache, (hits, _)) in &caches {
-        writeln!(out, "rmsd_cache_hits_total{{cache=\"{cache}\"}} {hits}")?;
-    }
-    head(
-        out,
-        "cache_misses_total",
-        "counter",
-        "Not found in a cache.",
-    )?;
-    for (cache, (_, misses)) in &caches {
-        writeln!(out, "rmsd_cache_misses_total{{cache=\"{cache}\"}} {misses}")?;
-    }
-    if let Some(counters) = &second_level {
-        for (name, help, value) in [
-            (
-                "directory_database_errors_total",
-                "Failures of the database of directory answers.",
-                counters.errors,
-            ),
-            (
-                "directory_database_dropped_total",
-                "Directory answers that were not written to the database.",
-                counters.dropped,
-            ),
-        ] {
-            head(out, name, "counter", help)?;
-            writeln!(out, "rmsd_{name} {value}")?;
+}
+
+impl Object {
+    /// The object that counts an operation. Whatever is not about certification, enrollment or
+    /// other forests belongs to the licensing pipeline.
+    fn of(operation: OperationName) -> Self {
+        match operation.contract() {
+            Contract::Certification | Contract::Precertification => Self::Certification,
+            Contract::Enrollment => Self::Enrollment,
+            Contract::GroupExpansion => Self::GroupExpansion,
+            _ => Self::Licensing,
         }
     }
-    Ok(())
-}
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
-    writeln!(out, "# HELP rmsd_{name} {help}\n# TYPE rmsd_{name} {kind}")
+    /// The object that counts a step.
+    fn of_step(step: Step) -> Self {
+        match step {
+            Step::GetUser
+            | Step::AddNewUser
+            | Step::AssociateUserAndMachine
+            | Step::GenerateUserCertificate
+            | Step::AddEnablingBits => Self::Certification,
+            Step::VerifyCertificates
+            | Step::OpenLicense
+            | Step::AskDirectory
+            | Step::WriteLicense => Self::Licensing,
+        }
+    }
 }
-
-/// The counters of all threads.
-pub(crate) type AllCounters = Box<[Arc<Counters>]>;

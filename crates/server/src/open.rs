@@ -23,6 +23,8 @@ pub(crate) struct Opened {
     pub(crate) vault: KeyVault,
     /// What answers of the directory are stored under.
     pub(crate) answers: Zeroizing<[u8; 32]>,
+    /// What events are signed with on their way to the logging database.
+    pub(crate) log: Zeroizing<[u8; 32]>,
 }
 
 /// Why a cluster cannot be opened.
@@ -64,6 +66,8 @@ impl Opened {
             store,
             vault: KeyVault::new(master).map_err(|error| failed(&error))?,
             answers: envelope::derive(master, b"", b"openrms directory cache 1")
+                .map_err(|error| failed(&error))?,
+            log: envelope::derive(master, b"", b"openrms log spool 1")
                 .map_err(|error| failed(&error))?,
             provider: keys.provider,
             protection: keys.protection,

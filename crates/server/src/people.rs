@@ -83,7 +83,7 @@ pub(crate) fn read(config: &Config) -> Result<People, PeopleFileError> {
 }
 
 /// Changes the people list of a server's configuration, wherever it is.
-pub(crate) fn change<T: Send>(
+pub fn change<T: Send>(
     config: &Config,
     change: impl FnOnce(&mut People) -> Result<T, PeopleError> + Send,
 ) -> Result<T, PeopleFileError> {

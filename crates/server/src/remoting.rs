@@ -2,7 +2,7 @@
 //! bytes in, the decision of the SOAP form, bytes out. There are no faults in it: what goes wrong
 //! travels as an exception.
 
-use openrms_engine::{Refusal, expansion};
+use openrms_engine::{Observer, Refusal, expansion};
 use openrms_protocol::binary_group_expansion::{
     Answer, Principal, RemotingException, Response, encode_response, parse_request,
 };
@@ -14,7 +14,12 @@ use crate::soap::{Form, Item, Outgoing, Trace};
 use crate::state::State;
 
 /// Answers a question.
-pub(crate) async fn answer(state: &State, snapshot: &Snapshot, body: &[u8]) -> Outgoing {
+pub(crate) async fn answer(
+    state: &State,
+    snapshot: &Snapshot,
+    observer: &dyn Observer,
+    body: &[u8],
+) -> Outgoing {
     let request = match parse_request(body, &state.limits) {
         Ok(request) => request,
         Err(error) => {
@@ -22,7 +27,8 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, body: &[u8]) -> O
             return outgoing(&Response::Exception(error.exception()), trace);
         }
     };
-    let context = state.context(snapshot, Service::GroupExpansion, clock::now());
+    let now = clock::now();
+    let context = state.context(snapshot, Service::GroupExpansion, observer, now);
     let operation = Some(OperationName::IsPrincipalMemberOf);
     let question = &request.question;
     match expansion::is_principal_member_of(&context, question).await {

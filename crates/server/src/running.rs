@@ -6,21 +6,27 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openrms_crypto::Mode;
+use openrms_store::StoreError;
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
+use crate::events::Event;
 use crate::files;
 use crate::forests::ForestsError;
+use crate::health;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
+use crate::logging::{self, Listener, LogError};
+use crate::metrics::Shared;
 use crate::open::{OpenError, Opened, blocking};
 use crate::second_level;
 use crate::servers;
 use crate::sign_in::{SchemeError, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::state::{Parts, State};
+use crate::traces::{Traces, TracesError};
 
 /// Starts servers.
 #[derive(Debug)]
@@ -36,6 +42,7 @@ pub struct Running {
     ended: Arc<Notify>,
     threads: Vec<JoinHandle<()>>,
     keys: Option<JoinHandle<()>>,
+    log: Option<Listener>,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -60,6 +67,9 @@ pub enum StartError {
     /// A way to sign in cannot be offered.
     #[error(transparent)]
     SignIn(#[from] SchemeError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// HTTPS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -74,6 +84,9 @@ pub enum StartError {
     /// A file of the data directory cannot be used.
     #[error("{0}: {1}")]
     File(String, std::io::Error),
+    /// Requests cannot be logged.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The system gives no threads.
     #[error("no thread can be started: {0}")]
     Thread(std::io::Error),
@@ -133,14 +146,19 @@ impl Running {
     }
 
     fn end(&mut self) {
+        self.state.health.drain();
         // Fails when nobody listens any more, which is what is wanted.
         let _ = self.stop.send(true);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!("a serving thread had panicked");
+                Event::ShutdownFailed.emit("a serving thread had panicked");
             }
         }
         self.state.keys.stop();
+        // Nobody asks any more, so what waits now is all.
+        if let Some(log) = self.log.take() {
+            log.stop();
+        }
         self.ended.notify_one();
         for thread in [self.keys.take(), self.keeper.take()].into_iter().flatten() {
             let _ = thread.join();
@@ -179,7 +197,7 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
             keeper(config, threads, &started, &reload, &ended);
         })?
     };
-    let (state, keys) = match answer.recv() {
+    let (state, keys, log) = match answer.recv() {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(error)) => {
             let _ = keeper.join();
@@ -198,6 +216,7 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
         ended,
         threads: Vec::new(),
         keys: Some(keys),
+        log,
         keeper: Some(keeper),
     };
     for (index, listeners) in listeners.threads.into_iter().enumerate() {
@@ -205,7 +224,7 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
         let (tls, stopped) = (tls.clone(), stopped.clone());
         let thread = spawn(&format!("rmsd-{index}"), move || match runtime() {
             Ok(runtime) => runtime.block_on(http::serve(core, listeners, tls, stopped)),
-            Err(error) => tracing::error!(%error, "a thread does not serve"),
+            Err(error) => Event::PartFailed.emit(format_args!("a thread does not serve: {error}")),
         })?;
         running.threads.push(thread);
     }
@@ -230,8 +249,8 @@ fn keeper(
     };
     runtime.block_on(async {
         let state = match prepare(config, threads).await {
-            Ok((state, keys)) => {
-                let _ = started.send(Ok((state.clone(), keys)));
+            Ok((state, keys, log)) => {
+                let _ = started.send(Ok((state.clone(), keys, log)));
                 state
             }
             Err(error) => {
@@ -240,6 +259,8 @@ fn keeper(
             }
         };
         loop {
+            health::look_at_directory(&state);
+            health::count_servers(&state).await;
             let interval = state
                 .snapshot()
                 .cluster
@@ -250,7 +271,8 @@ fn keeper(
                 () = ended.notified() => break,
                 () = reload.notified() => {
                     if let Err(error) = state.audit.reopen() {
-                        tracing::error!(%error, "the audit file cannot be opened anew");
+                        Event::LoggingFailed
+                            .emit(format_args!("the audit file cannot be opened anew: {error}"));
                     }
                     state.reload().await
                 }
@@ -263,19 +285,26 @@ fn keeper(
                 }
                 () = state.opened.store.changed() => state.refresh().await,
             };
-            if let Err(error) = outcome {
-                tracing::error!(%error, "the configuration in use stays in use");
+            match outcome {
+                Ok(()) => {}
+                Err(LoadError::Store(error)) if !matches!(error, StoreError::Corrupt { .. }) => {
+                    state.health.note_database(Err(&error));
+                }
+                Err(error) => Event::ConfigurationCorrupt.emit(error),
             }
         }
         if let Some(level) = &state.second_level {
             level.close().await;
         }
+        if let Some(traces) = &state.traces {
+            traces.stop();
+        }
         state.opened.store.close().await;
     });
 }
 
-/// The state, and the thread that makes keys for it.
-type Prepared = (Arc<State>, JoinHandle<()>);
+/// The state, the thread that makes keys for it, and the one that takes its log to the database.
+type Prepared = (Arc<State>, JoinHandle<()>, Option<Listener>);
 
 async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError> {
     let path = config.data.running();
@@ -291,7 +320,8 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let accounts = directory
         .map(|directory| directory.open(second_level.as_ref(), runtime))
         .transpose()?;
-    let snapshot = Snapshot::load(&opened, &config, accounts).await?;
+    let shared = Arc::new(Shared::default());
+    let snapshot = Snapshot::load(&opened, &config, accounts, &shared.keys).await?;
     servers::say_here(&*opened.store, &config)
         .await
         .map_err(LoadError::Store)?;
@@ -322,8 +352,14 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let forests = config
         .forests
         .as_ref()
-        .map(|forests| forests.open(&cache, second_level.as_ref()))
+        .map(|forests| forests.open(&cache, second_level.as_ref(), &shared.forests))
         .transpose()?;
+    let traces = config.traces.as_ref();
+    let traces = traces
+        .map(|traces| Traces::start(traces, snapshot.cluster.base_url()))
+        .transpose()?;
+    // Last: what follows cannot fail, and would leave a thread behind.
+    let (journal, log) = logging::start(&config.logging, &opened, &shared)?;
     let parts = Parts {
         running,
         config,
@@ -331,13 +367,16 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         snapshot,
         keys,
         audit,
+        journal,
         schemes,
         forests,
         second_level,
         admin_token,
         threads,
+        shared,
+        traces,
     };
-    Ok((Arc::new(State::new(parts)), thread))
+    Ok((Arc::new(State::new(parts)), thread, log))
 }
 
 fn same_url(configured: &str, stored: &str) -> bool {

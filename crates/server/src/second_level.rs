@@ -8,13 +8,16 @@ use openrms_directory::{
     AnswerKind, AnswerSeal, AnswerStore, AnswerStoreError, FoundAnswer, KeptAnswer, MAX_SEALED,
     SecondLevel, StoredAnswer, WallClock,
 };
-use openrms_store::{DirectoryCache, NewAnswer, SqliteDirectoryCache, StoreError};
+use openrms_store::{
+    DirectoryCache, Location, NewAnswer, PostgresDirectoryCache, SqliteDirectoryCache, StoreError,
+};
 use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryConfig;
-use crate::open::Opened;
+use crate::events::Event;
+use crate::open::{OpenError, Opened};
 
 /// Opens the database. A server can do without: what is wrong is logged, and then the directory
 /// alone is asked.
@@ -28,23 +31,38 @@ pub(crate) async fn open(
         return None;
     }
     let seal = AnswerSeal::new(&*opened.answers, &whose_answers(directory, config))
-        .inspect_err(|error| tracing::error!(%error, "answers of the directory cannot be sealed"))
-        .ok()?;
-    let path = config.data.directory_database();
-    let database = SqliteDirectoryCache::open(&path)
-        .await
         .inspect_err(|error| {
-            let path = path.display();
-            tracing::error!(%path, %error, "answers of the directory are kept in memory only");
+            Event::PartFailed.emit(format_args!(
+                "answers of the directory cannot be sealed: {error}"
+            ));
         })
         .ok()?;
-    if let Some((aside, why)) = &database.set_aside {
+    let database = connect(config)
+        .await
+        .inspect_err(|error| {
+            Event::PartFailed.emit(format_args!(
+                "answers of the directory are kept in memory only: {error}"
+            ));
+        })
+        .ok()?;
+    let clock = WallClock::new(clock::since_1970, Arc::new(Instant::now));
+    let store = Arc::new(Database(database));
+    Some(SecondLevel::start(store, seal, clock, runtime))
+}
+
+/// Beside the database of the cluster: in a file of this server's own, or at the database server,
+/// where all servers of the cluster share it.
+async fn connect(config: &Config) -> Result<Box<dyn DirectoryCache>, OpenError> {
+    if let Location::Postgres(location) = config.database.location()? {
+        return Ok(Box::new(PostgresDirectoryCache::open(&location).await?));
+    }
+    let path = config.data.directory_database();
+    let opened = SqliteDirectoryCache::open(&path).await?;
+    if let Some((aside, why)) = &opened.set_aside {
         let (path, aside) = (path.display(), aside.display());
         tracing::warn!(%path, %why, %aside, "set aside: the directory is asked anew");
     }
-    let clock = WallClock::new(clock::since_1970, Arc::new(Instant::now));
-    let store = Arc::new(Database(database.cache));
-    Some(SecondLevel::start(store, seal, clock, runtime))
+    Ok(Box::new(opened.cache))
 }
 
 /// Says whom is asked for answers, as whom and within which bounds: after another word about it
@@ -63,7 +81,7 @@ fn whose_answers(directory: &DirectoryConfig, config: &Config) -> String {
 }
 
 /// The database of the store, as the directory's cache wants it.
-struct Database(SqliteDirectoryCache);
+struct Database(Box<dyn DirectoryCache>);
 
 #[async_trait]
 impl AnswerStore for Database {

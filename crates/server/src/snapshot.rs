@@ -12,6 +12,8 @@ use crate::accounts::{Accounts, PeopleList};
 use crate::authority::ClientTrust;
 use crate::bundle::ClientBundle;
 use crate::config::Config;
+use crate::events::Event;
+use crate::metrics::{CountedProvider, KeyCounters};
 use crate::open::{OpenError, Opened};
 use crate::people::{self, PeopleFileError};
 
@@ -61,16 +63,20 @@ impl Snapshot {
         opened: &Opened,
         config: &Config,
         accounts: Option<Accounts>,
+        keys: &Arc<KeyCounters>,
     ) -> Result<Self, LoadError> {
         let stored = opened.store.snapshot().await?;
-        let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())?;
+        let provider = CountedProvider::new(&*opened.provider, keys);
+        let cluster = Cluster::new(&stored, &provider, opened.vault.clone())?;
         let roles = opened.store.authority_roles().await?;
         let enrollment = if roles.is_empty() {
             None
         } else {
-            let service = EnrollmentService::load(&roles, &*opened.provider);
+            let service = EnrollmentService::load(&roles, &provider);
             service
-                .inspect_err(|error| tracing::error!(%error, "nobody can enroll here"))
+                .inspect_err(|error| {
+                    Event::PartFailed.emit(format_args!("nobody can enroll here: {error}"));
+                })
                 .ok()
         };
         let bundle = bundle(

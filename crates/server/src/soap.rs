@@ -8,8 +8,8 @@ use openrms_engine::context::check_not_decommissioned;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
-    Caller, Context, Refusal, certify, client_licensor, decommission, expansion, license, locate,
-    precertify, prelicense, publish, republish, templates,
+    Caller, Context, Observer, Refusal, certify, client_licensor, decommission, expansion, license,
+    locate, precertify, prelicense, publish, republish, templates,
 };
 use openrms_protocol::certification::Certify;
 use openrms_protocol::decommissioning::AcquireContentKey;
@@ -25,6 +25,8 @@ use crate::audit::Event;
 use crate::clock;
 use crate::config::Enrollment;
 use crate::http::Peer;
+use crate::logging::Field;
+use crate::logging::certificates::{self, Xrml};
 use crate::provision::{SLC_DAYS, is_loopback_url};
 use crate::remoting;
 use crate::snapshot::Snapshot;
@@ -38,6 +40,7 @@ pub(crate) struct Incoming<'r> {
     pub(crate) head: HttpHead<'r>,
     pub(crate) body: &'r [u8],
     pub(crate) caller: &'r Caller,
+    pub(crate) observer: &'r dyn Observer,
 }
 
 /// How a caller speaks.
@@ -77,6 +80,10 @@ pub(crate) struct Item {
     pub(crate) ground: Option<&'static str>,
     /// Name of the fault and reason.
     pub(crate) refusal: Option<(&'static str, String)>,
+    /// Certificates that came with it, as far as they are logged.
+    pub(crate) received: Vec<Xrml>,
+    /// Certificates that go with the answer, as far as they are logged.
+    pub(crate) handed_out: Vec<Xrml>,
 }
 
 /// Answers a request.
@@ -108,17 +115,26 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
         };
     }
     let base_url = snapshot.cluster.base_url();
-    let decision = match may_answer(state, incoming, base_url, request.contract, name) {
+    let mut decision = match may_answer(state, incoming, base_url, request.contract, name) {
         Ok(()) => {
-            let context = state.context(snapshot, incoming.service, clock::now());
+            let now = clock::now();
+            let context = state.context(snapshot, incoming.service, incoming.observer, now);
             decide(&context, snapshot, incoming.caller, &request.operation).await
         }
         Err(refusal) => Decision::no(refusal, Item::default()),
     };
+    let received = logged(state, Field::ReceivedXrml, || {
+        certificates::received(&request.operation)
+    });
+    note(&mut decision.items, received, |item| &mut item.received);
     let body = match &decision.outcome {
         Ok(response) => encode_response(&request.answer_head(VersionData::SERVER), response),
         Err(refusal) => encode_fault(&ResponseHead::fault(request.soap), &refusal.fault()),
     };
+    if let Ok(response) = &decision.outcome {
+        let issued = logged(state, Field::IssuedXrml, || certificates::issued(response));
+        note(&mut decision.items, issued, |item| &mut item.handed_out);
+    }
     Outgoing {
         form: Form::Soap(request.soap),
         is_fault: decision.outcome.is_err(),
@@ -128,6 +144,29 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
             items: decision.items,
         },
         reply: None,
+    }
+}
+
+/// Copies of certificates, where they are logged.
+fn logged(
+    state: &State,
+    field: Field,
+    certificates: impl FnOnce() -> Vec<Vec<Xrml>>,
+) -> Vec<Vec<Xrml>> {
+    if state.journal.wants(field) {
+        certificates()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Puts certificates to their items; all to the first one, where the request failed as a whole.
+fn note(items: &mut [Item], certificates: Vec<Vec<Xrml>>, field: fn(&mut Item) -> &mut Vec<Xrml>) {
+    let is_each = items.len() == certificates.len();
+    for (index, certificates) in certificates.into_iter().enumerate() {
+        if let Some(item) = items.get_mut(if is_each { index } else { 0 }) {
+            field(item).extend(certificates);
+        }
     }
 }
 
@@ -386,6 +425,17 @@ fn enroll<'c>(context: &Context<'_>, snapshot: &'c Snapshot, request: &Enroll) -
     }
 }
 
+impl Form {
+    /// Its name in the log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Soap(SoapVersion::V11) => "SOAP 1.1",
+            Self::Soap(SoapVersion::V12) => "SOAP 1.2",
+            Self::Binary => "binary",
+        }
+    }
+}
+
 impl Trace {
     /// What is told of a request that failed before it was decided on.
     pub(crate) fn refused(
@@ -406,6 +456,20 @@ impl Trace {
     /// Whether anything failed.
     pub(crate) fn failed(&self) -> bool {
         self.items.iter().any(|item| item.refusal.is_some())
+    }
+
+    /// `ok`, or the name of the first fault.
+    pub(crate) fn outcome(&self) -> &'static str {
+        let refusals = self.items.iter().filter_map(|item| item.refusal.as_ref());
+        refusals.map(|(code, _)| *code).next().unwrap_or("ok")
+    }
+
+    /// How many items were granted to super users.
+    pub(crate) fn super_user_grants(&self) -> u64 {
+        let granted = self.items.iter().filter(|item| {
+            item.ground == Some(SUPER_USER) && item.issued.is_some() && item.refusal.is_none()
+        });
+        granted.count() as u64
     }
 
     /// The lines of the audit file.
@@ -446,6 +510,7 @@ impl From<ItemRecord> for Item {
             issued: issued.map(|id| id.to_string()),
             ground: ground.map(named_ground),
             refusal: record.refusal.as_ref().map(named),
+            ..Self::default()
         }
     }
 }
@@ -454,10 +519,12 @@ fn named_ground(ground: Ground) -> &'static str {
     match ground {
         Ground::RightsData => "rights",
         Ground::Author => "author",
-        Ground::SuperUser => "super-user",
+        Ground::SuperUser => SUPER_USER,
     }
 }
 
 fn named(refusal: &Refusal) -> (&'static str, String) {
     (refusal.code.wire_name(), refusal.reason.clone())
 }
+
+const SUPER_USER: &str = "super-user";

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use openrms_crypto::Secret;
 use openrms_directory::{CachedForests, ForeignForests, NoForeignForests, SecondLevel};
-use openrms_engine::{Caches, Context};
+use openrms_engine::{Caches, Context, Observer};
 use openrms_protocol::{Limits, Service};
 use openrms_store::ConfigurationVersion;
 use openrms_xrml::Time;
@@ -15,14 +15,19 @@ use openrms_xrml::Time;
 use crate::access::Access;
 use crate::accounts::Accounts;
 use crate::audit::Audit;
+use crate::clock;
 use crate::config::Config;
+use crate::events::Event;
 use crate::forests::HttpForests;
+use crate::health::Health;
 use crate::key_pool::KeyPool;
-use crate::metrics::{AllCounters, Counters};
+use crate::logging::Journal;
+use crate::metrics::{AllCounters, Counters, Shared};
 use crate::open::Opened;
 use crate::people::PeopleSource;
 use crate::sign_in::{FailedSignIns, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
+use crate::traces::Traces;
 
 /// What all threads of a server share.
 pub(crate) struct State {
@@ -31,6 +36,7 @@ pub(crate) struct State {
     pub(crate) opened: Opened,
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) schemes: Schemes,
     forests: Option<CachedForests<HttpForests>>,
     /// The database behind what is remembered of directories.
@@ -44,6 +50,12 @@ pub(crate) struct State {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) caches: Caches,
     counters: AllCounters,
+    pub(crate) shared: Arc<Shared>,
+    /// Where traces go, when they are switched on.
+    pub(crate) traces: Option<Traces>,
+    pub(crate) health: Health,
+    /// When the server started, in seconds since 1970.
+    pub(crate) started: u64,
     request_prefix: u32,
     request_number: AtomicU64,
     /// Swapping is done by one at a time, so that an older state never follows a newer one.
@@ -60,11 +72,14 @@ pub(crate) struct Parts {
     pub(crate) snapshot: Snapshot,
     pub(crate) keys: Arc<KeyPool>,
     pub(crate) audit: Audit,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) schemes: Schemes,
     pub(crate) forests: Option<CachedForests<HttpForests>>,
     pub(crate) second_level: Option<Arc<SecondLevel>>,
     pub(crate) admin_token: Secret,
     pub(crate) threads: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Counts what is under way, up to a bound.
@@ -92,10 +107,15 @@ impl State {
             counters: (0..parts.threads)
                 .map(|_| Arc::new(Counters::default()))
                 .collect(),
+            shared: parts.shared,
+            traces: parts.traces,
+            health: Health::default(),
+            started: clock::since_1970().as_secs(),
             config: parts.config,
             opened: parts.opened,
             keys: parts.keys,
             audit: parts.audit,
+            journal: parts.journal,
             schemes: parts.schemes,
             forests: parts.forests,
             second_level: parts.second_level,
@@ -124,6 +144,7 @@ impl State {
         &'c self,
         snapshot: &'c Snapshot,
         service: Service,
+        observer: &'c dyn Observer,
         now: Time,
     ) -> Context<'c> {
         Context {
@@ -133,6 +154,7 @@ impl State {
             store: &*self.opened.store,
             key_source: &*self.keys,
             caches: &self.caches,
+            observer,
             now,
             external: service.is_external(),
         }
@@ -186,7 +208,9 @@ impl State {
 
     /// Reads the configuration anew when its version says so (MS-RMPR 3.1.5).
     pub(crate) async fn refresh(&self) -> Result<(), LoadError> {
-        if self.opened.store.configuration_version().await? == self.version() {
+        let version = self.opened.store.configuration_version().await;
+        self.health.note_database(version.as_ref().map(|_| ()));
+        if version? == self.version() {
             return Ok(());
         }
         let accounts = match self.snapshot().accounts.clone() {
@@ -199,10 +223,11 @@ impl State {
 
     async fn swap(&self, accounts: Option<Accounts>) -> Result<(), LoadError> {
         let _one_at_a_time = self.swapping.lock().await;
-        let fresh = Snapshot::load(&self.opened, &self.config, accounts).await?;
+        let fresh = Snapshot::load(&self.opened, &self.config, accounts, &self.shared.keys);
+        let fresh = fresh.await?;
         let before = self.snapshot.swap(Arc::new(fresh));
         if before.cluster.version != self.version() {
-            tracing::info!(version = %self.version(), "the configuration changed");
+            Event::ConfigurationChanged.emit(format_args!("version {} is in use", self.version()));
         }
         Ok(())
     }

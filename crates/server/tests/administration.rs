@@ -240,8 +240,8 @@ fn health_readiness_and_counters_are_told() {
     }
     let metrics = get(&server.url("/metrics"), &[]).text();
     for line in [
-        "rmsd_requests_total{operation=\"AcquireLicense\"} 2",
-        "rmsd_failures_total{operation=\"AcquireLicense\"} 2",
+        "rmsd_licensing_requests_total{operation=\"AcquireLicense\"} 2",
+        "rmsd_licensing_failures_total{operation=\"AcquireLicense\"} 2",
         "rmsd_cache_hits_total{cache=\"licenses\"} 1",
     ] {
         assert!(
@@ -257,6 +257,7 @@ fn passwords_are_taken_over_https_too() {
     let server = TestServer::start();
     let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata");
     let mut config = openrms_server::Config::for_data_dir(server.data()).unwrap();
+    config.logging.spool = server.folder.path().join("spool");
     config.listen.clear();
     config.tls = Some(openrms_server::config::Tls {
         listen: vec!["127.0.0.1:0".parse().unwrap()],

@@ -165,6 +165,7 @@ fn stopping_answers_what_is_under_way_and_takes_nothing_new() {
 fn several_threads_share_one_free_port() {
     let server = TestServer::start();
     let mut config = openrms_server::Config::for_data_dir(server.data()).unwrap();
+    config.logging.spool = server.folder.path().join("spool");
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.threads = std::num::NonZeroUsize::new(4);
     let second = openrms_server::Server::start(config).unwrap();
@@ -179,6 +180,7 @@ fn several_threads_share_one_free_port() {
 fn a_second_server_does_not_share_an_address_without_a_word() {
     let server = TestServer::start();
     let mut config = openrms_server::Config::for_data_dir(server.data()).unwrap();
+    config.logging.spool = server.folder.path().join("spool");
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     let first = openrms_server::Server::start(config.clone()).unwrap();
     let address = first.url().trim_start_matches("http://").to_owned();
@@ -210,6 +212,6 @@ fn many_at_a_time_are_all_answered() {
         }
     });
     let metrics = get(&server.url("/metrics"), &[]).text();
-    let line = "rmsd_requests_total{operation=\"GetLicensorCertificate\"} 80\n";
+    let line = "rmsd_licensing_requests_total{operation=\"GetLicensorCertificate\"} 80\n";
     assert!(metrics.contains(line), "{metrics}");
 }

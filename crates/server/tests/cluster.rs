@@ -281,6 +281,90 @@ fn keys_of_a_server_stay_in_its_security_module() {
     );
 }
 
+#[test]
+fn a_cluster_moves_to_a_database_server_and_forgets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (Some(database), Some(further)) = (
+        TestDatabase::new(folder.path()),
+        TestDatabase::new(folder.path()),
+    ) else {
+        return;
+    };
+    let (data, port) = (text(&at("data")), Port::reserve());
+    let url = format!("http://{}", port.address);
+    let provision = ["provision", "root", "--url", &url, "--data", &data];
+    ok(&[&provision[..], &["--json"]].concat(), &[]);
+    for name in ["alice", "bob"] {
+        add_person(&data, &at("person.password"), name);
+    }
+    let mut node = Node::new(at("data"));
+    node.start();
+    let (alice, bob) = (client(at("alice"), "alice"), client(at("bob"), "bob"));
+    sign_in(&alice, &url);
+    sign_in(&bob, &url);
+    let file = protect(&alice, folder.path(), "before");
+    assert_eq!(open(&bob, &file), "before");
+
+    let to = |url: &str, password: &str| {
+        let options = ["--to", url, "--password-file", password];
+        options.map(str::to_owned).to_vec()
+    };
+    let password = text(&database.password_file);
+    let migrate = ["db", "migrate", "--data", &data, "--json"];
+    let there = to(&database.url, &password);
+    assert_eq!(run(&migrate, &there), (1, "database-in-use".into()));
+    assert!(node.stop());
+    let wrong = to(&database.url, &secret(&at("wrong"), "wr0ng"));
+    assert_eq!(run(&migrate, &wrong), (3, "database-denied".into()));
+    let shown = to(&database.url.replacen('@', ":rms@", 1), &password);
+    assert_eq!(run(&migrate, &shown), (2, "usage".into()));
+
+    // A rehearsal writes nothing, nor has any of the refused ones.
+    let rehearsed = ok(&[&migrate[..], &["--dry-run"]].concat(), &there);
+    assert_eq!(rehearsed["moved"], false);
+    let status = || ok(&["db", "status", "--data", &data, "--json"], &[]);
+    assert_eq!(status()["found"], "cluster");
+    assert_eq!(status()["schema"], status()["newest_schema"]);
+    let moved = ok(&migrate, &there);
+    assert_eq!(moved["moved"], true);
+    assert_eq!(moved["tables"], rehearsed["tables"]);
+    let tables = moved["tables"].as_array().unwrap();
+    assert!(
+        tables
+            .iter()
+            .any(|table| table["name"] == "user_key" && table["rows"] == 2),
+        "{moved}"
+    );
+
+    // The file is left: nobody starts from it by mistake.
+    assert_eq!(status()["found"], "left");
+    assert_eq!(status()["moved_to"], moved["to"]);
+    let (code, _, complaint) = rmsd(&["serve", "--data", &data], "");
+    assert_eq!(code, 1);
+    assert!(complaint.contains("left behind"), "{complaint}");
+    assert_eq!(run(&migrate, &there), (1, "database-not-empty".into()));
+
+    let config = at("data").join("rmsd.toml");
+    let mut lines = std::fs::read_to_string(&config).unwrap();
+    lines.push('\n');
+    lines.push_str(moved["configuration"].as_str().unwrap());
+    std::fs::write(&config, lines).unwrap();
+    assert_eq!(status()["found"], "cluster");
+    assert_eq!(status()["database"], moved["to"]);
+    node.start();
+    bob.purge_licenses(&Purge::All).unwrap();
+    assert_eq!(open(&bob, &file), "before");
+    assert_eq!(status()["servers"].as_array().unwrap().len(), 1);
+
+    // From one database server to another likewise.
+    let further = to(&further.url, &password);
+    assert_eq!(run(&migrate, &further), (1, "database-in-use".into()));
+    assert!(node.stop());
+    assert_eq!(ok(&migrate, &further)["moved"], true);
+    assert_eq!(status()["found"], "left");
+}
+
 /// A token of `SoftHSM2` below a folder; its library, and the file that leads there.
 fn token(folder: &Path) -> Option<(String, PathBuf)> {
     let library = [

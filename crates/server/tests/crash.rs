@@ -195,6 +195,9 @@ impl Cluster {
             ..RootOptions::new(folder.path().join("data"), &url)
         })
         .unwrap();
+        let config = folder.path().join("data/rmsd.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, format!("audit = \"audit.jsonl\"\n{text}")).unwrap();
         Self {
             folder,
             url,

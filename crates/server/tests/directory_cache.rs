@@ -165,9 +165,11 @@ fn a_server_started_anew_while_the_directory_is_down_goes_on_with_whom_it_knew()
     let cluster = cluster.restarted();
     assert_eq!(cluster.licenses(&cluster.bob), Ok(()));
     cluster.assert_refused_in_time(&cluster.carol);
-    assert!(cluster.metric("rmsd_cache_hits_total{cache=\"directory_database\"}") >= 2);
-    assert!(cluster.metric("rmsd_cache_misses_total{cache=\"directory_database\"}") >= 1);
+    assert!(cluster.metric("rmsd_directory_database_hits_total") >= 2);
+    assert!(cluster.metric("rmsd_directory_database_misses_total") >= 1);
     assert_eq!(cluster.metric("rmsd_directory_database_errors_total"), 0);
+    assert!(cluster.metric("rmsd_directory_queries_total{result=\"failed\"}") >= 1);
+    assert_eq!(cluster.metric("rmsd_directory_connections_maximum"), 1);
 
     // What SIGHUP does.
     cluster.server.running.reload_now().unwrap();

@@ -209,6 +209,7 @@ fn federation(issuer: &Issuer) -> TestServer {
         let limits = config.limits.clone();
         *config = Config::for_data_dir(data).unwrap();
         config.limits = limits;
+        config.audit = Some(config.data.audit());
     });
     let data = text(&server.data());
     assert_eq!(rmsd(&["federation", "enable", "--data", &data], "").0, 0);

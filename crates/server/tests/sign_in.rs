@@ -93,6 +93,7 @@ fn a_certificate_lets_in_whom_it_names_and_a_strangers_nobody() {
         .unwrap();
         let mut config = Config::for_data_dir(&data).unwrap();
         config.listen = Vec::new();
+        config.audit = Some(config.data.audit());
         config.tls = Some(Tls {
             listen: vec![address],
             certificate: at("server.pem"),

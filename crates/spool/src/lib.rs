@@ -22,6 +22,7 @@ pub use reader::Batch;
 
 use cursor::Cursor;
 use reader::Reader;
+use segment::HEADER;
 use writer::Writer;
 
 /// A spool. Any number of threads append, one drains.
@@ -86,8 +87,10 @@ impl Spool {
         let cursor = Cursor::load(folder)?;
         let mut waiting = Vec::with_capacity(segments.len());
         for found in segments {
-            if found.number < cursor.segment {
-                // Left by a process that was killed while it gave the space back.
+            // Left by a process that was killed while it gave the space back, or by one that had
+            // nothing to append.
+            let is_empty = found.length == 0 || found.length == HEADER.len() as u64;
+            if found.number < cursor.segment || is_empty {
                 std::fs::remove_file(&found.path).map_err(failed)?;
             } else {
                 waiting.push(found);
@@ -117,7 +120,8 @@ impl Spool {
         self.reader().read(&self.writer, most, bytes)
     }
 
-    /// Forgets the records of a batch, and all before it.
+    /// Forgets the records of a batch, and all before it. They are not read again by this process
+    /// even when an error is returned.
     pub fn done(&self, batch: &Batch) -> Result<(), SpoolError> {
         self.reader().done(&self.writer, batch)
     }
@@ -126,6 +130,12 @@ impl Spool {
     /// that records which are done count until their file is.
     pub fn waiting_bytes(&self) -> u64 {
         self.writer.stored()
+    }
+
+    /// Gives back the space of the file that records are appended to, when all of them are done.
+    /// For disks with less space than [`Settings::segment_bytes`].
+    pub fn turn_over(&self) -> Result<(), SpoolError> {
+        self.reader().turn_over(&self.writer)
     }
 
     /// Has everything written to the disk, whatever the settings.

@@ -63,19 +63,40 @@ impl Reader {
         if batch.end <= self.cursor {
             return Ok(());
         }
-        batch.end.save(&self.folder)?;
         let before = self.cursor.segment;
         self.cursor = batch.end;
+        let saved = self.cursor.save(&self.folder);
         for number in before..self.cursor.segment {
-            let path = segment::path(&self.folder, number);
-            let length = match std::fs::metadata(&path) {
-                Ok(about) => about.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(SpoolError::new(&path, error)),
-            };
-            std::fs::remove_file(&path).map_err(|error| SpoolError::new(&path, error))?;
-            writer.freed(length);
+            self.remove(writer, number)?;
         }
+        // A full disk has no space for another cursor before the files are gone. One that is
+        // behind costs that records are read again after a restart.
+        saved.or_else(|_| self.cursor.save(&self.folder))
+    }
+
+    pub(crate) fn turn_over(&mut self, writer: &Writer) -> Result<(), SpoolError> {
+        let Cursor { segment, offset } = self.cursor;
+        if !writer.turn_over(segment, offset)? {
+            return Ok(());
+        }
+        self.cursor = Cursor {
+            segment: segment.saturating_add(1),
+            offset: 0,
+        };
+        self.remove(writer, segment)?;
+        self.cursor.save(&self.folder)
+    }
+
+    fn remove(&self, writer: &Writer, number: u64) -> Result<(), SpoolError> {
+        let path = segment::path(&self.folder, number);
+        let failed = |error| SpoolError::new(&path, error);
+        let length = match std::fs::metadata(&path) {
+            Ok(about) => about.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        std::fs::remove_file(&path).map_err(failed)?;
+        writer.freed(length);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Appending: one system call for each request's records, under one lock.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,9 @@ struct State {
     stored: u64,
     /// Counts what was appended, for whoever waits until it is on the disk.
     appended: u64,
+    /// Whether the current file may end in something that is no record, so that nothing may follow
+    /// in it.
+    is_torn: bool,
 }
 
 /// Who has the disk write what was appended. One does it for all that wait.
@@ -49,14 +52,15 @@ impl Writer {
         cursor: Cursor,
     ) -> Result<Self, SpoolError> {
         let last = waiting.last().map_or(cursor.segment, |found| found.number);
-        let number = last.saturating_add(1);
+        let (file, number) = begin_after(&folder, last)?;
         let stored: u64 = waiting.iter().map(|found| found.length).sum();
         let state = State {
-            file: Arc::new(begin(&folder, number)?),
+            file: Arc::new(file),
             number,
             length: HEADER.len() as u64,
             stored: stored.saturating_add(HEADER.len() as u64),
             appended: 0,
+            is_torn: false,
         };
         Ok(Self {
             folder,
@@ -90,17 +94,15 @@ impl Writer {
         if state.stored.saturating_add(added) > self.settings.most_bytes {
             return Err(AppendError::Full(self.folder.clone()));
         }
-        if state.length > HEADER.len() as u64
-            && state.length.saturating_add(added) > self.settings.segment_bytes
-        {
+        let is_complete = state.length > HEADER.len() as u64
+            && state.length.saturating_add(added) > self.settings.segment_bytes;
+        if is_complete || state.is_torn {
             self.begin_next(&mut state)?;
         }
         if let Err(error) = (&*state.file).write_all(&bytes) {
             // Part of it may stand there: what follows must not.
+            state.is_torn = state.file.set_len(state.length).is_err();
             let path = segment::path(&self.folder, state.number);
-            if state.file.set_len(state.length).is_err() {
-                self.begin_next(&mut state)?;
-            }
             return Err(SpoolError::new(&path, error).into());
         }
         state.length += added;
@@ -139,6 +141,28 @@ impl Writer {
         state.stored = state.stored.saturating_sub(bytes);
     }
 
+    /// Empties the current file, all records of which are done up to `offset`, and begins the next
+    /// one; `false` when it holds others. The space is given back first: there may be none for
+    /// another file before.
+    pub(crate) fn turn_over(&self, number: u64, offset: u64) -> Result<bool, SpoolError> {
+        let mut state = self.state();
+        if state.number != number || state.length != offset || offset <= HEADER.len() as u64 {
+            return Ok(false);
+        }
+        let path = segment::path(&self.folder, number);
+        state
+            .file
+            .set_len(0)
+            .map_err(|error| SpoolError::new(&path, error))?;
+        state.stored = state.stored.saturating_sub(state.length);
+        state.length = 0;
+        // Whoever is killed here has a cursor behind the end of this file, and nothing may follow
+        // in it.
+        state.is_torn = true;
+        self.begin_next(&mut state)?;
+        Ok(true)
+    }
+
     pub(crate) fn sync(&self) -> Result<(), SpoolError> {
         let file = Arc::clone(&self.state().file);
         file.sync_data()
@@ -154,9 +178,10 @@ impl Writer {
                 .sync_data()
                 .map_err(|error| SpoolError::new(&self.folder, error))?;
         }
-        let number = state.number.saturating_add(1);
-        state.file = Arc::new(begin(&self.folder, number)?);
+        let (file, number) = begin_after(&self.folder, state.number)?;
+        state.file = Arc::new(file);
         state.number = number;
+        state.is_torn = false;
         state.length = HEADER.len() as u64;
         state.stored += state.length;
         Ok(())
@@ -211,6 +236,22 @@ pub(crate) enum Extent {
     Complete,
 }
 
+/// Begins the first file after a number that is not there. One that a full disk left without its
+/// header is passed over.
+fn begin_after(folder: &Path, last: u64) -> Result<(File, u64), SpoolError> {
+    let mut number = last.saturating_add(1);
+    loop {
+        match begin(folder, number) {
+            Err(SpoolError::File { error, .. })
+                if error.kind() == ErrorKind::AlreadyExists && number < u64::MAX =>
+            {
+                number += 1;
+            }
+            begun => return Ok((begun?, number)),
+        }
+    }
+}
+
 fn begin(folder: &Path, number: u64) -> Result<File, SpoolError> {
     let path = segment::path(folder, number);
     let failed = |error| SpoolError::new(&path, error);
@@ -220,7 +261,11 @@ fn begin(folder: &Path, number: u64) -> Result<File, SpoolError> {
         .mode(0o600)
         .open(&path)
         .map_err(failed)?;
-    (&file).write_all(HEADER).map_err(failed)?;
+    if let Err(error) = (&file).write_all(HEADER) {
+        // Fails where the disk does; an empty file is none that matters.
+        let _ = std::fs::remove_file(&path);
+        return Err(failed(error));
+    }
     // A file whose name is lost with the power loses its records.
     File::open(folder)
         .and_then(|folder| folder.sync_all())

@@ -261,6 +261,123 @@ fn many_threads_append_while_one_drains() {
     }
 }
 
+#[test]
+fn space_of_the_file_that_grows_is_given_back_when_all_of_it_is_done() {
+    let folder = folder();
+    let spool = open(&folder, Settings::default());
+    spool.turn_over().unwrap();
+    spool.append(&[1; 5_000]).unwrap();
+    spool.append(&[2; 5_000]).unwrap();
+    let first = spool.read(1, usize::MAX).unwrap();
+    spool.done(&first).unwrap();
+    spool.turn_over().unwrap();
+    assert!(spool.waiting_bytes() > 10_000, "one record is not done");
+    let second = spool.read(9, usize::MAX).unwrap();
+    assert_eq!(second.records, [[2; 5_000]]);
+    spool.done(&second).unwrap();
+    spool.turn_over().unwrap();
+    assert_eq!((spool.waiting_bytes(), files(&folder).len()), (8, 1));
+    spool.append(b"after").unwrap();
+    drop(spool);
+    let spool = open(&folder, Settings::default());
+    assert_eq!(spool.read(9, 99).unwrap().records, [b"after"]);
+}
+
+#[test]
+fn openings_without_a_record_leave_nothing_behind() {
+    let folder = folder();
+    for _ in 0..5 {
+        drop(open(&folder, SMALL));
+    }
+    assert_eq!(files(&folder).len(), 1);
+}
+
+/// Runs itself once more, with a disk of its own.
+#[test]
+fn a_full_disk_loses_nothing_and_takes_again_when_there_is_space() {
+    let name = "a_full_disk_loses_nothing_and_takes_again_when_there_is_space";
+    if let Some(disk) = std::env::var_os("OPENRMS_TEST_TINY_DISK") {
+        fill_a_disk(Path::new(&disk));
+        return;
+    }
+    let folder = folder();
+    let done = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=64k tmpfs \"$1\" || exit 77; shift; exec \"$@\"")
+        .arg("sh")
+        .arg(folder.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("OPENRMS_TEST_TINY_DISK", folder.path())
+        .output();
+    match done {
+        Ok(done) if done.status.success() => {
+            let said = String::from_utf8_lossy(&done.stdout);
+            assert!(said.contains("filled"), "{said}");
+        }
+        Ok(done) if done.status.code() != Some(77) && !done.stdout.is_empty() => {
+            panic!("{}", String::from_utf8_lossy(&done.stderr))
+        }
+        _ => println!("skipped: no disk can be made here (unshare, mount)"),
+    }
+}
+
+fn fill_a_disk(disk: &Path) {
+    let path = disk.join("spool");
+    // One file would take more than the disk has; several leave space that is given back one by
+    // one.
+    for segment_bytes in [1 << 20, 10_000] {
+        let settings = Settings {
+            segment_bytes,
+            ..Settings::default()
+        };
+        let mut spool = Spool::open(&path, settings).unwrap();
+        let mut next = 0_u32;
+        let mut expected = VecDeque::new();
+        for round in 0..6 {
+            let ballast = disk.join("ballast");
+            fs::write(&ballast, vec![0; 4096 * round]).unwrap();
+            let mut refused = 0;
+            while refused < 3 {
+                let mut record = next.to_le_bytes().to_vec();
+                record.resize(100 + next as usize % 300, 7);
+                match spool.append(&record) {
+                    Ok(()) => {
+                        expected.push_back(record);
+                        next += 1;
+                    }
+                    Err(AppendError::Spool(SpoolError::File { error, .. })) => {
+                        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
+                        refused += 1;
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            if round == 4 {
+                // The next process finds it full.
+                drop(spool);
+                assert!(Spool::open(&path, settings).is_err());
+                fs::remove_file(&ballast).unwrap();
+                spool = Spool::open(&path, settings).unwrap();
+            }
+            while !expected.is_empty() {
+                let batch = spool.read(20, usize::MAX).unwrap();
+                assert_eq!(batch.damaged_bytes, 0);
+                let first: Vec<_> = expected.drain(..batch.records.len()).collect();
+                assert_eq!(batch.records, first);
+                // There may be no space for the cursor.
+                let _ = spool.done(&batch);
+            }
+            spool.turn_over().unwrap();
+            assert!(spool.waiting_bytes() < 100, "{}", spool.waiting_bytes());
+        }
+        println!("filled with {next} records");
+        drop(spool);
+        let spool = Spool::open(&path, settings).unwrap();
+        assert!(spool.read(9, 9).unwrap().records.is_empty());
+    }
+}
+
 /// What may happen to a spool.
 #[derive(Debug, Clone)]
 enum Step {

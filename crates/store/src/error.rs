@@ -104,6 +104,18 @@ pub enum StoreError {
         /// Its identifier.
         id: String,
     },
+    /// Somebody else has the database open, who must not have it now.
+    #[error("{what} is in use: stop every server of the cluster first")]
+    InUse {
+        /// The file or server.
+        what: String,
+    },
+    /// Everything was moved to another database.
+    #[error("this database was left behind: what it held is now at {to}")]
+    Moved {
+        /// Where it is now.
+        to: String,
+    },
     /// Rows can only be moved into a database that has none.
     #[error("the database is not empty: there are rows in its table {table}")]
     NotEmpty {

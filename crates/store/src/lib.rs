@@ -1,6 +1,7 @@
 //! What a cluster must remember: its configuration (the `StoredConfiguration` of MS-RMPR
 //! 3.1.1.2.2), user key pairs (3.1.1.3.4 and 3.1.1.3.5), and the certificates it issued.
-//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost.
+//! One trait, [`Store`]; back ends below it. Beside it [`DirectoryCache`], for what can be lost, and
+//! [`logging`], for what was asked and answered.
 //! No decisions are taken here.
 
 #![allow(
@@ -16,6 +17,8 @@ mod error;
 mod issued;
 mod keys;
 mod location;
+pub mod logging;
+mod moving;
 mod policies;
 mod postgres;
 mod sqlite;
@@ -37,6 +40,7 @@ pub use error::{Entity, StoreError};
 pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
 pub use keys::{AuthorityRole, SealedBytes, StoredKey};
 pub use location::{Found, Location};
+pub use moving::Moving;
 pub use policies::{CryptographicMode, Policies, RevocationType};
 pub use postgres::{LocationError, Postgres, PostgresDirectoryCache, PostgresLocation};
 pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
@@ -47,6 +51,9 @@ pub use trust::{
 };
 pub use uuid::Uuid;
 pub use version::{ProductVersion, ProductVersionError, VersionRange};
+
+/// The schema of a cluster's database that this release makes, whatever the back end.
+pub const SCHEMA: i64 = 3;
 
 /// The databases of a cluster. Every server of it sees the same contents.
 ///

@@ -57,6 +57,15 @@ impl Location {
         }
     }
 
+    /// The schema of a cluster's database, as the last release that opened it left it; none when
+    /// there is no such database. Changes nothing.
+    pub async fn schema(&self) -> Result<Option<i64>, StoreError> {
+        match self {
+            Self::Sqlite(path) => sqlite::schema(path).await,
+            Self::Postgres(location) => Postgres::schema(location).await,
+        }
+    }
+
     /// Makes an empty database at a server, where the user may; one that is there already is
     /// [`StoreError::AlreadyExists`]. A file needs no such step.
     pub async fn create_database(&self) -> Result<(), StoreError> {

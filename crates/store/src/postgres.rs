@@ -5,6 +5,7 @@ mod directory_cache;
 mod fault;
 mod listen;
 mod location;
+mod logging;
 mod schema;
 #[path = "tables/mod.rs"]
 mod tables;
@@ -24,6 +25,7 @@ use listen::Listening;
 
 pub use directory_cache::PostgresDirectoryCache;
 pub use location::{LocationError, PostgresLocation};
+pub use logging::PostgresLogging;
 
 /// A [`Store`](crate::Store) in a database of a PostgreSQL server.
 pub struct Postgres {
@@ -36,7 +38,7 @@ impl Postgres {
     /// Opens the database of a cluster and brings its schema up to date.
     pub(crate) async fn open(location: &PostgresLocation) -> Result<Self, StoreError> {
         let mut connection = connect(location).await?;
-        match schema::inspect(&mut connection).await? {
+        match within(PATIENCE, schema::inspect(&mut connection)).await? {
             (Found::Cluster, _) => Self::prepare(location, connection).await,
             (Found::Foreign, found) => Err(foreign(location, found)),
             _ => Err(StoreError::Missing {
@@ -48,7 +50,7 @@ impl Postgres {
     /// As [`Postgres::open`], but makes the tables of a database that is empty.
     pub(crate) async fn open_or_create(location: &PostgresLocation) -> Result<Self, StoreError> {
         let mut connection = connect(location).await?;
-        match schema::inspect(&mut connection).await? {
+        match within(PATIENCE, schema::inspect(&mut connection)).await? {
             (Found::Foreign, found) => Err(foreign(location, found)),
             _ => Self::prepare(location, connection).await,
         }
@@ -59,7 +61,7 @@ impl Postgres {
             Err(StoreError::Missing { .. }) => return Ok(Found::Missing),
             connected => connected?,
         };
-        let (found, _) = schema::inspect(&mut connection).await?;
+        let (found, _) = within(PATIENCE, schema::inspect(&mut connection)).await?;
         close(connection).await;
         Ok(found)
     }
@@ -69,6 +71,47 @@ impl Postgres {
         let created = schema::create_database(&mut connection, location.database()).await;
         close(connection).await;
         created
+    }
+
+    /// As [`Postgres::open`], with a single connection.
+    pub(crate) async fn open_one(location: &PostgresLocation) -> Result<Self, StoreError> {
+        Self::open(&location.clone().with_one_connection()).await
+    }
+
+    /// Whether no server of the cluster is connected. The server of databases needs a moment to
+    /// notice that one has gone.
+    pub(crate) async fn is_alone(&self) -> Result<bool, StoreError> {
+        for _ in 0..LEAVING {
+            let mut connection = self.reader().await?;
+            if schema::others(&mut connection).await? == 0 {
+                return Ok(true);
+            }
+            drop(connection);
+            sleep(LEAVING_PAUSE).await;
+        }
+        Ok(false)
+    }
+
+    pub(crate) async fn leave(&self, to: &str) -> Result<(), StoreError> {
+        schema::leave(&mut *self.writer().await?, to).await
+    }
+
+    pub(crate) async fn stay(&self) -> Result<(), StoreError> {
+        schema::stay(&mut *self.writer().await?).await
+    }
+
+    pub(crate) async fn schema(location: &PostgresLocation) -> Result<Option<i64>, StoreError> {
+        let mut connection = match connect(location).await {
+            Err(StoreError::Missing { .. }) => return Ok(None),
+            connected => connected?,
+        };
+        let (found, _) = within(PATIENCE, schema::inspect(&mut connection)).await?;
+        let newest = match found {
+            Found::Cluster => schema::newest_step(&mut connection).await?,
+            _ => None,
+        };
+        close(connection).await;
+        crate::sqlite::known_step(newest)
     }
 
     async fn prepare(
@@ -268,9 +311,12 @@ type Arguments = sqlx::postgres::PgArguments;
 const LOCKED_VERSION: &str = "SELECT version FROM configuration WHERE id = 1 FOR UPDATE";
 
 /// Each less than [`PATIENCE`], so that it is the server that gives up and the connection stays.
-/// A lock of a server of the cluster that vanished is not held for long.
+/// A lock of a server of the cluster that vanished is not held for long. What is acknowledged is on
+/// disk, whatever others want of the same server of databases.
 const SETTINGS: &str = "SET statement_timeout = 4000; SET lock_timeout = 3000;
-    SET idle_in_transaction_session_timeout = 15000; SET client_min_messages = warning";
+    SET idle_in_transaction_session_timeout = 15000; SET client_min_messages = warning;
+    SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'";
 const UNHURRIED: &str =
     "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
@@ -281,6 +327,9 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 const PING: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_mins(10);
 const LIFETIME: Duration = Duration::from_mins(30);
+/// How often it is asked whether others have gone.
+const LEAVING: u32 = 20;
+const LEAVING_PAUSE: Duration = Duration::from_millis(100);
 /// How often work is done again.
 const REPETITIONS: u32 = 7;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

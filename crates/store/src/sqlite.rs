@@ -5,6 +5,7 @@
 mod directory_cache;
 mod fault;
 mod file;
+mod logging;
 #[path = "tables/mod.rs"]
 mod tables;
 
@@ -14,14 +15,17 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 
+use crate::moving::GONE;
 use crate::{Found, StoreError};
 use fault::{database, migration};
 
 pub use directory_cache::{OpenedDirectoryCache, SqliteDirectoryCache};
+pub use logging::SqliteLogging;
 
 /// A [`Store`] in a SQLite database. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -52,6 +56,51 @@ impl Sqlite {
             writer,
             readers: pool(READERS, options).await?,
         })
+    }
+
+    /// Opens a database that nobody else has open, nor can open until it is closed;
+    /// [`StoreError::Busy`] when somebody has.
+    pub(crate) async fn open_alone(path: &Path) -> Result<Self, StoreError> {
+        file::check_header(path, file::APPLICATION_ID)?;
+        let options = options(path)
+            .locking_mode(SqliteLockingMode::Exclusive)
+            // Leaving the log takes everybody's leaving the database.
+            .journal_mode(SqliteJournalMode::Delete);
+        let only = pool(1, options).await?;
+        let mut connection = only.acquire().await.map_err(|error| database(&error))?;
+        // From here on the lock is held.
+        sqlx::raw_sql("BEGIN EXCLUSIVE; COMMIT")
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| database(&error))?;
+        migrate(&mut connection, &MIGRATIONS).await?;
+        drop(connection);
+        Ok(Self {
+            writer: only.clone(),
+            readers: only,
+        })
+    }
+
+    pub(crate) async fn leave(&self, to: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES ($1, $2, 1, x'00', 0)",
+        )
+        .bind(GONE)
+        .bind(to)
+        .execute(&self.writer)
+        .await
+        .map(|_| ())
+        .map_err(|error| database(&error))
+    }
+
+    pub(crate) async fn stay(&self) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1")
+            .bind(GONE)
+            .execute(&self.writer)
+            .await
+            .map(|_| ())
+            .map_err(|error| database(&error))
     }
 
     /// Opens the database, making it first when there is none.
@@ -103,6 +152,30 @@ pub(crate) fn inspect(path: &Path) -> Result<Found, StoreError> {
         Err(StoreError::Missing { .. }) => Ok(Found::Missing),
         Err(StoreError::Corrupt { .. }) => Ok(Found::Foreign),
         Err(error) => Err(error),
+    }
+}
+
+/// The schema of the database at a path, changing nothing.
+pub(crate) async fn schema(path: &Path) -> Result<Option<i64>, StoreError> {
+    if inspect(path)? != Found::Cluster {
+        return Ok(None);
+    }
+    let mut connection = options(path)
+        .read_only(true)
+        .connect()
+        .await
+        .map_err(|error| database(&error))?;
+    let newest = newest_step(&mut connection).await?;
+    // It was only read: nothing is lost when this fails.
+    let _ = connection.close().await;
+    known_step(newest)
+}
+
+/// The schema that a step made.
+pub(crate) fn known_step(newest: Option<(i64, String)>) -> Result<Option<i64>, StoreError> {
+    match newest {
+        Some((GONE, to)) => Err(StoreError::Moved { to }),
+        newest => Ok(newest.map(|(version, _)| version)),
     }
 }
 
@@ -206,31 +279,43 @@ async fn migrate(connection: &mut Connection, migrations: &Migrator) -> Result<(
         .map(|step| step.version)
         .max()
         .unwrap_or(0);
-    let history = sqlx::query("SELECT name FROM sqlite_master WHERE name = '_sqlx_migrations'")
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(|error| database(&error))?;
-    if history.is_some() {
-        let found: i64 = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
-            .fetch_one(&mut *connection)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| database(&error))?;
-        if found > supported {
+    match newest_step(connection).await? {
+        Some((GONE, to)) => return Err(StoreError::Moved { to }),
+        Some((found, _)) if found > supported => {
             return Err(StoreError::SchemaTooNew { found, supported });
         }
+        _ => {}
     }
-    if migrations.run(&mut *connection).await.is_ok() {
+    if migrations.run_direct(None, connection, false).await.is_ok() {
         return Ok(());
     }
     // Another process may have been migrating the same file: then there is nothing left to do.
     migrations
-        .run(connection)
+        .run_direct(None, connection, false)
         .await
         .map_err(|error| migration(&error))
 }
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// The last step of the schema that was made, and its description.
+async fn newest_step(connection: &mut Connection) -> Result<Option<(i64, String)>, StoreError> {
+    let history = sqlx::query("SELECT name FROM sqlite_master WHERE name = '_sqlx_migrations'")
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|error| database(&error))?;
+    if history.is_none() {
+        return Ok(None);
+    }
+    sqlx::query("SELECT version, description FROM _sqlx_migrations ORDER BY version DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .and_then(|row| {
+            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .transpose()
+        })
+        .map_err(|error| database(&error))
+}
+
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a request waits for others to finish writing.
 const PATIENCE: Duration = Duration::from_secs(5);

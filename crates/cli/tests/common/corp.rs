@@ -108,6 +108,7 @@ impl Corp {
         provision_root(&RootOptions::new(&data, &url)).unwrap();
         let mut config = Config::for_data_dir(&data).unwrap();
         config.listen = Vec::new();
+        config.audit = Some(config.data.audit());
         config.tls = Some(tls);
         let password_file = folder.path().join("directory.password");
         std::fs::write(&password_file, &self.service_password).unwrap();

@@ -18,6 +18,32 @@ pub(super) struct Pool {
     forest: ForestName,
     connector: Arc<Connector>,
     turn: AtomicUsize,
+    searches: Searches,
+}
+
+/// What became of the searches since the start.
+#[derive(Default)]
+struct Searches {
+    found: AtomicU64,
+    empty: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What a directory was asked and how its servers are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LdapCounters {
+    /// Searches that found something.
+    pub found: u64,
+    /// Searches that found nothing.
+    pub empty: u64,
+    /// Searches that no server answered, or only with an error.
+    pub failed: u64,
+    /// Servers that do well now; to each there is at most one connection.
+    pub up: usize,
+    /// Servers that answer slowly, or failed lately.
+    pub slow: usize,
+    /// Servers that failed too often and are asked only when too few others are left.
+    pub dead: usize,
 }
 
 /// A server, and what is known of it.
@@ -47,6 +73,7 @@ impl Pool {
             forest,
             connector: Arc::new(connector),
             turn: AtomicUsize::new(0),
+            searches: Searches::default(),
         }
     }
 
@@ -61,6 +88,35 @@ impl Pool {
     /// Asks one server after another until one answers. When all failed, also those that are
     /// found only then.
     pub(super) async fn search(&self, search: &Search) -> Result<Vec<Entry>, DirectoryError> {
+        let answer = self.ask_one_after_another(search).await;
+        let count = match &answer {
+            Ok(entries) if entries.is_empty() => &self.searches.empty,
+            Ok(_) => &self.searches.found,
+            Err(_) => &self.searches.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    pub(super) fn counters(&self) -> LdapCounters {
+        let mut counters = LdapCounters {
+            found: self.searches.found.load(Ordering::Relaxed),
+            empty: self.searches.empty.load(Ordering::Relaxed),
+            failed: self.searches.failed.load(Ordering::Relaxed),
+            ..LdapCounters::default()
+        };
+        let now = Instant::now();
+        for member in self.roster.members().iter() {
+            match member.server.health().standing(now) {
+                Standing::Good => counters.up += 1,
+                Standing::Slow => counters.slow += 1,
+                Standing::Down | Standing::Avoid => counters.dead += 1,
+            }
+        }
+        counters
+    }
+
+    async fn ask_one_after_another(&self, search: &Search) -> Result<Vec<Entry>, DirectoryError> {
         let mut asked: Vec<Arc<Server>> = Vec::new();
         let mut last = None;
         loop {

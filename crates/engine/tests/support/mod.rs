@@ -144,6 +144,7 @@ impl World {
             store: &self.store,
             key_source: &FreshKeys,
             caches: &self.caches,
+            observer: &openrms_engine::NoObserver,
             now: self.now,
             external: false,
         }

@@ -284,7 +284,7 @@ fn activity(out: &mut String, status: &Status) -> fmt::Result {
             &format!("{} found, {} not found", cache.hits, cache.misses),
         )?;
     }
-    row(out, "Audit file", if status.audit { "on" } else { "off" })?;
+    row(out, "Log", if status.log { "on" } else { "off" })?;
     out.push_str("</dl></section>");
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(super) struct Status {
     pub(super) key_protection: &'static str,
     pub(super) key_pool: usize,
     pub(super) connections: usize,
-    pub(super) audit: bool,
+    pub(super) log: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,7 +119,7 @@ impl Status {
             key_protection: state.opened.protection.name(),
             key_pool: state.keys.level(),
             connections: state.connections.count(),
-            audit: state.audit.is_on(),
+            log: state.config.logging.enabled,
         })
     }
 }

@@ -462,7 +462,7 @@ mod tests {
             writer.row(setting, &row).unwrap();
         }
         writer
-            .file(FileName::Audit, [7; PIECE + 1].as_slice())
+            .file(FileName::Audit, vec![7; PIECE + 1].as_slice())
             .unwrap();
         writer.finish().unwrap()
     }

@@ -17,6 +17,7 @@ use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
 use crate::http::ListenError;
 use crate::key_protection::KeyProtectionError;
+use crate::moving::MoveError;
 use crate::open::OpenError;
 use crate::people::PeopleFileError;
 use crate::provision::{EnrollError, ProvisionError};
@@ -114,6 +115,42 @@ impl From<OpenError> for Failure {
     }
 }
 
+/// Of a database that a command is about, named apart from what a server does with its own.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable { .. } | StoreError::Busy => {
+                Self::new(UNREACHABLE, "database-unreachable", error)
+            }
+            StoreError::SignIn { .. } | StoreError::Denied { .. } => {
+                Self::new(DENIED, "database-denied", error)
+            }
+            StoreError::Missing { .. } => Self::new(FAILED, "no-database", error)
+                .with_hint("An administrator of the database server makes it."),
+            StoreError::InUse { .. } => Self::new(FAILED, "database-in-use", error),
+            StoreError::Moved { .. } => Self::new(FAILED, "database-moved", error),
+            StoreError::SchemaTooNew { .. } => Self::new(FAILED, "schema-too-new", error),
+            _ => Self::new(FAILED, "database", error),
+        }
+    }
+}
+
+impl From<MoveError> for Failure {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::From(error) | MoveError::To(error) => error.into(),
+            MoveError::NotEmpty { .. } => Self::new(FAILED, "database-not-empty", error)
+                .with_hint("Name an empty one: nothing that is there is written over."),
+            MoveError::Changed => Self::new(FAILED, "database-in-use", error)
+                .with_hint("What was written to the new database is to be deleted there."),
+            MoveError::Differs { .. } => Self::new(FAILED, "database-differs", error)
+                .with_hint("What was written to the new database is to be deleted there."),
+            MoveError::Open(error) => error.into(),
+            MoveError::BrokenOff => Self::failed(error),
+        }
+    }
+}
+
 impl From<TrustError> for Failure {
     fn from(error: TrustError) -> Self {
         match error {
@@ -138,7 +175,6 @@ impl From<BundleError> for Failure {
 impl From<PeopleFileError> for Failure {
     fn from(error: PeopleFileError) -> Self {
         match &error {
-            PeopleFileError::File { .. } => Self::failed(error),
             PeopleFileError::List {
                 error: PeopleError::Syntax { .. },
                 ..
@@ -149,7 +185,9 @@ impl From<PeopleFileError> for Failure {
             PeopleFileError::Store(StoreError::VersionConflict { .. }) => {
                 Self::new(FAILED, "changed-meanwhile", error).with_hint("Give the command again.")
             }
-            PeopleFileError::Open(_) | PeopleFileError::Store(_) => Self::failed(error),
+            PeopleFileError::File { .. } | PeopleFileError::Open(_) | PeopleFileError::Store(_) => {
+                Self::failed(error)
+            }
         }
     }
 }

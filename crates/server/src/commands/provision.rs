@@ -26,17 +26,17 @@ use interview::Terminal;
 pub(super) enum Provision {
     /// Set up a root cluster: keys, certificates, database, people list. A command that was cut
     /// off is completed by giving it again. Without --url, a person at the terminal is asked.
-    Root(Root),
+    Root(Box<Root>),
     /// Add one more server to a cluster whose database others can reach. Needs the database, what
     /// opens the keys, and nothing else.
-    Join(join::Join),
+    Join(Box<join::Join>),
 }
 
 /// Where the cluster's database is.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub(super) struct DatabaseArguments {
-    /// URL of the cluster's database, such as postgres://rms@db.example.com/openrms; a file in the
+    /// URL of the cluster's database, such as `postgres://rms@db.example.com/openrms`; a file in the
     /// data directory by default.
     #[arg(long, value_name = "URL")]
     database: Option<String>,

@@ -3,15 +3,19 @@
 use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Output, Place};
+use crate::events::Event;
+use crate::log::{LogConfig, LogFormat};
 use crate::running::{Running, Server};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
     place: Place,
+    /// Write the log as text or as JSON, whatever the configuration says.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Args)]
@@ -21,20 +25,18 @@ pub(super) struct AdminUrl {
 }
 
 pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
-    let level = if output.quiet {
-        "error"
-    } else {
-        "info,sqlx=warn"
-    };
-    let filter = EnvFilter::try_from_env("RMSD_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    // Fails where the process has a log already, which is then used.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
-    let running = Server::start(command.place.load()?)?;
-    tracing::info!(url = running.url(), "serving");
+    let config = command.place.load();
+    let mut log = config
+        .as_ref()
+        .map_or_else(|_| LogConfig::default(), |config| config.log.clone());
+    log.format = command.log_format.unwrap_or(log.format);
+    if output.quiet {
+        log = log.errors_only();
+    }
+    log.start();
+    let started = config.and_then(|config| Ok(Server::start(config)?));
+    let running = started.inspect_err(|failure| Event::StartFailed.emit(&failure.message))?;
+    Event::ServerStarted.emit(format_args!("serving at {}", running.url()));
     output.answer(&json!({ "url": running.url() }), running.url());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,6 +47,7 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     tracing::info!("stopping: requests under way are answered first");
     running.stop();
+    Event::ServerStopped.emit("stopped");
     Ok(())
 }
 

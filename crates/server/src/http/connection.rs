@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use super::listener::ThreadListeners;
 use super::routes::Core;
 use super::{Peer, router};
+use crate::events::Event;
 use crate::proxies;
 use crate::sign_in::{ClientCertificate, ConnectionFacts, NtlmSession, TlsFacts};
 use crate::state::State;
@@ -47,7 +48,7 @@ pub(crate) async fn serve(
                     stop.clone(),
                 ));
             }
-            Err(error) => tracing::error!(%error, "a listener was lost"),
+            Err(error) => Event::PartFailed.emit(format_args!("a listener was lost: {error}")),
         }
     }
     while loops.join_next().await.is_some() {}
@@ -94,7 +95,7 @@ async fn accept(
         .await
         .is_err()
     {
-        tracing::warn!("connections were cut off: their requests took too long");
+        Event::ShutdownFailed.emit("connections were cut off: their requests took too long");
     }
 }
 
@@ -178,6 +179,10 @@ async fn http<S>(
                 ntlm: ntlm.clone().filter(|_| own),
             }
         };
+        // Nor does just anybody decide what is traced.
+        if state.traces.is_some() && !is_proxy {
+            request.headers_mut().remove("traceparent");
+        }
         async move {
             let Some(routes) = routes else {
                 return Ok::<_, Infallible>(full());

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State as Extract;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use tokio::sync::Semaphore;
 
 use super::service::service;
+use crate::health::{self, Condition, Report};
 use crate::metrics::{self, Counters};
 use crate::state::State;
 
@@ -50,7 +51,7 @@ impl Core {
 /// why they are not routes but what is left over.
 pub(crate) fn router(core: Core) -> Router {
     Router::new()
-        .route("/healthz", get(health))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(counters))
         .route(CLIENT_BUNDLE_PATH, get(client_bundle))
@@ -60,26 +61,23 @@ pub(crate) fn router(core: Core) -> Router {
 }
 
 /// The process lives.
-async fn health() -> &'static str {
+async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The server can do its work: the database answers, and the SLC is valid unless the cluster is
-/// decommissioned, which needs none to give out content keys.
-async fn ready(Extract(core): Extract<Core>) -> Response {
-    let snapshot = core.state.snapshot();
-    let not_ready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
-    let cluster = &snapshot.cluster;
-    if !cluster.policies.decommissioned && !cluster.may_issue(crate::clock::now()) {
-        return not_ready("the server licensor certificate is not valid now").into_response();
+/// Whether the server can do its work, and how each component is.
+async fn ready(Extract(core): Extract<Core>, headers: HeaderMap) -> Response {
+    health::look(&core.state).await;
+    let report = Report::of(&core.state);
+    let status = match report.worst {
+        Condition::Ok | Condition::Degraded => StatusCode::OK,
+        Condition::Failed => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    if accepted.is_some_and(|accepted| accepted.contains("application/json")) {
+        return (status, Json(report)).into_response();
     }
-    match core.state.opened.store.configuration_version().await {
-        Ok(_) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            not_ready("the database does not answer").into_response()
-        }
-    }
+    (status, report.text()).into_response()
 }
 
 async fn counters(Extract(core): Extract<Core>) -> Response {

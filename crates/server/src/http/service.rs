@@ -18,10 +18,15 @@ use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
 use crate::clock;
+use crate::events::Event;
+use crate::logging::journal::{Asked, NotKept};
+use crate::metrics::Watch;
 use crate::remoting;
 use crate::sign_in::{self, ConnectionFacts, Credentials, NotSignedIn, SignedIn, sign_in};
 use crate::snapshot::Snapshot;
 use crate::soap::{self, Form, Incoming, Outgoing, Trace};
+use crate::state::State;
+use crate::traces::Told;
 
 /// Answers whatever is not one of the server's own pages.
 pub(super) async fn service(
@@ -81,7 +86,7 @@ async fn in_task(
         answer
     };
     tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request ended in a panic");
+        Event::InternalError.emit(format_args!("a request ended in a panic: {error}"));
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }
@@ -93,11 +98,14 @@ async fn post(
     request: Request,
 ) -> Response {
     let start = Instant::now();
-    let time = clock::timestamp();
+    let time = clock::millis();
     let state = core.state.clone();
     let id = state.next_request();
     let (parts, body) = request.into_parts();
     let mut user = None;
+    let traced = state.traces.as_ref();
+    let traced = traced.and_then(|traces| traces.sample(&parts.headers));
+    let watch = Watch::new(core.counters(), traced.is_some());
     let answer = match state.requests.begin() {
         None => {
             core.counters()
@@ -105,47 +113,58 @@ async fn post(
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Err(Refused::Full)
         }
+        Some(_under_way) if !state.journal.admits() => Err(Refused::NotLogged),
         Some(_under_way) => {
             let credentials = Credentials {
                 headers: &parts.headers,
                 connection: &connection,
             };
-            answer(&core, peer, (service, form), credentials, body, &mut user).await
+            let asked = (service, form);
+            answer(&core, peer, asked, credentials, body, &watch, &mut user).await
         }
     };
-    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = clock::micros_since(start);
     let mut answer = answer;
     let endpoint = parts.uri.path();
-    let mut refused_trace = None;
-    let trace = match &answer {
-        Ok(outgoing) => &outgoing.trace,
-        Err(refused) => &*refused_trace.insert(refused.trace()),
-    };
+    let mut trace = take_trace(&mut answer);
     core.counters()
         .count(trace.operation, trace.failed(), micros);
+    let super_user = trace.super_user_grants();
+    if super_user > 0 {
+        core.counters().count_super_user(super_user);
+        Event::SuperUserUsed.emit(format_args!("request {id} from {}", peer.address));
+    }
     for item in &trace.items {
         if let Some((code, reason)) = &item.refusal {
             let operation = trace.operation.map(openrms_protocol::OperationName::as_str);
             tracing::info!(request = id, peer = %peer.address, endpoint, operation, code, reason);
         }
     }
-    if state.audit.is_on() {
-        let events = trace.events(
-            (&time, &id),
-            (peer.address, user.as_deref()),
-            endpoint,
-            micros,
-        );
-        if let Err(error) = state.audit.write(&events) {
-            // What cannot be written down is not handed out.
-            tracing::error!(%error, request = id, "the audit file cannot be written");
-            let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
-            let reply = answer.ok().and_then(|outgoing| outgoing.reply);
-            answer = Ok(Outgoing {
-                reply,
-                ..soap::refuse(form, &refusal)
-            });
-        }
+    let asked = Asked {
+        time,
+        request: &id,
+        peer: peer.address,
+        secure: peer.tls,
+        path: endpoint,
+        user_agent: text(&parts.headers, header::USER_AGENT.as_str()),
+        user: user.as_deref(),
+        form: form.as_str(),
+        micros,
+    };
+    let begun = Instant::now();
+    let written = match &answer {
+        // There is no space, which is why it was refused.
+        Err(Refused::NotLogged) => Ok(()),
+        _ => write_down(&state, &asked, &trace).await,
+    };
+    core.counters().logging.record(clock::micros_since(begun));
+    watch.note("Log", begun);
+    if let Err(unwritten) = written {
+        // What cannot be written down is not handed out.
+        let failures = &core.counters().logging_failures;
+        failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        answer = unwritten.refuse(answer, form, &id);
+        trace = take_trace(&mut answer);
     }
     let mut response = match answer {
         Ok(outgoing) => encode(&parts.headers, outgoing),
@@ -154,13 +173,84 @@ async fn post(
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
+    if let Some(traced) = traced {
+        let told = Told {
+            method: parts.method.as_str(),
+            route: service.path(),
+            scheme: if peer.tls { "https" } else { "http" },
+            status: response.status().as_u16(),
+            id: &id,
+            trace: &trace,
+        };
+        traced.finish(&told, watch.passed());
+    }
     response
+}
+
+/// Writes a request into the log, and into the audit file where there is one.
+async fn write_down(state: &State, asked: &Asked<'_>, trace: &Trace) -> Result<(), Unwritten> {
+    let kept = state.journal.write(asked, trace).await;
+    kept.map_err(|NotKept| Unwritten::NoSpace)?;
+    if state.audit.is_on() {
+        let time = clock::timestamp(asked.time);
+        let events = trace.events(
+            (&time, asked.request),
+            (asked.peer, asked.user),
+            asked.path,
+            asked.micros,
+        );
+        state.audit.write(&events).map_err(Unwritten::Audit)?;
+    }
+    Ok(())
+}
+
+/// Why a request was not written down.
+enum Unwritten {
+    /// There is no space for its events.
+    NoSpace,
+    /// The audit file failed.
+    Audit(std::io::Error),
+}
+
+impl Unwritten {
+    /// What the caller is answered instead.
+    fn refuse(
+        self,
+        answer: Result<Outgoing, Refused>,
+        form: Form,
+        id: &str,
+    ) -> Result<Outgoing, Refused> {
+        let Self::Audit(error) = self else {
+            return Err(Refused::NotLogged);
+        };
+        Event::LoggingFailed.emit(format_args!(
+            "the audit file cannot be written: {error}; request {id} is refused"
+        ));
+        let refusal = Refusal::new(FaultCode::UnspecifiedError, "no audit");
+        Ok(Outgoing {
+            reply: answer.ok().and_then(|outgoing| outgoing.reply),
+            ..soap::refuse(form, &refusal)
+        })
+    }
+}
+
+fn take_trace(answer: &mut Result<Outgoing, Refused>) -> Trace {
+    match answer {
+        Ok(outgoing) => std::mem::take(&mut outgoing.trace),
+        Err(refused) => refused.trace(),
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Why a request was not looked into.
 enum Refused {
     /// Too many requests are under way.
     Full,
+    /// The log has no space.
+    NotLogged,
     /// The body did not come, or not in time.
     NoBody(StatusCode, &'static str),
     /// Nobody may ask this unnamed; the ways to sign in.
@@ -173,6 +263,7 @@ async fn answer(
     (service, form): (Service, Form),
     credentials: Credentials<'_>,
     body: Body,
+    watch: &Watch<'_>,
     user: &mut Option<String>,
 ) -> Result<Outgoing, Refused> {
     let state = &core.state;
@@ -210,7 +301,10 @@ async fn answer(
         }
         Access::Anyone if !credentials.are_given() => Caller::Nobody,
         Access::Anyone | Access::SignedIn | Access::Members(_) => {
-            let signed_in = match sign_in(state, &snapshot, peer, service, credentials).await {
+            let begun = Instant::now();
+            let signed_in = sign_in(state, &snapshot, peer, service, credentials).await;
+            watch.note("SignIn", begun);
+            let signed_in = match signed_in {
                 Ok(signed_in) => signed_in,
                 Err(NotSignedIn::Directory { error, reply }) => {
                     let outgoing = soap::refuse(form, &unanswered(error));
@@ -239,23 +333,19 @@ async fn answer(
             signed_in.caller
         }
     };
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
     let incoming = Incoming {
         service,
         peer,
         head: HttpHead {
-            content_type: text(header::CONTENT_TYPE.as_str()),
-            soap_action: text("soapaction"),
+            content_type: text(headers, header::CONTENT_TYPE.as_str()),
+            soap_action: text(headers, "soapaction"),
         },
         body: &body,
         caller: &caller,
+        observer: watch,
     };
     let outgoing = match member {
-        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, &body).await,
+        Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, watch, &body).await,
         Ok(()) => soap::answer(state, &snapshot, incoming).await,
         Err(refusal) => soap::refuse(form, &refusal),
     };
@@ -343,6 +433,7 @@ impl Refused {
     fn trace(&self) -> Trace {
         let (code, reason) = match self {
             Self::Full => ("full", "too many requests are under way".to_owned()),
+            Self::NotLogged => ("not-logged", "the log has no space".to_owned()),
             Self::NoBody(_, reason) => ("no-body", (*reason).to_owned()),
             Self::NotSignedIn(why, _) => ("not-signed-in", format!("{why:?}")),
         };
@@ -351,7 +442,7 @@ impl Refused {
 
     fn response(self, form: Form) -> Response {
         match self {
-            Self::Full => {
+            Self::Full | Self::NotLogged => {
                 let full = Refusal::new(FaultCode::UnspecifiedError, "full");
                 let outgoing = soap::refuse(form, &full);
                 let mut response = encode(&HeaderMap::new(), outgoing);

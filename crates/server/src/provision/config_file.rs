@@ -73,7 +73,6 @@ impl OneServer<'_> {
             } else {
                 chosen
             },
-            audit: "audit.jsonl",
             tls,
             database: self
                 .database
@@ -114,7 +113,6 @@ struct ConfigFile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<&'a str>,
     listen: Vec<SocketAddr>,
-    audit: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsTable<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

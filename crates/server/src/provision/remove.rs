@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::ProvisionError;
 use crate::config::Config;
 use crate::files;
+use crate::logging;
 use crate::open::{blocking, connect};
 use crate::servers;
 
@@ -64,8 +65,9 @@ pub fn unprovision(config: &Config, removal: Removal) -> Result<Removed, Provisi
     ];
     let cache = data.directory_database();
     own.extend(["", "-wal", "-shm"].map(|suffix| with_suffix(&cache, suffix)));
-    let database = data.database();
+    let (database, log) = (data.database(), data.logging_database());
     let mut precious = vec![data.master_key(), data.people(), data.audit()];
+    precious.extend(["", "-wal", "-shm"].map(|suffix| with_suffix(&log, suffix)));
     precious.extend(["", "-wal", "-shm"].map(|suffix| with_suffix(&database, suffix)));
     if removal.with_database {
         own.append(&mut precious);
@@ -78,7 +80,15 @@ pub fn unprovision(config: &Config, removal: Removal) -> Result<Removed, Provisi
             Err(error) => return Err(ProvisionError::File(path, error)),
         }
     }
-    let kept = precious.into_iter().filter(|path| path.exists()).collect();
+    let mut kept: Vec<_> = precious.into_iter().filter(|path| path.exists()).collect();
+    // Another server of the cluster can bring in what waits there.
+    let spool = &config.logging.spool;
+    let unsaved = |error| ProvisionError::File(spool.clone(), io::Error::other(error));
+    if spool.is_dir() {
+        let is_gone = logging::remove_spool(&config.logging).map_err(unsaved)?;
+        let told = if is_gone { &mut removed } else { &mut kept };
+        told.push(spool.clone());
+    }
     // Whatever else is in the folder keeps it.
     let _ = std::fs::remove_dir(data.path());
     Ok(Removed {

@@ -71,6 +71,7 @@ impl TestServer {
         .unwrap();
         let mut config = Config::for_data_dir(&data).unwrap();
         config.limits.spare_keys = 0;
+        config.audit = Some(config.data.audit());
         edit(&mut config);
         let running = Server::start_with_listener(config, listener).unwrap();
         let bundle = client_bundle(&data).unwrap();

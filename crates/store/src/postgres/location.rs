@@ -80,6 +80,13 @@ impl PostgresLocation {
         }
     }
 
+    pub(super) fn with_one_connection(self) -> Self {
+        Self {
+            connections: NonZeroU32::MIN,
+            ..self
+        }
+    }
+
     /// The same database, with tables in a schema of their own.
     pub(super) fn in_schema(self, schema: &'static str) -> Self {
         Self {
@@ -95,7 +102,7 @@ impl PostgresLocation {
             .username(&self.user)
             .password(self.password.as_ref().map_or("", |password| password))
             .database(&self.database)
-            .application_name("openrms")
+            .application_name(APPLICATION)
             .ssl_mode(self.tls.mode());
         options = match &self.host {
             Host::Tcp(name) => options.host(name),
@@ -371,6 +378,8 @@ fn encode(text: &str) -> String {
     })
 }
 
+/// What the server of databases calls our connections.
+pub(super) const APPLICATION: &str = "openrms";
 const PORT: u16 = 5432;
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(8).unwrap();
 const MOST_CONNECTIONS: NonZeroU32 = NonZeroU32::new(1000).unwrap();

@@ -9,6 +9,8 @@ use tokio::time::sleep;
 
 use super::Connection;
 use super::fault::{database, migration};
+use super::location::APPLICATION;
+use crate::moving::GONE;
 use crate::{Entity, Found, StoreError, TABLES};
 
 /// The steps of the schema of a cluster.
@@ -20,6 +22,13 @@ pub(super) fn cluster() -> Migrator {
 pub(super) fn directory() -> Migrator {
     let mut steps = with_own_history(sqlx::migrate!("migrations/postgres-directory"));
     steps.create_schema(DIRECTORY);
+    steps
+}
+
+/// The steps of the logging database.
+pub(super) fn logging() -> Migrator {
+    let mut steps = with_own_history(sqlx::migrate!("migrations/postgres-logging"));
+    steps.create_schema(LOGGING);
     steps
 }
 
@@ -81,6 +90,11 @@ pub(super) async fn migrate(
         if is_up_to_date(connection, steps).await? {
             return Ok(());
         }
+        // A step may have much to do.
+        sqlx::raw_sql("SET statement_timeout = 0")
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| database(&error))?;
         let Err(error) = steps.run_direct(None, connection, false).await else {
             return Ok(());
         };
@@ -125,6 +139,12 @@ async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<
             .try_get(0)
             .and_then(|version| Ok((version, row.try_get(1)?)))
             .map_err(|error| database(&error))?;
+        if found == GONE {
+            let to = newest_step(connection).await?.map(|(_, to)| to);
+            return Err(StoreError::Moved {
+                to: to.unwrap_or_default(),
+            });
+        }
         if found > supported {
             return Err(StoreError::SchemaTooNew { found, supported });
         }
@@ -138,6 +158,57 @@ async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<
         }
     }
     Ok(done == steps.iter().count())
+}
+
+/// The last step of the schema that was made, and its description.
+pub(super) async fn newest_step(
+    connection: &mut Connection,
+) -> Result<Option<(i64, String)>, StoreError> {
+    sqlx::query("SELECT version, description FROM openrms_schema ORDER BY version DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .and_then(|row| {
+            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .transpose()
+        })
+        .map_err(|error| database(&error))
+}
+
+/// How many other connections servers of ours have to this database.
+pub(super) async fn others(connection: &mut Connection) -> Result<i64, StoreError> {
+    sqlx::query(
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name = $1 AND pid <> pg_backend_pid()",
+    )
+    .bind(APPLICATION)
+    .fetch_one(connection)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(|error| database(&error))
+}
+
+/// Adds the step that no release knows.
+pub(super) async fn leave(connection: &mut Connection, to: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO openrms_schema (version, description, success, checksum, execution_time)
+         VALUES ($1, $2, TRUE, $3, 0)",
+    )
+    .bind(GONE)
+    .bind(to)
+    .bind([0_u8].as_slice())
+    .execute(connection)
+    .await
+    .map(|_| ())
+    .map_err(|error| database(&error))
+}
+
+pub(super) async fn stay(connection: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM openrms_schema WHERE version = $1")
+        .bind(GONE)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(|error| database(&error))
 }
 
 pub(super) async fn create_database(
@@ -168,9 +239,11 @@ pub(super) async fn create_database(
 /// The table that says which steps were made.
 const HISTORY: &str = "openrms_schema";
 /// Where other databases of ours may be.
-const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, "openrms_logging"];
+const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, LOGGING];
 /// Where the directory services database is.
 pub(super) const DIRECTORY: &str = "openrms_directory";
+/// Where the logging database is.
+pub(super) const LOGGING: &str = "openrms_logging";
 const SYSTEM_SCHEMAS: [&str; 4] = [
     "pg_catalog",
     "information_schema",
@@ -179,3 +252,15 @@ const SYSTEM_SCHEMAS: [&str; 4] = [
 ];
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_back_end_has_the_same_schema() {
+        let newest = |steps: &Migrator| steps.iter().map(|step| step.version).max();
+        assert_eq!(newest(&cluster()), Some(crate::SCHEMA));
+        assert_eq!(newest(&crate::sqlite::MIGRATIONS), Some(crate::SCHEMA));
+    }
+}

@@ -13,6 +13,8 @@ use crate::{Entity, StoreError};
 pub(super) const APPLICATION_ID: u32 = 0x4F52_4D53;
 /// Marks the directory services database: `ORMD`.
 pub(super) const DIRECTORY_CACHE_ID: u32 = 0x4F52_4D44;
+/// Marks the logging database: `ORML`.
+pub(super) const LOGGING_ID: u32 = 0x4F52_4D4C;
 
 /// Refuses what is not one of our databases, so that SQLite never writes to it.
 pub(super) fn check_header(path: &Path, application_id: u32) -> Result<(), StoreError> {

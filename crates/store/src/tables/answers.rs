@@ -22,7 +22,7 @@ impl DirectoryCache for Backend {
                 "SELECT generation.number, answer.asked, answer.expires, answer.sealed
              FROM generation LEFT JOIN answer
              ON answer.kind = $1 AND answer.question = $2
-             AND answer.generation = generation.number AND length(answer.sealed) <= $3",
+             AND answer.generation = generation.number AND CAST(length(answer.sealed) AS BIGINT) <= $3",
             )
             .bind(kind)
             .bind(question)

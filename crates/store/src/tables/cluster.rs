@@ -35,7 +35,7 @@ pub(super) async fn set_key_protection(
         ),
         Some(replaced) => (
             "UPDATE key_protection SET document = $1, version = $2
-             WHERE id = 1 AND version = $2 - 1",
+             WHERE id = 1 AND version + 1 = $2",
             replaced
                 .checked_add(1)
                 .ok_or_else(|| corrupt("key_protection, version".to_owned()))?,

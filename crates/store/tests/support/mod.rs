@@ -77,6 +77,10 @@ impl TestDatabase {
         location.with_password(Zeroizing::new(password.to_owned()))
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.url.parse::<PgConnectOptions>().unwrap().get_port()
+    }
+
     fn credentials(&self) -> (String, String) {
         let authority = self.url.split("//").nth(1).unwrap().split('@').next();
         let (user, password) = authority.unwrap().split_once(':').unwrap();

@@ -112,10 +112,8 @@ impl Place {
             }
             let password = random_text()?;
             let who = Member::parse(name).ok_or_else(|| failed("no account name"))?;
-            people::edit(&config.data.people(), |list| {
-                list.set_password(&who, &password)
-            })
-            .map_err(|error| failed(&error.to_string()))?;
+            people::change(config, |list| list.set_password(&who, &password))
+                .map_err(|error| failed(&error.to_string()))?;
             OpenOptions::new()
                 .write(true)
                 .create_new(true)

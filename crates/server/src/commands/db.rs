@@ -1,0 +1,193 @@
+//! `rmsd db`: where the database of a cluster is, and moving it to a database server.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use openrms_store::{Change, ClusterServer, Found, Location, SCHEMA, StoreError};
+use serde_json::{Value, json};
+
+use super::{Failure, Output, Place};
+use crate::config::Config;
+use crate::credential::Credential;
+use crate::database::{Database, DatabaseServer};
+use crate::moving::{self, Moved};
+use crate::open::{OpenError, blocking};
+use crate::people::{self, PeopleSource};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Db {
+    /// Tell where the database is, what is in it, and which servers of the cluster use it.
+    Status(Status),
+    /// Move everything to a database server, into an empty database or one that is made. The servers of the cluster are
+    /// stopped before; the old database is left as it is, and no server starts from it any more.
+    Migrate(Migrate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    /// The new database: a URL that begins with `postgres://` and holds no password.
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// File with the password of its user.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Check everything and count what would be moved, but write nothing to the new database.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn run(command: &Db, output: &Output) -> Result<(), Failure> {
+    match command {
+        Db::Status(command) => status(command, output),
+        Db::Migrate(command) => migrate(command, output),
+    }
+}
+
+fn status(command: &Status, output: &Output) -> Result<(), Failure> {
+    let config = command.place.load()?;
+    let location = config.database.location().map_err(OpenError::from)?;
+    let document = blocking(async || Ok::<_, Failure>(look(&location).await?))?;
+    let text = |name: &str| match &document[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut lines = vec![format!("{}: {}", text("database"), text("found"))];
+    if !document["schema"].is_null() {
+        let (schema, newest) = (text("schema"), text("newest_schema"));
+        lines.push(format!("schema {schema}, of this release {newest}"));
+    }
+    if !document["version"].is_null() {
+        lines.push(format!("configuration version {}", text("version")));
+    }
+    for server in document["servers"].as_array().into_iter().flatten() {
+        let part = |name: &str| server[name].as_str().unwrap_or_default();
+        let seen = part("last_seen");
+        lines.push(format!(
+            "server {}, {}, seen {seen}",
+            part("name"),
+            part("address")
+        ));
+    }
+    output.answer(&document, lines.join("\n"));
+    Ok(())
+}
+
+/// What there is to say about a database. A schema of another release is not touched.
+async fn look(location: &Location) -> Result<Value, StoreError> {
+    let found = location.inspect().await?;
+    let (schema, moved_to) = match location.schema().await {
+        Err(StoreError::Moved { to }) => (None, Some(to)),
+        schema => (schema?, None),
+    };
+    let mut document = json!({
+        "database": location.to_string(),
+        "found": match found {
+            _ if moved_to.is_some() => "left",
+            Found::Missing => "missing",
+            Found::Empty => "empty",
+            Found::Cluster => "cluster",
+            Found::Foreign => "foreign",
+        },
+        "moved_to": moved_to,
+        "schema": schema,
+        "newest_schema": SCHEMA,
+    });
+    if schema == Some(SCHEMA) {
+        let store = location.open().await?;
+        let version = store.configuration_version().await?;
+        let servers = store.servers().await?;
+        store.close().await;
+        document["version"] = json!(version.number());
+        document["servers"] = servers.iter().map(described).collect();
+    }
+    Ok(document)
+}
+
+fn described(server: &ClusterServer) -> Value {
+    let instant = |seconds| {
+        jiff::Timestamp::from_second(seconds).map_or_else(|_| String::new(), |at| at.to_string())
+    };
+    json!({
+        "name": server.name,
+        "address": server.address,
+        "version": server.version,
+        "joined": instant(server.joined),
+        "last_seen": instant(server.last_seen),
+    })
+}
+
+fn migrate(command: &Migrate, output: &Output) -> Result<(), Failure> {
+    let config = command.place.load()?;
+    let from = config.database.location().map_err(OpenError::from)?;
+    let password = command
+        .password_file
+        .clone()
+        .map_or(Credential::None, Credential::File);
+    let server = DatabaseServer::new(&command.to, password).map_err(Failure::usage)?;
+    let to = Database::Server(server)
+        .location()
+        .map_err(OpenError::from)?;
+    let moved = if command.dry_run {
+        moving::rehearse(&from, &to)?
+    } else {
+        let people = people_list(&config)?;
+        moving::move_all(&from, &to, &people, &|table, rows| {
+            output.say(format_args!("{table}: {rows}"));
+        })?
+    };
+    let lines = configuration(&to, command.password_file.as_ref());
+    let document = json!({
+        "from": from.to_string(),
+        "to": to.to_string(),
+        "moved": !command.dry_run,
+        "tables": moved.tables,
+        "configuration": lines,
+    });
+    let rows = total(&moved);
+    let text = if command.dry_run {
+        format!("{rows} rows would be moved. Nothing was written.")
+    } else {
+        format!(
+            "{rows} rows were moved and compared. Put this into the configuration of every \
+             server, in the place of what it says about the database:\n\n{lines}"
+        )
+    };
+    output.answer(&document, text.trim_end());
+    Ok(())
+}
+
+/// The list of people, which servers that share a database have in it. One of a single server may be
+/// a file.
+fn people_list(config: &Config) -> Result<Vec<Change>, Failure> {
+    let PeopleSource::File(path) = &config.people else {
+        return Ok(Vec::new());
+    };
+    if config.directory.is_some() || !path.exists() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![people::setting(&people::load(path)?)?])
+}
+
+fn total(moved: &Moved) -> usize {
+    moved.tables.iter().map(|table| table.rows).sum()
+}
+
+/// The lines of `rmsd.toml` by which a server finds the new database.
+fn configuration(to: &Location, password_file: Option<&PathBuf>) -> String {
+    let mut table = toml::Table::new();
+    table.insert("url".into(), to.to_string().into());
+    if let Some(file) = password_file {
+        // A server may start in another folder.
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        table.insert("password_file".into(), file.display().to_string().into());
+    }
+    format!("[database]\n{table}")
+}

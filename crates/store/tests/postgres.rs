@@ -1,0 +1,725 @@
+//! PostgreSQL: what is refused and how it is named, servers at the same time, and a database that
+//! ends, hangs, and comes again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openrms_store::{
+    Change, DirectoryCache, Found, Location, Moving, NewAnswer, PostgresDirectoryCache,
+    SealedBytes, Sqlite, Store, StoreError, StoredKey,
+};
+use sqlx::{Connection as _, Row as _};
+use support::TestDatabase;
+
+fn key(number: u8) -> StoredKey {
+    StoredKey {
+        sealed: SealedBytes::new(vec![number; 700]),
+        public_modulus: vec![number; 256],
+        sealed_by: String::new(),
+        created: 0,
+    }
+}
+
+fn setting(value: &str) -> Change {
+    Change::PutSetting {
+        name: "a".to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+fn postgres(location: openrms_store::PostgresLocation) -> Location {
+    Location::Postgres(Box::new(location))
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_database_that_is_not_there_are_named() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let location = postgres(database.postgres_as("rms", "wr0ng"));
+    for error in [
+        location.open().await.unwrap_err(),
+        location.inspect().await.unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::SignIn { .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("wr0ng"));
+    }
+    let location = database.location();
+    database
+        .administer(&format!("DROP DATABASE {}", database.name))
+        .await;
+    assert_eq!(location.inspect().await.unwrap(), Found::Missing);
+    assert_eq!(location.schema().await.unwrap(), None);
+    for opened in [location.open().await, location.open_or_create().await] {
+        let error = opened.unwrap_err();
+        assert!(matches!(&error, StoreError::Missing { what } if what.contains(&database.name)));
+    }
+    location.create_database().await.unwrap();
+    let again = location.create_database().await;
+    assert!(matches!(again, Err(StoreError::AlreadyExists { .. })));
+    assert_eq!(location.inspect().await.unwrap(), Found::Empty);
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn nobody_listening_is_unreachable_and_says_where() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let url = format!("postgres://rms@127.0.0.1:{port}/rms");
+    let error = postgres(url.parse().unwrap()).open().await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Unreachable { what, .. } if *what == url),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn only_a_certificate_for_its_name_is_believed() {
+    let (Some(database), Ok(ca)) = (
+        TestDatabase::new().await,
+        std::env::var("OPENRMS_TEST_POSTGRES_CA"),
+    ) else {
+        return;
+    };
+    let port = database.port();
+    let open = async |host: &str, rest: &str| {
+        let url = format!("postgres://rms@{host}:{port}/{}?{rest}", database.name);
+        let location: openrms_store::PostgresLocation = url.parse().unwrap();
+        let location = location.with_password("rms".to_owned().into());
+        postgres(location).inspect().await
+    };
+    let trusted = format!("sslmode=verify-full&sslrootcert={ca}");
+    assert_eq!(open("localhost", &trusted).await.unwrap(), Found::Empty);
+    for (host, rest) in [
+        ("127.0.0.1", trusted.as_str()),
+        ("localhost", "sslmode=verify-full"),
+    ] {
+        let error = open(host, rest).await.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Unreachable { reason, .. } if reason.contains("cert")),
+            "{error:?}"
+        );
+    }
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn a_database_of_somebody_else_is_refused_and_left_as_it_is() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    for foreign in [
+        "CREATE TABLE invoices (id INTEGER)",
+        "CREATE TABLE configuration (id INTEGER)",
+    ] {
+        database.execute(foreign).await;
+        let location = database.location();
+        assert_eq!(location.inspect().await.unwrap(), Found::Foreign);
+        for opened in [location.open().await, location.open_or_create().await] {
+            assert!(
+                matches!(opened, Err(StoreError::Foreign { .. })),
+                "{opened:?}"
+            );
+        }
+        let mut connection = database.connect().await;
+        let tables: i64 = sqlx::query(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'public'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get(0);
+        assert_eq!(tables, 1);
+        connection.close().await.unwrap();
+        database
+            .execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            .await;
+    }
+    assert_eq!(database.location().inspect().await.unwrap(), Found::Empty);
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn a_newer_or_another_schema_is_refused_by_name() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let location = database.location();
+    location.open_or_create().await.unwrap().close().await;
+    assert_eq!(location.inspect().await.unwrap(), Found::Cluster);
+    assert_eq!(location.schema().await.unwrap(), Some(3));
+    database
+        .execute(
+            "INSERT INTO openrms_schema (version, description, success, checksum, execution_time)
+             VALUES (99, 'future', TRUE, '', 0)",
+        )
+        .await;
+    for opened in [location.open().await, location.open_or_create().await] {
+        assert!(matches!(
+            opened,
+            Err(StoreError::SchemaTooNew {
+                found: 99,
+                supported: 3
+            })
+        ));
+    }
+    database
+        .execute("DELETE FROM openrms_schema WHERE version = 99; UPDATE openrms_schema SET checksum = ''")
+        .await;
+    assert!(matches!(
+        location.open().await,
+        Err(StoreError::Corrupt { .. })
+    ));
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn a_user_who_may_only_read_is_told_so_and_one_without_ddl_can_serve() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    database
+        .location()
+        .open_or_create()
+        .await
+        .unwrap()
+        .close()
+        .await;
+    let (reader, writer) = (
+        format!("r_{}", database.name),
+        format!("w_{}", database.name),
+    );
+    database
+        .execute(&format!(
+            "CREATE ROLE {reader} LOGIN PASSWORD 'r';
+             GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader};
+             CREATE ROLE {writer} LOGIN PASSWORD 'w';
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {writer}"
+        ))
+        .await;
+    let store = postgres(database.postgres_as(&reader, "r"))
+        .open()
+        .await
+        .unwrap();
+    assert!(store.snapshot().await.unwrap().settings.is_empty());
+    for refused in [
+        store.apply(&[setting("1")], None).await.map(|_| ()),
+        store.insert_user_key("alice", key(1)).await.map(|_| ()),
+    ] {
+        assert!(
+            matches!(refused, Err(StoreError::Denied { .. })),
+            "{refused:?}"
+        );
+    }
+    store.close().await;
+    let store = postgres(database.postgres_as(&writer, "w"))
+        .open()
+        .await
+        .unwrap();
+    store.apply(&[setting("1")], None).await.unwrap();
+    store.close().await;
+    // A server of databases that only repeats what another writes.
+    database
+        .administer(&format!(
+            "ALTER ROLE {writer} SET default_transaction_read_only = on"
+        ))
+        .await;
+    let store = postgres(database.postgres_as(&writer, "w"))
+        .open()
+        .await
+        .unwrap();
+    let refused = store.apply(&[setting("2")], None).await;
+    assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
+    store.close().await;
+    database
+        .execute(&format!(
+            "DROP OWNED BY {reader}, {writer}; DROP ROLE {reader}, {writer}"
+        ))
+        .await;
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn text_that_the_database_cannot_hold_is_refused_by_name() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let store = database.location().open_or_create().await.unwrap();
+    let refused = store.insert_user_key("a\0b", key(1)).await;
+    assert!(
+        matches!(refused, Err(StoreError::Invalid { .. })),
+        "{refused:?}"
+    );
+    let strange = "'; DROP TABLE user_key; -- \u{1F511} %s $1";
+    store.insert_user_key(strange, key(1)).await.unwrap();
+    assert_eq!(store.user_key(strange).await.unwrap(), Some(key(1)));
+    store.close().await;
+    database.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_that_start_at_once_make_the_tables_once() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    for _ in 0..5 {
+        let mut starting = Vec::new();
+        for _ in 0..8 {
+            let location = database.location();
+            starting.push(tokio::spawn(async move {
+                location.open_or_create().await.unwrap()
+            }));
+        }
+        for started in starting {
+            let store = started.await.unwrap();
+            assert_eq!(store.snapshot().await.unwrap().version.number(), 0);
+            store.close().await;
+        }
+        database
+            .execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            .await;
+    }
+    database.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_that_race_agree_on_one_key_and_lose_no_change() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let mut stores = vec![database.location().open_or_create().await.unwrap()];
+    stores.push(database.location().open().await.unwrap());
+    for round in 0..10 {
+        let account = format!("account {round}");
+        let racers: Vec<_> = (0..8)
+            .map(|number| {
+                let (store, account) = (Arc::clone(&stores[number % 2]), account.clone());
+                let key = key(u8::try_from(number).unwrap());
+                tokio::spawn(async move { store.insert_user_key(&account, key).await.unwrap() })
+            })
+            .collect();
+        let stored = {
+            let mut winners = Vec::new();
+            for racer in racers {
+                winners.push(racer.await.unwrap());
+            }
+            assert!(winners.iter().all(|winner| *winner == winners[0]));
+            winners.remove(0)
+        };
+        assert_eq!(stores[0].user_key(&account).await.unwrap(), Some(stored));
+    }
+    let mut writers = Vec::new();
+    for store in &stores {
+        for _ in 0..4 {
+            let store = Arc::clone(store);
+            writers.push(tokio::spawn(async move {
+                let mut refused = 0_u32;
+                for _ in 0..10 {
+                    loop {
+                        let found = store.configuration_version().await.unwrap();
+                        match store.apply(&[setting("x")], Some(found)).await {
+                            Ok(version) => {
+                                assert_eq!(version, found.next());
+                                break;
+                            }
+                            Err(StoreError::VersionConflict { .. }) => refused += 1,
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                }
+                refused
+            }));
+        }
+    }
+    let mut refused = 0;
+    for writer in writers {
+        refused += writer.await.unwrap();
+    }
+    assert!(refused > 0, "nobody raced");
+    assert_eq!(
+        stores[0].configuration_version().await.unwrap().number(),
+        80
+    );
+    for store in stores {
+        store.close().await;
+    }
+    database.destroy().await;
+}
+
+/// Every transaction fails once as if others had been in its way, in the manner of databases that
+/// know nothing but serializable ones.
+#[tokio::test]
+async fn what_others_were_in_the_way_of_is_done_again() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let store = database.location().open_or_create().await.unwrap();
+    database
+        .execute(
+            "CREATE SEQUENCE attempts;
+             CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF nextval('attempts') % 3 <> 0 THEN
+                 RAISE EXCEPTION 'try again' USING ERRCODE = '40001';
+               END IF;
+               RETURN NEW;
+             END $$;
+             CREATE TRIGGER t BEFORE UPDATE ON configuration FOR EACH ROW EXECUTE FUNCTION fail_at_first();
+             CREATE TRIGGER t BEFORE INSERT ON user_key FOR EACH ROW EXECUTE FUNCTION fail_at_first()",
+        )
+        .await;
+    assert_eq!(
+        store.apply(&[setting("1")], None).await.unwrap().number(),
+        1
+    );
+    assert_eq!(
+        store.insert_user_key("alice", key(1)).await.unwrap(),
+        key(1)
+    );
+    database
+        .execute("ALTER SEQUENCE attempts INCREMENT BY 3 RESTART 1")
+        .await;
+    let refused = store.apply(&[setting("2")], None).await;
+    assert!(
+        matches!(refused, Err(StoreError::Contention)),
+        "{refused:?}"
+    );
+    assert_eq!(store.snapshot().await.unwrap().settings["a"], "1");
+    store.close().await;
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn a_change_is_heard_by_other_servers() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let one = database.location().open_or_create().await.unwrap();
+    let other = database.location().open().await.unwrap();
+    // Heard from the first waiting on.
+    let early = tokio::time::timeout(Duration::from_millis(500), other.changed()).await;
+    assert!(early.is_err());
+    one.apply(&[setting("1")], None).await.unwrap();
+    heard(&*other).await;
+    one.set_key_protection("{}", None).await.unwrap();
+    heard(&*other).await;
+    // What is not made is not heard, nor what is no change of these.
+    one.apply(&[Change::RemoveSetting("b".to_owned())], None)
+        .await
+        .unwrap_err();
+    one.insert_user_key("alice", key(1)).await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_millis(300), other.changed()).await;
+    assert!(quiet.is_err());
+    // A connection that was lost may have missed something.
+    database
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+        )
+        .await;
+    heard(&*other).await;
+    one.apply(&[setting("2")], None).await.unwrap();
+    heard(&*other).await;
+    for store in [one, other] {
+        store.close().await;
+    }
+    database.destroy().await;
+}
+
+async fn heard(store: &dyn Store) {
+    let heard = tokio::time::timeout(Duration::from_secs(20), store.changed()).await;
+    heard.expect("nothing was heard");
+}
+
+#[tokio::test]
+async fn the_directory_cache_is_shared_by_all_servers_and_no_part_of_the_cluster() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let one = PostgresDirectoryCache::open(&database.postgres())
+        .await
+        .unwrap();
+    let other = PostgresDirectoryCache::open(&database.postgres())
+        .await
+        .unwrap();
+    // The cluster's own tables can come after it.
+    assert_eq!(database.location().inspect().await.unwrap(), Found::Empty);
+    database
+        .location()
+        .open_or_create()
+        .await
+        .unwrap()
+        .close()
+        .await;
+    let answer = |question: &'static [u8], generation, asked| NewAnswer {
+        kind: "account",
+        question,
+        generation,
+        asked,
+        expires: asked + 720,
+        sealed: b"sealed",
+    };
+    one.keep(&[answer(b"q", 0, 1_000), answer(b"r", 0, 1_001)])
+        .await
+        .unwrap();
+    let (generation, found) = other.find("account", b"q", 100).await.unwrap();
+    assert_eq!((generation, found.unwrap().asked), (0, 1_000));
+    assert_eq!(other.find("account", b"q", 3).await.unwrap(), (0, None));
+    one.prune("account", 1, 1_002).await.unwrap();
+    assert_eq!(other.find("account", b"q", 100).await.unwrap(), (0, None));
+    other.forget().await.unwrap();
+    one.keep(&[answer(b"q", 0, 1_000)]).await.unwrap();
+    assert_eq!(one.find("account", b"r", 100).await.unwrap(), (1, None));
+    assert_eq!(one.find("account", b"q", 100).await.unwrap(), (1, None));
+    one.close().await;
+    other.close().await;
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn a_database_that_was_left_behind_is_opened_by_nobody() {
+    let database = TestDatabase::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cluster.db");
+    let mut locations = vec![Location::Sqlite(path)];
+    locations.extend(database.as_ref().map(TestDatabase::location));
+    let to: Location = postgres("postgres://rms@elsewhere/openrms".parse().unwrap());
+    for location in locations {
+        let serving = location.open_or_create().await.unwrap();
+        serving.apply(&[setting("1")], None).await.unwrap();
+        let refused = Moving::open(&location).await;
+        assert!(
+            matches!(refused, Err(StoreError::InUse { .. })),
+            "{refused:?}"
+        );
+        serving.apply(&[setting("2")], None).await.unwrap();
+        serving.close().await;
+        let moving = Moving::open(&location).await.unwrap();
+        assert_eq!(moving.store().snapshot().await.unwrap().settings["a"], "2");
+        moving.leave(&to).await.unwrap();
+        assert!(moving.is_alone().await.unwrap());
+        moving.store().close().await;
+        for error in [
+            location.open().await.unwrap_err(),
+            location.open_or_create().await.unwrap_err(),
+            location.schema().await.unwrap_err(),
+            Moving::open(&location).await.unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error, StoreError::Moved { to: said } if *said == to.to_string()),
+                "{error:?}"
+            );
+        }
+    }
+    if let Some(database) = database {
+        database.destroy().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_moved_is_opened_by_nobody_else_and_can_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cluster.db");
+    Sqlite::create(&path).await.unwrap().close().await;
+    let location = Location::Sqlite(path);
+    let moving = Moving::open(&location).await.unwrap();
+    let refused = location.open().await;
+    assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
+    moving.leave(&location).await.unwrap();
+    moving.stay().await.unwrap();
+    moving.store().close().await;
+    location.open().await.unwrap().close().await;
+}
+
+/// A server of databases of this test's own, which is treated badly.
+struct Victim {
+    state: tempfile::TempDir,
+    url: String,
+}
+
+impl Victim {
+    fn start() -> Option<Self> {
+        if std::env::var_os("OPENRMS_TEST_POSTGRES").is_none() {
+            println!("skipped: no PostgreSQL (eval \"$(tests/testbed/postgres up)\" starts one)");
+            return None;
+        }
+        let mut victim = Self {
+            state: tempfile::Builder::new()
+                .prefix("openrms-pg-")
+                .tempdir()
+                .unwrap(),
+            url: String::new(),
+        };
+        victim.command("up");
+        let url = victim.command("newdb");
+        victim.url.push_str(url.trim());
+        Some(victim)
+    }
+
+    fn command(&self, verb: &str) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/testbed/postgres");
+        let done = Command::new(script)
+            .arg(verb)
+            .arg("--state")
+            .arg(self.state.path().join("state"))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{verb}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    fn location(&self) -> Location {
+        let location: openrms_store::PostgresLocation =
+            self.url.replace(":rms@", "@").parse().unwrap();
+        postgres(location.with_password("rms".to_owned().into()))
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.command("destroy");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_ends_and_comes_again_is_used_again() {
+    let Some(victim) = Victim::start() else {
+        return;
+    };
+    std::fs::set_permissions(
+        victim.state.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let store = victim.location().open_or_create().await.unwrap();
+    store.insert_user_key("alice", key(1)).await.unwrap();
+    victim.command("crash");
+    let asked = Instant::now();
+    let error = store.user_key("alice").await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    let error = store.insert_user_key("bob", key(2)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(
+        asked.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        asked.elapsed()
+    );
+    victim.command("up");
+    assert_eq!(store.user_key("alice").await.unwrap(), Some(key(1)));
+    assert_eq!(store.insert_user_key("bob", key(2)).await.unwrap(), key(2));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_holds_nobody_for_long() {
+    let Some(victim) = Victim::start() else {
+        return;
+    };
+    std::fs::set_permissions(
+        victim.state.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let store = victim.location().open_or_create().await.unwrap();
+    store.insert_user_key("alice", key(1)).await.unwrap();
+    victim.command("freeze");
+    // More than there are connections, twice.
+    for _ in 0..2 {
+        let asked = Instant::now();
+        let asking: Vec<_> = (0..12)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.user_key("alice").await.unwrap_err() })
+            })
+            .collect();
+        for one in asking {
+            let error = one.await.unwrap();
+            assert!(
+                matches!(error, StoreError::Unreachable { .. } | StoreError::Busy),
+                "{error:?}"
+            );
+        }
+        assert!(
+            asked.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    let refused = victim.location().open().await;
+    assert!(
+        matches!(refused, Err(StoreError::Unreachable { .. })),
+        "{refused:?}"
+    );
+    victim.command("thaw");
+    let asked = Instant::now();
+    while store.user_key("alice").await.is_err() {
+        assert!(asked.elapsed() < Duration::from_secs(30));
+    }
+    store.close().await;
+}
+
+/// Connections are cut while many changes are under way: each is made whole or not at all, and what
+/// was acknowledged is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_cut_in_the_middle_lose_nothing_that_was_acknowledged() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let store = database.location().open_or_create().await.unwrap();
+    let writers: Vec<_> = (0..4_u8)
+        .map(|writer| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for round in 0..60 {
+                    let account = format!("{writer}-{round}");
+                    if store.insert_user_key(&account, key(writer)).await.is_ok() {
+                        acknowledged.push(account.clone());
+                    }
+                    let both = [
+                        setting(&account),
+                        Change::PutSetting {
+                            name: "b".to_owned(),
+                            value: account,
+                        },
+                    ];
+                    let _ = store.apply(&both, None).await;
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        database
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'openrms'",
+            )
+            .await;
+        let snapshot = loop {
+            if let Ok(snapshot) = store.snapshot().await {
+                break snapshot;
+            }
+        };
+        assert_eq!(snapshot.settings.get("a"), snapshot.settings.get("b"));
+    }
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!(acknowledged.len() > 60, "{}", acknowledged.len());
+    for account in acknowledged {
+        assert!(
+            store.user_key(&account).await.unwrap().is_some(),
+            "{account}"
+        );
+    }
+    store.close().await;
+    database.destroy().await;
+}
