@@ -75,13 +75,13 @@ fn servers_that_are_killed_cost_nothing_but_what_they_were_answering() {
                 load.run(&load.licensing, || {
                     reader.purge_licenses(&Purge::All).unwrap();
                     reader.content_key(&license).map(drop)
-                })
+                });
             });
         }
         scope.spawn(|| {
             load.run(&load.root, || {
                 certified.certify(Persistence::Temporary).map(drop)
-            })
+            });
         });
         for round in 0..rounds {
             load.wait_for_more();
@@ -260,7 +260,9 @@ impl Fleet {
         fleet.set_up(&nodes[1], &["join"], &first, &database);
         // The root cluster certifies whoever signs in as one of its administrators.
         let mut root = fleet.nodes().swap_remove(0);
-        fleet.open_sub_enrollment(&root);
+        let config = root.data.join("rmsd.toml");
+        let text_of = fs::read_to_string(&config).unwrap();
+        fs::write(&config, format!("{text_of}\n{SUB_ENROLLMENT}")).unwrap();
         root.start();
         let (url, above) = (fleet.licensing.url(), fleet.root.url());
         let password = at("person.password");
@@ -310,12 +312,6 @@ impl Fleet {
         let text = fs::read_to_string(&config).unwrap();
         let people = at("people.toml");
         fs::write(&config, format!("people = '{people}'\n{text}")).unwrap();
-    }
-
-    fn open_sub_enrollment(&self, node: &Node) {
-        let config = node.data.join("rmsd.toml");
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, format!("{text}\n{SUB_ENROLLMENT}")).unwrap();
     }
 
     fn client(&self, home: &str, name: &str) -> Client {

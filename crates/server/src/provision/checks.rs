@@ -5,14 +5,17 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
+use openrms_store::Found;
 use serde::Serialize;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::url::BaseUrl;
 use super::{Authority, ProvisionError, RootOptions};
 use crate::clock;
+use crate::database::{Database, DatabaseServer};
 use crate::http;
 use crate::key_protection::KeyProtection;
+use crate::open::{OpenError, blocking};
 use crate::outbound;
 
 /// One thing that was looked into.
@@ -45,6 +48,9 @@ pub fn checks(options: &RootOptions) -> Result<Vec<Check>, ProvisionError> {
     let mut found = vec![name_resolves(&url), clock()];
     found.extend(ports(options, &url));
     found.push(url_unused(&url));
+    if let Some(server) = &options.database {
+        found.push(database(server));
+    }
     if let Some(tls) = &options.tls {
         found.push(certificate(tls, &url));
     }
@@ -153,6 +159,36 @@ fn url_unused(url: &BaseUrl) -> Check {
         name: "url-unused",
         verdict,
         about,
+    }
+}
+
+/// What is somebody else's is never touched, and what cannot be reached now cannot be later.
+fn database(server: &DatabaseServer) -> Check {
+    let check = |verdict, about| Check {
+        name: "database",
+        verdict,
+        about,
+    };
+    let location = match Database::Server(server.clone()).location() {
+        Ok(location) => location,
+        Err(error) => return check(Verdict::Bad, error.to_string()),
+    };
+    let found = blocking(async || Ok::<_, OpenError>(location.inspect().await?));
+    match found {
+        Ok(Found::Missing) => {
+            let about = format!("{location} is not there yet; it will be made if the user may");
+            check(Verdict::Good, about)
+        }
+        Ok(Found::Empty) => check(Verdict::Good, format!("{location} is empty")),
+        Ok(Found::Cluster) => {
+            let about = format!("{location} has tables of a cluster already, which are kept");
+            check(Verdict::Doubtful, about)
+        }
+        Ok(Found::Foreign) => {
+            let about = format!("{location} has tables of something else: name an empty one");
+            check(Verdict::Bad, about)
+        }
+        Err(error) => check(Verdict::Bad, format!("{location}: {error}")),
     }
 }
 
@@ -279,6 +315,20 @@ mod tests {
         assert_eq!(verdict(&options, "url-unused"), Verdict::Good);
         assert_eq!(verdict(&options, "name-resolves"), Verdict::Good);
         assert_eq!(verdict(&options, "clock"), Verdict::Good);
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer_is_bad() {
+        let nobody = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let url = format!("postgres://rms@{nobody}/openrms");
+        let options = RootOptions {
+            database: Some(DatabaseServer::new(&url, crate::credential::Credential::None).unwrap()),
+            ..RootOptions::new("/nowhere", "http://127.0.0.1:1")
+        };
+        assert_eq!(verdict(&options, "database"), Verdict::Bad);
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Network {
             return None;
         }
         let address = format!("{}/24", network.host());
-        network.must(&["addr", "add", &address, "dev", &network.name]);
-        network.must(&["link", "set", &network.name, "up"]);
+        must(&["addr", "add", &address, "dev", &network.name]);
+        must(&["link", "set", &network.name, "up"]);
         Some(network)
     }
 
@@ -53,23 +53,17 @@ impl Network {
         let name = format!("{}n{number}", self.name);
         let (outer, inner) = (format!("{}o{number}", self.name), "eth0");
         let address = Ipv4Addr::new(10, 77, self.subnet, number + 2);
-        self.must(&["netns", "add", &name]);
+        must(&["netns", "add", &name]);
         self.machines.push(name.clone());
-        self.must(&[
+        must(&[
             "link", "add", &outer, "type", "veth", "peer", "name", inner, "netns", &name,
         ]);
-        self.must(&["link", "set", &outer, "master", &self.name, "up"]);
+        must(&["link", "set", &outer, "master", &self.name, "up"]);
         let cidr = format!("{address}/24");
-        self.must(&["-n", &name, "addr", "add", &cidr, "dev", inner]);
-        self.must(&["-n", &name, "link", "set", inner, "up"]);
-        self.must(&["-n", &name, "link", "set", "lo", "up"]);
+        must(&["-n", &name, "addr", "add", &cidr, "dev", inner]);
+        must(&["-n", &name, "link", "set", inner, "up"]);
+        must(&["-n", &name, "link", "set", "lo", "up"]);
         (name, address)
-    }
-
-    fn must(&self, arguments: &[&str]) {
-        let done = ip(arguments);
-        let complaint = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "ip {arguments:?}: {complaint}");
     }
 }
 
@@ -82,6 +76,12 @@ impl Drop for Network {
             ip(&["link", "del", &self.name]);
         }
     }
+}
+
+fn must(arguments: &[&str]) {
+    let done = ip(arguments);
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "ip {arguments:?}: {complaint}");
 }
 
 fn ip(arguments: &[&str]) -> Output {
