@@ -37,13 +37,13 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
     let started = config.and_then(|config| Ok(Server::start(config)?));
     let running = started.inspect_err(|failure| Event::StartFailed.emit(&failure.message))?;
     Event::ServerStarted.emit(format_args!("serving at {}", running.url()));
-    output.answer(&json!({ "url": running.url() }), running.url());
+    let say = || output.answer(&json!({ "url": running.url() }), running.url());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
     runtime
-        .block_on(until_told(&running))
+        .block_on(until_told(&running, say))
         .map_err(Failure::failed)?;
     tracing::info!("stopping: requests under way are answered first");
     running.stop();
@@ -51,10 +51,12 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn until_told(running: &Running) -> std::io::Result<()> {
+async fn until_told(running: &Running, say: impl FnOnce()) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    // Whoever reads that it serves may tell it to end at once.
+    say();
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),

@@ -41,8 +41,10 @@ impl LogPlace {
                 let address = gate.map_or(database.server, |gate| gate.address);
                 let url = database.url(address);
                 let file = database.folder.path().join("password");
-                let file = file.display();
-                format!("[logging]\ndatabase = \"{url}\"\npassword_file = '{file}'\n")
+                format!(
+                    "[logging]\ndatabase = \"{url}\"\npassword_file = \"{}\"\n",
+                    file.display()
+                )
             }
         }
     }
