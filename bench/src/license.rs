@@ -130,7 +130,7 @@ fn with_and_without_log(
     let loads = [stage, &silent].map(|stage| (stage, Load::Repeat(stage.hot())));
     let mut rounds = [Vec::new(), Vec::new()];
     // More rounds than elsewhere: the difference is small.
-    for _ in 0..options.rounds * 2 + 1 {
+    for _ in 0..=options.rounds * 2 {
         for ((stage, load), rounds) in loads.iter().zip(&mut rounds) {
             rounds.push(ceiling.beside(stage.round(load, connections, options.seconds)?));
         }

@@ -26,4 +26,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let _ = offline_enrollment::decode_request(bytes, &limits);
     let _ = offline_enrollment::decode_response(bytes, &limits);
+    let _ = offline_enrollment::decode_sub_request(bytes, &limits);
+    let _ = offline_enrollment::decode_sub_response(bytes, &limits);
 });

@@ -211,7 +211,9 @@ def main():
         base = start(rmsd, folder)
         for soap in ("", "12"):
             life_cycle(base, folder, soap)
-            print(f"ok: certify, CLC, publish, license over SOAP {'1.2' if soap else '1.1'}")
+            sub_enroll(base, soap)
+            print("ok: certify, CLC, publish, license, sub-enroll over SOAP "
+                  f"{'1.2' if soap else '1.1'}")
 
 
 def life_cycle(base, folder, soap):
@@ -305,6 +307,34 @@ def life_cycle(base, folder, soap):
         raise AssertionError("carol has no rights")
     except Fault as fault:
         assert "NoRightsForRequestedPrincipalException" in str(fault.message), fault.message
+
+
+def sub_enroll(base, soap):
+    """A licensing cluster's SLC from its root cluster (MS-RMPRS 3.3.4.1)."""
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    service = Service(base + "/_wmcs", "/certification/SubEnrollService.asmx",
+                      "SubEnrollmentService", "SubEnrollServiceSoap" + soap, requests.Session())
+    answer = payload(service.service.SubEnroll(
+        _soapheaders=service.version(),
+        oInput={
+            "CertificatePublicKey": {
+                "aPublicKeyBytes": key.public_bytes(
+                    serialization.Encoding.DER, serialization.PublicFormat.PKCS1),
+                "Guid": guid().strip("{}"),
+            },
+            "EnrolleeInformation": {
+                "SKU": "RMS 2.0", "Version": "6.3.0.0", "Name": "zeep",
+                "URL": "https://licensing.example.test/_wmcs",
+            },
+        },
+    ))
+    chain = answer["LicensorCertificateChain"] if "LicensorCertificateChain" in answer else answer
+    chain = chain["string"] if "string" in chain else chain
+    assert len(chain) == 5, len(chain)
+    for node in chain:
+        verify(node)
+    assert read_public_key(re.search(
+        r"<ISSUEDPRINCIPALS>.*?</ISSUEDPRINCIPALS>", chain[0], re.S).group(0)) == key
 
 
 def self_activate(folder, machine_key):

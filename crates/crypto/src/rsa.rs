@@ -14,6 +14,9 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RsaParameters, RsaPublicKeyComponents,
 };
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::mode::{Digest, HashAlgorithm, sha256};
 use crate::secret::Secret;
 
@@ -91,6 +94,22 @@ impl PublicKey {
         let (modulus, exponent) = der::read_public_pkcs1(der).ok_or(PublicKeyError::NotPkcs1)?;
         let modulus: Vec<u8> = modulus.iter().rev().copied().collect();
         Self::from_le(&modulus, exponent)
+    }
+
+    /// Takes a key from PEM with the label `PUBLIC KEY` (RFC 5280 `SubjectPublicKeyInfo`) or
+    /// `RSA PUBLIC KEY` (PKCS#1); text around it is passed over.
+    pub fn from_pem(pem: &str) -> Result<Self, PublicKeyError> {
+        let body = |label: &str| {
+            let (_, after) = pem.split_once(&format!("-----BEGIN {label}-----"))?;
+            let (body, _) = after.split_once(&format!("-----END {label}-----"))?;
+            let body: Vec<u8> = body.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+            STANDARD.decode(body).ok()
+        };
+        if let Some(der) = body("PUBLIC KEY") {
+            let key = der::read_subject_public_key(&der).ok_or(PublicKeyError::NotPem)?;
+            return Self::from_pkcs1_der(key);
+        }
+        Self::from_pkcs1_der(&body("RSA PUBLIC KEY").ok_or(PublicKeyError::NotPem)?)
     }
 
     /// The key as PKCS#1 `RSAPublicKey` DER.
@@ -268,6 +287,9 @@ pub enum PublicKeyError {
     /// Not the DER of a PKCS#1 public key.
     #[error("not a PKCS#1 RSA public key")]
     NotPkcs1,
+    /// Not PEM of an RSA public key.
+    #[error("no RSA public key in PEM")]
+    NotPem,
     /// The exponent is even or below 3.
     #[error("RSA exponent {0}")]
     Exponent(u32),

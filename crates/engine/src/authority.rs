@@ -8,19 +8,18 @@
 use std::sync::Arc;
 
 use openrms_crypto::rsa::KeyError;
-use openrms_crypto::{
-    HashAlgorithm, KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey, SoftwareKey,
-};
+use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey, SoftwareKey};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, Revocation};
 use openrms_protocol::{CertificateChain, FaultCode};
-use openrms_store::{AuthorityRole, SealedBytes, StoredKey};
+use openrms_store::{AuthorityRole, SealedBytes, Store, StoredKey};
 use openrms_xrml::anchors::{Anchor, Anchors};
 use openrms_xrml::chain;
 use openrms_xrml::issuing::{IssuingCertificate, IssuingRole, ServerLicensorCertificate};
-use openrms_xrml::{Guid, Identity, Interval, SecurityLevel, Time};
+use openrms_xrml::{Guid, Identity, Interval, Time};
 
 use crate::certify::issued_chain;
 use crate::context::new_guid;
+use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
 use crate::keys::KeyVault;
 use crate::refusal::Refusal;
 
@@ -192,70 +191,45 @@ impl EnrollmentService {
 
     /// Decides on an Enroll request (MS-RMPR 3.6.4.1): makes and signs the SLC. The service is
     /// open to all callers and requires nothing of them; whom to let through to it is the
-    /// business of the network in front.
-    pub fn enroll(
+    /// business of the network in front. A server that was enrolled before must come with the
+    /// same key.
+    pub async fn enroll(
         &self,
+        store: &dyn Store,
         request: &Enroll,
         valid_days: u32,
         now: Time,
     ) -> Result<EnrollResponse<'_>, Refusal> {
-        let refused = |reason: String| Refusal::new(FaultCode::UnspecifiedError, reason);
-        if request.enrollee.version.trim().is_empty() {
-            return Err(refused("the enrollee tells no version".into()));
-        }
-        let key = PublicKey::from_pkcs1_der(&request.public_key)
-            .map_err(|error| refused(format!("public key: {error}")))?;
-        let hash = match key.bits() {
-            1024 => HashAlgorithm::Sha1,
-            2048 => HashAlgorithm::Sha256,
-            bits => {
-                let reason = format!("a server key of {bits} bits belongs to no mode");
-                return Err(Refusal::new(FaultCode::UnsupportedCryptographicSet, reason));
+        let refused = |error: EnrolleeError| match error {
+            EnrolleeError::KeyLength(_) => {
+                Refusal::new(FaultCode::UnsupportedCryptographicSet, error)
             }
+            error => Refusal::new(FaultCode::UnspecifiedError, error),
         };
-        let authorities = match &request.revocation {
+        let enrollee = Enrollee::read(&request.public_key, &request.guid, &request.enrollee)
+            .map_err(refused)?;
+        let revocation_authorities = match &request.revocation {
             Revocation::Standard => Vec::new(),
             Revocation::Custom(keys) => keys
                 .iter()
                 .map(|der| PublicKey::from_pkcs1_der(der))
                 .collect::<Result<_, _>>()
-                .map_err(|error| refused(format!("revocation authority: {error}")))?,
+                .map_err(|error| {
+                    let reason = format!("revocation authority: {error}");
+                    Refusal::new(FaultCode::UnspecifiedError, reason)
+                })?,
         };
-        let guid: Guid = request
-            .guid
-            .as_str()
-            .parse()
-            .map_err(|error| refused(format!("GUID: {error}")))?;
-        let info = &request.enrollee;
-        let levels = [
-            SecurityLevel::new("Server-Version", &info.version),
-            SecurityLevel::new("Server-SKU", info.sku.as_deref().unwrap_or("RMS 2.0")),
-        ];
-        let principal = IssuingCertificate::principal_of(
-            IssuingRole::ServerLicensor,
-            guid,
-            info.name.as_deref(),
-            info.url.as_deref(),
-            key,
-            &levels,
-        );
-        let issued = now.floor_minute();
-        let until = issued.plus_days(valid_days).min(self.range.until);
-        let slc = IssuingCertificate {
-            role: IssuingRole::ServerLicensor,
-            id: new_guid()?,
-            issued,
-            validity: None,
-            issuer: self.identity.clone(),
-            principal,
-            // A day back, for clocks that differ.
-            range: Interval {
-                from: issued.plus(-86_400).max(self.range.from),
-                until,
-            },
-            revocation_authorities: authorities,
-        }
-        .sign(self.key.as_ref(), hash)?;
+        let certifier = Certifier {
+            identity: &self.identity,
+            key: self.key.as_ref(),
+            range: self.range,
+            revocation_authorities,
+            store,
+        };
+        let slc = enrollee
+            .certify(&certifier, valid_days, now)
+            .await
+            .map_err(refused)?;
         Ok(EnrollResponse {
             licensor_certificate_chain: issued_chain(slc, &self.chain)?,
         })

@@ -11,7 +11,7 @@ use openrms_xrml::{EnablingBits, Guid, Interval, Time};
 use crate::accounts::{Subject, account_key, subject};
 use crate::caller::Caller;
 use crate::certificates::judge_spc;
-use crate::context::{Context, check_in_service, new_guid};
+use crate::context::{Context, check_certifies, new_guid};
 use crate::observer::Step;
 use crate::refusal::Refusal;
 
@@ -31,7 +31,7 @@ pub async fn certify<'c>(
     caller: &Caller,
     request: &Certify<'_>,
 ) -> Result<Certified<'c>, Refusal> {
-    check_in_service(context)?;
+    check_certifies(context.cluster, context.now)?;
     let cluster = context.cluster;
     let Subject {
         identity,
@@ -46,7 +46,7 @@ pub async fn certify<'c>(
     drop(verifying);
     let (key, blob) = account_key(context, &key_account).await?;
 
-    let server = cluster.server();
+    let server = cluster.server()?;
     let version = cluster.mode.sealed_key_version();
     let sealing = Step::AddEnablingBits.begin(context.observer);
     let binding = RacRequest::binding_text(server.identity());
@@ -120,7 +120,7 @@ impl NewRac<'_> {
     pub(crate) fn issue(&self, context: &Context<'_>) -> Result<IssuedRac, Refusal> {
         let _generating = Step::GenerateUserCertificate.begin(context.observer);
         let cluster = context.cluster;
-        let server = cluster.server();
+        let server = cluster.server()?;
         let policies = &cluster.policies;
         let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         let federated = self.account.account_type == AccountType::Federation;

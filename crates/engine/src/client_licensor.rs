@@ -59,7 +59,7 @@ async fn issue<'c>(
     // A CLC's key is made anew each time and not kept, as on Windows (note 45): losing it loses
     // nothing, since what it signed is verified by its certificate.
     let key = context.key_source.take(cluster.mode)?;
-    let server = cluster.server();
+    let server = cluster.server()?;
     let version = cluster.mode.sealed_key_version();
     let bound = Digest::of_utf16le(version.hash(), &server.identity().issuer());
     let blob = key.to_private_key_blob();

@@ -1,14 +1,14 @@
 //! The cluster at one version of its configuration: an immutable snapshot, keys loaded,
 //! certificates parsed and verified (`ServerState` of MS-RMPR 3.1.1.2.1).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey};
-use openrms_protocol::CertificateChain;
+use openrms_protocol::{CertificateChain, Service};
 use openrms_store::{
     ConfigurationSnapshot, ConfigurationVersion, CryptographicMode, EmailDomains, Policies,
-    TemplateState,
+    TemplateState, TrustedPublishingDomain, TrustedUserDomain,
 };
 use openrms_xrml::chain::{self, SharedNode};
 use openrms_xrml::issuing::ServerLicensorCertificate;
@@ -29,6 +29,11 @@ pub struct Cluster {
     pub mode: Mode,
     /// How far PLs without an author's proof are believed.
     pub author_proof: AuthorProof,
+    /// The root cluster, where this is a licensing cluster.
+    pub root: Option<RootCluster>,
+    /// Keys of third parties that may revoke the SLC.
+    pub revocation_authorities: Vec<PublicKey>,
+    is_enrolled: bool,
     servers: Vec<LicensingServer>,
     rac_issuers: Vec<RacIssuer>,
     spc_authorities: HashSet<PublicKey>,
@@ -37,6 +42,20 @@ pub struct Cluster {
     templates: HashMap<Guid, Template>,
     user_keys: KeyVault,
 }
+
+/// The cluster that certified a licensing cluster, and certifies its people (MS-RMPRS 1.3.2).
+#[derive(Debug, Clone)]
+pub struct RootCluster {
+    /// Its base URL, ending in `/_wmcs`.
+    pub base_url: String,
+    /// Its key: RACs of this one are honored.
+    pub key: PublicKey,
+}
+
+/// What a cluster cannot do before it is enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cluster is not enrolled: its key pair has no server licensor certificate")]
+pub struct NotEnrolled;
 
 /// A server whose content key this cluster can open: itself, its retired keys, and the trusted
 /// publishing domains (MS-RMPR 3.1.1.1.2).
@@ -57,7 +76,8 @@ pub struct LicensingServer {
 pub struct RacIssuer {
     /// Its key.
     pub key: PublicKey,
-    /// Whether it is this cluster: the directory knows every account it certified.
+    /// Whether it is this cluster, or its root cluster: the directory knows every account it
+    /// certified.
     pub own: bool,
     /// Whether SIDs in its RACs count.
     pub allow_sid: bool,
@@ -96,9 +116,6 @@ pub enum ClusterError {
     /// No key pair in use.
     #[error("the cluster has no key pair: provision it first")]
     NotProvisioned,
-    /// The key pair in use has no SLC.
-    #[error("the cluster is not enrolled: its key pair has no server licensor certificate")]
-    NotEnrolled,
     /// A private key cannot be loaded.
     #[error("the private key of {0} cannot be loaded: {1}")]
     Key(String, String),
@@ -120,9 +137,6 @@ impl Cluster {
         let current = snapshot
             .current_licensor_key()
             .ok_or(ClusterError::NotProvisioned)?;
-        if current.slc_chain.is_empty() {
-            return Err(ClusterError::NotEnrolled);
-        }
         if snapshot.policies.base_url.is_none() {
             return Err(ClusterError::NoBaseUrl);
         }
@@ -144,31 +158,26 @@ impl Cluster {
                 provider,
             )?);
         }
-        let mut rac_issuers: Vec<_> = servers.iter().map(RacIssuer::own).collect();
+        let is_enrolled = !current.slc_chain.is_empty();
+        let root = RootCluster::read(&snapshot.settings, is_enrolled)?;
+        let mut rac_issuers: Vec<_> = match &root {
+            Some(root) => vec![RacIssuer::own(&root.key)],
+            None => servers
+                .iter()
+                .map(|s| RacIssuer::own(s.slc.key()))
+                .collect(),
+        };
         for domain in &snapshot.trusted_publishing_domains {
-            let sealed = domain.sealed_private_key.as_slice();
-            let mut server = LicensingServer::new(&domain.id, sealed, &domain.slc_chain, provider)?;
-            let texts = domain.templates.iter().map(String::as_str);
-            server.templates = Some(
-                texts
-                    .map(|text| Template::read(text, false))
-                    .collect::<Result<_, _>>()?,
-            );
-            servers.push(server);
+            servers.push(LicensingServer::trusted(domain, provider)?);
         }
         for domain in &snapshot.trusted_user_domains {
-            let (slc, _) = read_slc(&domain.id, &domain.slc_chain)?;
-            rac_issuers.push(RacIssuer {
-                key: slc.key().clone(),
-                own: false,
-                allow_sid: domain.allow_sid,
-                allow_federated: domain.allow_federated,
-                email_domains: domain.email_domains.clone(),
-            });
+            rac_issuers.push(RacIssuer::trusted(domain)?);
         }
+        let bad = |what: &str, reason: &str| {
+            ClusterError::Certificate(what.to_owned(), reason.to_owned())
+        };
         let key = |what: &str, modulus: &[u8], exponent| {
-            PublicKey::from_le(modulus, exponent)
-                .map_err(|error| ClusterError::Certificate(what.to_owned(), error.to_string()))
+            PublicKey::from_le(modulus, exponent).map_err(|error| bad(what, &error.to_string()))
         };
         let templates = snapshot.templates.iter();
         let exclusions: Vec<_> = snapshot
@@ -187,6 +196,14 @@ impl Cluster {
                 CryptographicMode::Two => Mode::Two,
             },
             author_proof: AuthorProof::from_setting(snapshot.settings.get("author-proof")),
+            root,
+            revocation_authorities: snapshot
+                .revocation_authorities
+                .iter()
+                .map(|authority| PublicKey::from_pkcs1_der(&authority.public_key))
+                .collect::<Result<_, _>>()
+                .map_err(|error| bad("revocation authority", &error.to_string()))?,
+            is_enrolled,
             servers,
             rac_issuers,
             spc_authorities: snapshot
@@ -212,9 +229,12 @@ impl Cluster {
     }
 
     /// The server itself, with the key that signs.
-    pub fn server(&self) -> &LicensingServer {
+    pub fn server(&self) -> Result<&LicensingServer, NotEnrolled> {
         // `new` put the current key first.
-        &self.servers[0]
+        self.servers
+            .first()
+            .filter(|_| self.is_enrolled)
+            .ok_or(NotEnrolled)
     }
 
     /// The server that holds the private half of a key.
@@ -257,12 +277,27 @@ impl Cluster {
         &self.user_keys
     }
 
-    /// Whether the SLC allows issuing at that instant (MS-RMPR 3.1.6.2).
+    /// Whether there is an SLC, and it allows issuing at that instant (MS-RMPR 3.1.6.2).
     pub fn may_issue(&self, at: Time) -> bool {
         self.server()
-            .slc
-            .range()
-            .is_none_or(|range| range.contains(at))
+            .is_ok_and(|server| server.slc.range().is_none_or(|range| range.contains(at)))
+    }
+
+    /// Whether this kind of cluster has the service at all: what certifies people and servers is
+    /// at the root cluster alone, and so is what other forests ask.
+    pub fn offers(&self, service: Service) -> bool {
+        self.root.is_none()
+            || !matches!(
+                service,
+                Service::Activation
+                    | Service::Certification
+                    | Service::CertificationExternal
+                    | Service::ServerCertification
+                    | Service::MobileCertification
+                    | Service::Precertification
+                    | Service::SubEnrollment
+                    | Service::GroupExpansion
+            )
     }
 
     /// Base URL, ending in `/_wmcs`.
@@ -270,9 +305,10 @@ impl Cluster {
         self.policies.base_url.as_deref().unwrap_or_default()
     }
 
-    /// Certification URL inside.
+    /// Certification URL inside: people of a licensing cluster are certified at its root cluster.
     pub fn certification_url(&self) -> String {
-        format!("{}/certification", self.base_url())
+        let base = self.root.as_ref().map(|root| root.base_url.as_str());
+        format!("{}/certification", base.unwrap_or(self.base_url()))
     }
 
     /// Licensing URL inside.
@@ -308,21 +344,66 @@ impl LicensingServer {
         })
     }
 
+    fn trusted(
+        domain: &TrustedPublishingDomain,
+        provider: &dyn KeyProvider,
+    ) -> Result<Self, ClusterError> {
+        let sealed = domain.sealed_private_key.as_slice();
+        let mut server = Self::new(&domain.id, sealed, &domain.slc_chain, provider)?;
+        let texts = domain.templates.iter().map(String::as_str);
+        server.templates = Some(
+            texts
+                .map(|text| Template::read(text, false))
+                .collect::<Result<_, _>>()?,
+        );
+        Ok(server)
+    }
+
     /// The server as it is named in what it issues.
     pub fn identity(&self) -> &Identity {
         self.slc.identity()
     }
 }
 
+impl RootCluster {
+    /// Before a licensing cluster is enrolled, its root cluster is not known but by its URL.
+    fn read(
+        settings: &BTreeMap<String, String>,
+        is_enrolled: bool,
+    ) -> Result<Option<Self>, ClusterError> {
+        let Some(url) = settings.get(ROOT_URL).filter(|_| is_enrolled) else {
+            return Ok(None);
+        };
+        let missing = || ClusterError::Certificate("root cluster".into(), "no SLC".into());
+        let slc = settings.get(ROOT_SLC).ok_or_else(missing)?;
+        let (slc, _) = read_slc("root cluster", slc)?;
+        Ok(Some(Self {
+            base_url: url.clone(),
+            key: slc.key().clone(),
+        }))
+    }
+}
+
 impl RacIssuer {
-    fn own(server: &LicensingServer) -> Self {
+    fn own(key: &PublicKey) -> Self {
         Self {
-            key: server.slc.key().clone(),
+            key: key.clone(),
             own: true,
             allow_sid: true,
             allow_federated: true,
             email_domains: EmailDomains::All,
         }
+    }
+
+    fn trusted(domain: &TrustedUserDomain) -> Result<Self, ClusterError> {
+        let (slc, _) = read_slc(&domain.id, &domain.slc_chain)?;
+        Ok(Self {
+            key: slc.key().clone(),
+            own: false,
+            allow_sid: domain.allow_sid,
+            allow_federated: domain.allow_federated,
+            email_domains: domain.email_domains.clone(),
+        })
     }
 
     /// Whether the issuer may vouch for a mail address: all, or those of listed domains and what
@@ -385,3 +466,9 @@ fn read_slc(
         ServerLicensorCertificate::new(leaf.clone()).map_err(|error| bad(error.to_string()))?;
     Ok((slc, nodes))
 }
+
+/// Setting of a licensing cluster: its root cluster's base URL, ending in `/_wmcs`.
+pub const ROOT_URL: &str = "root-cluster-url";
+/// Setting of a licensing cluster: its root cluster's SLC chain, leaf first, concatenated
+/// (MS-RMPRS 3.4).
+pub const ROOT_SLC: &str = "root-cluster-slc";

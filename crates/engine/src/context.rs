@@ -77,12 +77,30 @@ pub fn check_not_decommissioned(cluster: &Cluster) -> Result<(), Refusal> {
 
 /// Refuses what a decommissioned cluster, or one whose SLC has run out, may not do.
 pub(crate) fn check_in_service(context: &Context<'_>) -> Result<(), Refusal> {
-    check_not_decommissioned(context.cluster)?;
-    if !context.cluster.may_issue(context.now) {
+    in_service(context.cluster, context.now)
+}
+
+fn in_service(cluster: &Cluster, now: Time) -> Result<(), Refusal> {
+    check_not_decommissioned(cluster)?;
+    cluster.server()?;
+    if !cluster.may_issue(now) {
         return Err(Refusal::new(
             FaultCode::UnspecifiedError,
             "the server licensor certificate is not valid now: renew it",
         ));
     }
     Ok(())
+}
+
+/// Refuses what only a root cluster may do, and only in service: RACs, and SLCs of others.
+pub(crate) fn check_certifies(cluster: &Cluster, now: Time) -> Result<(), Refusal> {
+    use openrms_protocol::FaultCode;
+    if let Some(root) = &cluster.root {
+        let reason = format!(
+            "a licensing cluster certifies nobody: {} does",
+            root.base_url
+        );
+        return Err(Refusal::new(FaultCode::UnspecifiedError, reason));
+    }
+    in_service(cluster, now)
 }

@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod context;
 mod decision;
 pub mod decommission;
+mod enrollee;
 pub mod evaluate;
 pub mod expansion;
 pub mod keys;
@@ -30,6 +31,7 @@ pub mod publish;
 pub mod refusal;
 pub mod rehearsal;
 pub mod republish;
+pub mod sub_enroll;
 pub mod templates;
 pub mod vault;
 

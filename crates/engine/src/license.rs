@@ -109,7 +109,7 @@ async fn issue<'c>(
     let grant = decide(context, &opened, &policy, person).await?;
     let (ul, id) = write(context, &opened, &policy, rac.rac.principal_raw(), &grant)?;
     record.issued = Some((id, grant.ground()));
-    issued_chain(ul, &cluster.server().chain)
+    issued_chain(ul, &cluster.server()?.chain)
 }
 
 /// A RAC may say when its account was made; one made long after the content gets nothing of it.
@@ -143,7 +143,7 @@ pub(crate) fn write(
 ) -> Result<(String, Guid), Refusal> {
     let _writing = Step::WriteLicense.begin(context.observer);
     let cluster = context.cluster;
-    let issuer = cluster.server();
+    let issuer = cluster.server()?;
     let version = cluster.mode.sealed_key_version();
     let binding = UlRequest::binding_text(issuer.identity());
     let sealed_key = opened

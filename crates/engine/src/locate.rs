@@ -20,7 +20,7 @@ pub fn get_licensor_certificate(
 ) -> Result<GetLicensorCertificateResponse<'static>, Refusal> {
     check_in_service(context)?;
     Ok(GetLicensorCertificateResponse {
-        certificate_chain: context.cluster.server().chain.clone(),
+        certificate_chain: context.cluster.server()?.chain.clone(),
     })
 }
 
@@ -71,9 +71,10 @@ pub fn find_locations_for_server(
         let reason = format!("{service:?} is not for servers to ask about");
         return Err(Refusal::new(FaultCode::Argument, reason));
     }
-    let base = context.cluster.base_url();
-    let policies = &context.cluster.policies;
-    let expands = context.forests.max_calls() > 0;
+    let cluster = context.cluster;
+    let base = cluster.base_url();
+    let policies = &cluster.policies;
+    let expands = expands(context);
     let file = |cluster: Option<&str>, service: Service| {
         let name = service.path().rsplit('/').next().unwrap_or_default();
         cluster.map(|url| format!("{}/{name}", url.trim_end_matches('/')))
@@ -89,7 +90,10 @@ pub fn find_locations_for_server(
                 Service::Certification,
             ),
             ServiceType::LicensingInternalService => Some(Service::License.url(base)),
-            ServiceType::CertificationInternalService => Some(Service::Certification.url(base)),
+            ServiceType::CertificationInternalService => {
+                let root = cluster.root.as_ref().map(|root| root.base_url.as_str());
+                Some(Service::Certification.url(root.unwrap_or(base)))
+            }
             ServiceType::GroupExpansionService => {
                 expands.then(|| Service::GroupExpansion.url(base))
             }
@@ -121,7 +125,7 @@ pub fn get_server_info(
                 ServerInfoValue::ServerFeatureInfo(features(context))
             }
             ServerInfoType::ServerLicensorCertificate => {
-                ServerInfoValue::ServerLicensorCertificate(cluster.server().chain.clone())
+                ServerInfoValue::ServerLicensorCertificate(cluster.server()?.chain.clone())
             }
             ServerInfoType::ServiceLocations => {
                 let all = ServiceType::ALL.iter();
@@ -151,6 +155,7 @@ fn location(cluster: &Cluster, service: ServiceType) -> Option<String> {
         ServiceType::LicensingInternalService | ServiceType::PublishingService => {
             Some(cluster.licensing_url())
         }
+        ServiceType::ServerService if cluster.root.is_some() => Some(cluster.licensing_url()),
         ServiceType::CertificationInternalService | ServiceType::ServerService => {
             Some(cluster.certification_url())
         }
@@ -159,8 +164,13 @@ fn location(cluster: &Cluster, service: ServiceType) -> Option<String> {
     }
 }
 
+/// Whether groups are expanded for other forests, which ask the root cluster.
+fn expands(context: &Context<'_>) -> bool {
+    context.forests.max_calls() > 0 && context.cluster.root.is_none()
+}
+
 fn features(context: &Context<'_>) -> Vec<ServerFeature> {
-    let expands = (context.forests.max_calls() > 0).to_string();
+    let expands = expands(context).to_string();
     let feature = |name: &str, value: &str| ServerFeature {
         name: name.into(),
         value: value.into(),

@@ -11,7 +11,7 @@ use openrms_xrml::Guid;
 use crate::accounts::{absent, account_key, identity_of, signed_in};
 use crate::caller::Caller;
 use crate::certify::NewRac;
-use crate::context::{Context, check_in_service};
+use crate::context::{Context, check_certifies};
 use crate::refusal::Refusal;
 
 /// A RAC without a private key was issued.
@@ -32,7 +32,7 @@ pub async fn precertify(
     caller: &Caller,
     request: &Precertify,
 ) -> Result<Precertified, Refusal> {
-    check_in_service(context)?;
+    check_certifies(context.cluster, context.now)?;
     signed_in(caller)?;
     let [params] = request.items.as_slice() else {
         let reason = format!("{} certificates in one request", request.items.len());

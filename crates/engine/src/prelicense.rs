@@ -80,7 +80,7 @@ pub async fn acquire_prelicense(
         }
         done.response.items.push(PreLicenses {
             licenses,
-            certificate_chain: cluster.server().chain.clone(),
+            certificate_chain: cluster.server()?.chain.clone(),
         });
     }
     Ok(done)

@@ -93,7 +93,7 @@ fn sign(
     let cluster = context.cluster;
     let Unsigned { license, held, .. } = open_unsigned(cluster, unsigned)?;
     // Whatever key the content key was sealed to, what is signed now names the key in use.
-    let current = cluster.server();
+    let current = cluster.server()?;
     let version = cluster.mode.sealed_key_version();
     let binding = openrms_xrml::pl::PlContent::binding_text(current.identity());
     let sealed = held

@@ -4,6 +4,8 @@ use openrms_crypto::rsa::KeyError;
 use openrms_protocol::{Fault, FaultCode};
 use openrms_store::StoreError;
 
+use crate::cluster::NotEnrolled;
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {reason}")]
@@ -12,6 +14,8 @@ pub struct Refusal {
     pub code: FaultCode,
     /// What exactly was wrong; for the log, never for the wire.
     pub reason: String,
+    /// What the caller is told besides the exception's name: whom to turn to.
+    pub told: Option<String>,
 }
 
 impl Refusal {
@@ -24,12 +28,20 @@ impl Refusal {
         Self {
             code,
             reason: reason.to_string(),
+            told: None,
         }
+    }
+
+    /// The same, with something that the caller is told.
+    #[must_use]
+    pub fn telling(mut self, told: Option<String>) -> Self {
+        self.told = told;
+        self
     }
 
     /// What goes out on the wire: the exception's name and nothing that helps an attacker.
     pub fn fault(&self) -> Fault {
-        Fault::from(self.code)
+        Fault::new(self.code, self.told.clone().unwrap_or_default())
     }
 }
 
@@ -42,5 +54,11 @@ impl From<KeyError> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::new(FaultCode::UnspecifiedError, format!("store: {error}"))
+    }
+}
+
+impl From<NotEnrolled> for Refusal {
+    fn from(error: NotEnrolled) -> Self {
+        Self::new(FaultCode::UnspecifiedError, error)
     }
 }

@@ -22,7 +22,7 @@ use crate::vault::HeldContent;
 pub fn opens_new_content(cluster: &Cluster, now: Time) -> Result<(), Refusal> {
     let failed =
         |error: &dyn ToString| Refusal::new(FaultCode::UnspecifiedError, error.to_string());
-    let server = cluster.server();
+    let server = cluster.server()?;
     let digest = Digest::of_utf16le(cluster.mode.hash(), "rehearsal");
     let signature = server.key.sign(&digest)?;
     server

@@ -59,7 +59,7 @@ pub async fn edit_issuance_license(
         .content
         .republish(&grant, &unsigned.rights, proven_author(&opened))
         .map_err(|error| unspecified(error.to_string()))?;
-    let current = cluster.server();
+    let current = cluster.server()?;
     let version = cluster.mode.sealed_key_version();
     let binding = PlContent::binding_text(current.identity());
     let sealed = opened
@@ -124,7 +124,7 @@ async fn may_edit(
     let person = Person {
         identity,
         // Not to open the content: the key stays with the server.
-        key: context.cluster.server().key.public(),
+        key: context.cluster.server()?.key.public(),
         sid_counts: true,
     };
     let grant = decide(context, opened, &policy, person).await;

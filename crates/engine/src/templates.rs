@@ -27,7 +27,7 @@ pub fn acquire_template_information(
         .collect();
     templates.sort_by(|a, b| a.guid.cmp(&b.guid));
     Ok(AcquireTemplateInformationResponse {
-        server_public_key: cluster.server().slc.key().to_pkcs1_der(),
+        server_public_key: cluster.server()?.slc.key().to_pkcs1_der(),
         templates,
     })
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use openrms_crypto::{Mode, PrivateKey, SoftwareKey};
+use openrms_crypto::Mode;
 use openrms_directory::{Account, AccountRef, BuiltIn, Directory as _, Member};
 use openrms_engine::Caller;
 use openrms_engine::client_licensor::get_client_licensor_cert;
@@ -16,11 +16,11 @@ use openrms_store::EmailDomains::{All, Only};
 use openrms_store::{
     ApplicationExclusion, Change, ProductVersion, RacExclusion, TemplateState, TrustedUserDomain,
 };
+use openrms_xrml::Interval;
 use openrms_xrml::rac::{AccountIdentity, RacRequest, SealedTo};
 use openrms_xrml::rights::TimeCondition;
 use openrms_xrml::rights_data::{Grantee, RightGrant};
 use openrms_xrml::spc::SecurityProcessorCertificate;
-use openrms_xrml::{Interval, chain};
 use support::*;
 
 async fn code<T>(result: impl Future<Output = Result<T, openrms_engine::Refusal>>) -> FaultCode {
@@ -431,7 +431,7 @@ async fn online_published_content_is_licensed_like_any_other() {
     let version = world.mode.sealed_key_version();
     let bound = openrms_crypto::Digest::of_utf16le(version.hash(), "something else");
     unbound.content.sealed_key.bytes = openrms_crypto::sealed_key::seal(
-        world.cluster.server().key.public(),
+        world.cluster.server().unwrap().key.public(),
         version,
         openrms_crypto::sealed_key::Payload::ContentKey(&unbound.key),
         &bound,
@@ -487,7 +487,7 @@ async fn an_account_that_was_made_after_the_content_gets_nothing_of_it() {
         let level =
             format!(r#"<SECURITYLEVEL name="Credential-Creation-Time" value="{time}" />{level}"#);
         let changed = rac.replacen(r#"<SECURITYLEVEL name="Group-Identity-Type""#, &level, 1);
-        let signed = support::sign_again(&changed, world.cluster.server().key.as_ref());
+        let signed = support::sign_again(&changed, world.cluster.server().unwrap().key.as_ref());
         bob.rac_chain.0[0] = CertificateText::new(signed).unwrap();
         bob.rac_chain.clone()
     };
@@ -871,7 +871,7 @@ async fn a_retired_key_still_opens_old_content() {
     let ul = world.license(&bob, &license).await.unwrap();
     assert_eq!(
         ul.node().issuer_key(),
-        Some(second.cluster.server().slc.key())
+        Some(second.cluster.server().unwrap().slc.key())
     );
 }
 
@@ -891,7 +891,7 @@ async fn a_trusted_user_domain_counts_within_its_bounds() {
     let domain = |allow_sid, email_domains| {
         Change::PutTrustedUserDomain(TrustedUserDomain {
             id: "other".into(),
-            slc_chain: other.cluster.server().chain.concatenated(),
+            slc_chain: other.cluster.server().unwrap().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid,
             allow_federated: false,
@@ -924,7 +924,7 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
     world
         .change(&[Change::PutTrustedUserDomain(TrustedUserDomain {
             id: "other".into(),
-            slc_chain: other.cluster.server().chain.concatenated(),
+            slc_chain: other.cluster.server().unwrap().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid: false,
             allow_federated: false,
@@ -933,7 +933,7 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
         .await;
     let (_, spc) = other.activate();
     let spc = CertificateChain::split(&spc).unwrap();
-    let server = other.cluster.server();
+    let server = other.cluster.server().unwrap();
     let rac = RacRequest {
         id: guid(),
         issued: NOW,
@@ -967,34 +967,4 @@ async fn a_trusted_user_domain_cannot_call_its_people_by_addresses_of_others() {
         code(get_client_licensor_cert(&world.context(), &request)).await,
         FaultCode::UntrustedPersonaCert
     );
-}
-
-#[tokio::test]
-async fn an_enrolled_server_chains_to_the_anchor_and_nothing_else_does() {
-    let provider = openrms_crypto::SoftwareProvider::new(&[1; 32]);
-    let vault = openrms_engine::keys::KeyVault::new(&[1; 32]).unwrap();
-    let hierarchy =
-        openrms_engine::authority::create(&provider, &vault, "Test", Mode::Two, NOW).unwrap();
-    let anchors = openrms_engine::authority::anchors(&hierarchy.roles).unwrap();
-    assert_eq!(anchors, hierarchy.anchors);
-    let service =
-        openrms_engine::authority::EnrollmentService::load(&hierarchy.roles, &provider).unwrap();
-    let key = SoftwareKey::generate(Mode::Two).unwrap();
-    let answer = service
-        .enroll(&enroll_request(key.public(), guid()), 365, NOW)
-        .unwrap();
-    let text = answer.licensor_certificate_chain.concatenated();
-    let nodes = chain::parse_verified(&text).unwrap();
-    assert_eq!(nodes.len(), 4);
-    let path = chain::verify_path(&nodes, Some(NOW), |key| anchors.contains(key)).unwrap();
-    assert_eq!(path.len(), 4);
-    let microsoft = openrms_xrml::anchors::Anchors::microsoft();
-    assert!(chain::verify_path(&nodes, Some(NOW), |key| microsoft.contains(key)).is_err());
-
-    let mut request = enroll_request(key.public(), guid());
-    request.enrollee.version = " ".into();
-    assert!(service.enroll(&request, 365, NOW).is_err());
-    let mut request = enroll_request(key.public(), guid());
-    request.public_key.truncate(20);
-    assert!(service.enroll(&request, 365, NOW).is_err());
 }

@@ -341,7 +341,7 @@ async fn a_trusted_user_domain_says_whether_its_federated_people_count() {
     let domain = |allow_federated, email_domains: EmailDomains| {
         Change::PutTrustedUserDomain(TrustedUserDomain {
             id: "other".into(),
-            slc_chain: other.cluster.server().chain.concatenated(),
+            slc_chain: other.cluster.server().unwrap().chain.concatenated(),
             friendly_name: "Other".into(),
             allow_sid: true,
             allow_federated,

@@ -92,7 +92,7 @@ async fn with_a_public_certificate_a_license_is_made_that_its_person_alone_opens
     let license = Draft::new(&world, &alice.email, vec![grant("VIEW", to(&bob.email))]);
     let signed = license.sign(&world, &alice);
     let rac = ask(&world, by_name(&bob.email)).await.unwrap();
-    let mut chain = world.cluster.server().chain.clone();
+    let mut chain = world.cluster.server().unwrap().chain.clone();
     let leaf = CertificateText::new(rac.node().text().to_string()).unwrap();
     chain.0.insert(0, leaf);
     let ul = world.license_with(&chain, &signed).await.unwrap();
@@ -170,7 +170,10 @@ async fn prelicense(
     let mut done = acquire_prelicense(&world.context(), &caller, &request).await?;
     assert_eq!(done.items.len(), recipients.len());
     let answer = done.response.items.remove(0);
-    assert_eq!(&answer.certificate_chain, &world.cluster.server().chain);
+    assert_eq!(
+        &answer.certificate_chain,
+        &world.cluster.server().unwrap().chain
+    );
     let read = |(index, outcome): (usize, PreLicenseOutcome<'static>)| match outcome {
         PreLicenseOutcome::License(text) => {
             Ok(UseLicense::new(verified(&CertificateChain(vec![text]), 0)).unwrap())
@@ -435,7 +438,7 @@ async fn whoever_holds_the_right_changes_the_rights_and_neither_key_content_nor_
         );
         assert_eq!(
             license.node().issuer_key(),
-            Some(world.cluster.server().slc.key())
+            Some(world.cluster.server().unwrap().slc.key())
         );
         // What holds for the old license holds for the new: it did not opt in to being edited.
         let again = for_carol(&world, &draft, &alice.email);

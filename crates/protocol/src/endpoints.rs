@@ -18,6 +18,8 @@ pub enum Contract {
     Publishing,
     /// SLCs of servers (3.6).
     Enrollment,
+    /// SLCs of licensing clusters, asked of their root cluster ([MS-RMPRS] 3.3).
+    SubEnrollment,
     /// The SLC, service locations, information about the server (3.7).
     Server,
     /// Service locations again, in the namespace Windows clients use towards
@@ -43,6 +45,7 @@ impl Contract {
         Self::TemplateDistribution,
         Self::Publishing,
         Self::Enrollment,
+        Self::SubEnrollment,
         Self::Server,
         Self::ServiceLocator,
         Self::GroupExpansion,
@@ -62,6 +65,7 @@ impl Contract {
             Self::TemplateDistribution => "http://microsoft.com/DRM/TemplateDistributionService",
             Self::Publishing => "http://microsoft.com/DRM/PublishingService",
             Self::Enrollment => "http://microsoft.com/DRM/EnrollmentService",
+            Self::SubEnrollment => "http://microsoft.com/DRM/SubEnrollmentService",
             Self::Server => "http://microsoft.com/DRM/ServerService",
             Self::ServiceLocator => "http://microsoft.com/DRM/ServiceLocatorService",
             Self::GroupExpansion => "http://microsoft.com/DRM/GroupExpansionWebService",
@@ -104,6 +108,7 @@ impl Contract {
             Self::TemplateDistribution => &[Op::AcquireTemplateInformation, Op::AcquireTemplates],
             Self::Publishing => &[Op::AcquireIssuanceLicense, Op::GetClientLicensorCert],
             Self::Enrollment => &[Op::Enroll],
+            Self::SubEnrollment => &[Op::SubEnroll],
             Self::Server => &[
                 Op::GetLicensorCertificate,
                 Op::FindServiceLocationsForUser,
@@ -204,6 +209,8 @@ services! {
         | "/_wmcs/decommission/decommissioning.asmx" : Decommissioning;
     /// SLCs for servers: the trust anchor's service, outside `/_wmcs` (6.6).
     Enrollment = "/enrollment/enrollservice.asmx" : Enrollment;
+    /// SLCs for licensing clusters, at their root cluster ([MS-RMPRS] 2.1).
+    SubEnrollment = "/_wmcs/certification/SubEnrollService.asmx" : SubEnrollment;
     /// Membership across forests, for servers only ([MS-RMPRS] 2.1). The same question in the
     /// binary form has an endpoint of its own, [`crate::binary_group_expansion::http::PATH`].
     GroupExpansion = "/_wmcs/groupexpansion/GroupExpansion.asmx" : GroupExpansion;

@@ -205,7 +205,7 @@ impl EnrolleeServerInformation {
         out.optional_leaf("URL", self.url.as_deref());
     }
 
-    fn decode(element: &Element<'_>, limits: &Limits) -> Result<Self, ProtocolError> {
+    pub(crate) fn decode(element: &Element<'_>, limits: &Limits) -> Result<Self, ProtocolError> {
         let version = element
             .text_of("Version", limits)?
             .filter(|version| !version.is_empty());

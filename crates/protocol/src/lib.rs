@@ -37,6 +37,7 @@ pub mod publishing;
 pub mod republishing;
 pub mod server;
 pub mod soap;
+pub mod sub_enrollment;
 pub mod templates;
 pub mod version;
 pub mod wsdl;

@@ -1,6 +1,9 @@
 //! Enrollment by files, for networks without a line to the trust anchor ([MS-RMPR] 3.6.4.2):
 //! the request document a server writes and the response document it takes back.
 //!
+//! [MS-RMPRS] knows no files for licensing clusters. Theirs are written in the same way, with the
+//! parameters of `SubEnroll` (3.3.4.1), so that neither kind is taken for the other.
+//!
 //! The document elements are in no namespace and their children in that of the enrollment
 //! service, as the two schemas of the section show. Reading takes either namespace on either
 //! level, and the chain also as `string` elements, the form of the on-line answer.
@@ -16,6 +19,7 @@ use crate::endpoints::Contract;
 use crate::enrollment::{Enroll, EnrollResponse, four};
 use crate::error::{ProtocolError, excerpt};
 use crate::limits::Limits;
+use crate::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use crate::xml::{Element, Source, Writer, parse};
 
 /// Writes the request document. It is ASCII: other characters become references.
@@ -44,7 +48,7 @@ pub fn encode_request(request: &Enroll) -> String {
 /// Reads a request document.
 pub fn decode_request(file: &[u8], limits: &Limits) -> Result<Enroll, ProtocolError> {
     let text = text_of(file, limits)?;
-    let root = document(&text, "EnrollParameters", limits)?;
+    let root = document(&text, ("EnrollParameters", Contract::Enrollment), limits)?;
     Enroll::decode_parameters(&root, limits)
 }
 
@@ -68,7 +72,7 @@ pub fn decode_response(
     limits: &Limits,
 ) -> Result<EnrollResponse<'static>, ProtocolError> {
     let text = text_of(file, limits)?;
-    let root = document(&text, "EnrollResponse", limits)?;
+    let root = document(&text, ("EnrollResponse", Contract::Enrollment), limits)?;
     let place = root.required("LicensorCertificateChain")?;
     let mut chain = CertificateChain::default();
     if place.children_named("string").next().is_some() {
@@ -86,14 +90,56 @@ pub fn decode_response(
     })
 }
 
+/// Writes the request document of a licensing cluster.
+pub fn encode_sub_request(request: &SubEnroll) -> String {
+    let namespace = Contract::SubEnrollment.namespace();
+    let mut out = Writer::default();
+    out.raw("<?xml version=\"1.0\"?>");
+    out.start_in("SubEnrollParameters", namespace);
+    request.encode_parameters(&mut out, &request.guid.braced());
+    out.end("SubEnrollParameters");
+    ascii(&out.finish())
+}
+
+/// Reads the request document of a licensing cluster.
+pub fn decode_sub_request(file: &[u8], limits: &Limits) -> Result<SubEnroll, ProtocolError> {
+    let text = text_of(file, limits)?;
+    let name = ("SubEnrollParameters", Contract::SubEnrollment);
+    SubEnroll::decode_parameters(&document(&text, name, limits)?, limits)
+}
+
+/// Writes the response document for a licensing cluster.
+pub fn encode_sub_response(response: &SubEnrollResponse<'_>) -> String {
+    let mut out = Writer::default();
+    out.raw("<?xml version=\"1.0\"?>");
+    out.start_in("SubEnrollResponse", Contract::SubEnrollment.namespace());
+    response.encode_result(&mut out);
+    out.end("SubEnrollResponse");
+    ascii(&out.finish())
+}
+
+/// Reads the response document for a licensing cluster.
+pub fn decode_sub_response(
+    file: &[u8],
+    limits: &Limits,
+) -> Result<SubEnrollResponse<'static>, ProtocolError> {
+    let text = text_of(file, limits)?;
+    let name = ("SubEnrollResponse", Contract::SubEnrollment);
+    let root = document(&text, name, limits)?;
+    let response = SubEnrollResponse::decode_result(&root, limits)?;
+    Ok(SubEnrollResponse {
+        licensor_certificate_chain: response.licensor_certificate_chain.into_owned(),
+    })
+}
+
 /// Parses the document and puts every element into one namespace.
 fn document<'a>(
     text: &'a str,
-    name: &'static str,
+    (name, contract): (&'static str, Contract),
     limits: &Limits,
 ) -> Result<Element<'a>, ProtocolError> {
     let mut root = parse(text, Source::File, &[], limits)?;
-    let namespace = Contract::Enrollment.namespace();
+    let namespace = contract.namespace();
     if root.name != name || !(root.namespace.is_empty() || root.namespace == namespace) {
         return Err(ProtocolError::NotTheDocument {
             expected: name,

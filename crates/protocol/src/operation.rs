@@ -20,6 +20,7 @@ use crate::server::{
     FindServiceLocationsResponse, GetLicensorCertificate, GetLicensorCertificateResponse,
     GetServerInfo, GetServerInfoResponse,
 };
+use crate::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use crate::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
     AcquireTemplatesResponse,
@@ -169,6 +170,8 @@ operations! {
     /// Where services are, asked by another server ([MS-RMPRS] 3.2.4.1).
     FindServiceLocations, "FindServiceLocationsResponse", Server,
         FindServiceLocations, FindServiceLocationsResponse;
+    /// An SLC for a licensing cluster ([MS-RMPRS] 3.3.4.1).
+    SubEnroll, "SubEnrollResponse", SubEnrollment, SubEnroll, SubEnrollResponse<'a>;
     /// Whether somebody is in a group of this forest ([MS-RMPRS] 3.5.4.1).
     IsPrincipalMemberOf, "IsPrincipalMemberOfResponse", GroupExpansion,
         IsPrincipalMemberOf, IsPrincipalMemberOfResponse;

@@ -35,6 +35,7 @@ const fn names(contract: Contract) -> (&'static str, &'static str) {
         ),
         Contract::Publishing => ("Publish", "PublishSoap"),
         Contract::Enrollment => ("EnrollService", "EnrollServiceSoap"),
+        Contract::SubEnrollment => ("SubEnrollService", "SubEnrollServiceSoap"),
         Contract::Server => ("Server", "ServerSoap"),
         Contract::ServiceLocator => ("ServiceLocator", "ServiceLocatorSoap"),
         Contract::GroupExpansion => ("GroupExpansionWebService", "GroupExpansionWebServiceSoap"),
@@ -137,7 +138,8 @@ fn types(out: &mut String, contract: Contract) -> std::fmt::Result {
         out,
         "<s:schema elementFormDefault=\"qualified\" targetNamespace=\"{namespace}\">"
     )?;
-    if contract == Contract::Enrollment {
+    let has_guid = matches!(contract, Contract::Enrollment | Contract::SubEnrollment);
+    if has_guid {
         writeln!(out, "<s:import namespace=\"{GUID_TYPES}\"/>")?;
     }
     for &(name, fields) in elements(contract) {
@@ -186,7 +188,7 @@ fn types(out: &mut String, contract: Contract) -> std::fmt::Result {
         _ => {}
     }
     out.push_str("</s:schema>\n");
-    if contract == Contract::Enrollment {
+    if has_guid {
         // The pattern of the appendix has no braces; the prose wants them; both are read.
         writeln!(
             out,

@@ -288,6 +288,8 @@ fn ten_thousand_mutations_never_panic() {
         }
         let _ = offline_enrollment::decode_request(&body, &Limits::server());
         let _ = offline_enrollment::decode_response(&body, &Limits::client());
+        let _ = offline_enrollment::decode_sub_request(&body, &Limits::server());
+        let _ = offline_enrollment::decode_sub_response(&body, &Limits::client());
     }
 }
 

@@ -182,6 +182,50 @@ fn enrollment_by_files_reads_what_it_writes() {
 }
 
 #[test]
+fn files_of_licensing_clusters_are_read_as_written_and_not_taken_for_those_of_others() {
+    let limits = Limits::server();
+    let request = common::sub_enroll();
+    let file = offline_enrollment::encode_sub_request(&request);
+    assert!(file.is_ascii());
+    let read = offline_enrollment::decode_sub_request(file.as_bytes(), &limits);
+    assert_eq!(read.unwrap(), request);
+    assert!(offline_enrollment::decode_request(file.as_bytes(), &limits).is_err());
+
+    let response = common::sub_enroll_response();
+    let file = offline_enrollment::encode_sub_response(&response);
+    assert!(file.is_ascii());
+    let read = offline_enrollment::decode_sub_response(file.as_bytes(), &limits);
+    assert_eq!(read.unwrap(), response);
+    assert!(offline_enrollment::decode_response(file.as_bytes(), &limits).is_err());
+
+    let Operation::Enroll(other) = common::requests().remove(6) else {
+        panic!("another operation")
+    };
+    let file = offline_enrollment::encode_request(&other);
+    assert!(offline_enrollment::decode_sub_request(file.as_bytes(), &limits).is_err());
+}
+
+#[test]
+fn a_sub_enrollment_tells_version_and_url_and_gets_more_than_an_slc() {
+    let limits = Limits::server();
+    let file = offline_enrollment::encode_sub_request(&common::sub_enroll());
+    for cut in [
+        "<Version>6.1.0.0</Version>",
+        "<URL>https://rms.example.com/_wmcs</URL>",
+    ] {
+        let file = file.replace(cut, "");
+        assert!(
+            offline_enrollment::decode_sub_request(file.as_bytes(), &limits).is_err(),
+            "{cut}"
+        );
+    }
+    let mut response = common::sub_enroll_response();
+    response.licensor_certificate_chain.0.truncate(1);
+    let file = offline_enrollment::encode_sub_response(&response);
+    assert!(offline_enrollment::decode_sub_response(file.as_bytes(), &limits).is_err());
+}
+
+#[test]
 fn a_rejection_says_why_in_the_version_of_the_request() {
     let body = b"<Envelope xmlns='http://www.w3.org/2003/05/soap-envelope'><Body/></Envelope>";
     let rejection = parse_request(HttpHead::default(), body, &Limits::server()).unwrap_err();

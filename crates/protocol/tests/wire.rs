@@ -68,6 +68,24 @@ fn documents_for_enrollment_by_files_are_written_as_before() {
         "offline_response",
         folded(&offline_enrollment::encode_response(&response))
     );
+    insta::assert_snapshot!(
+        "offline_sub_request",
+        folded(&offline_enrollment::encode_sub_request(
+            &common::sub_enroll()
+        ))
+    );
+    insta::assert_snapshot!(
+        "offline_sub_response",
+        folded(&offline_enrollment::encode_sub_response(
+            &common::sub_enroll_response()
+        ))
+    );
+}
+
+#[test]
+fn the_description_of_sub_enrollment_is_written_as_before() {
+    let text = wsdl(Service::SubEnrollment, "https://rms.example.com");
+    insta::assert_snapshot!("wsdl_sub_enrollment", folded(&text));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub enum Part {
     GroupExpansion,
     /// Content keys in clear, once the cluster is decommissioned.
     Decommission,
+    /// SLCs for licensing clusters, at their root cluster.
+    SubEnrollment,
     /// SLCs for servers, at the trust anchor; [`crate::config::Enrollment`] says from where.
     Enrollment,
 }
@@ -64,6 +66,8 @@ pub enum Scheme {
 pub enum Access {
     /// Nobody.
     Closed,
+    /// Programs on this machine; who they are is looked at only if they say so themselves.
+    Here,
     /// Whoever reaches it; who they are is looked at only if they say so themselves.
     Anyone,
     /// Whoever signs in.
@@ -145,6 +149,7 @@ impl Part {
             Service::GroupExpansion => Self::GroupExpansion,
             Service::Decommission => Self::Decommission,
             Service::Enrollment => Self::Enrollment,
+            Service::SubEnrollment => Self::SubEnrollment,
             _ => return None,
         })
     }
@@ -160,6 +165,7 @@ impl Part {
                 | Self::Republishing
                 | Self::GroupExpansion
                 | Self::Decommission
+                | Self::SubEnrollment
         )
     }
 }
@@ -243,6 +249,7 @@ fn default_access(part: Part, integrated: bool) -> Access {
         | Part::MobileCertification
         | Part::GroupExpansion
         | Part::Decommission => Access::Closed,
+        Part::SubEnrollment => Access::Here,
         // What the request carries says whose it is; a password need not travel with it.
         Part::Server | Part::Licensing | Part::Publishing | Part::Templates if !integrated => {
             Access::Anyone
@@ -289,6 +296,7 @@ mod tests {
     fn licensing_asks_who_is_there_where_tickets_do_and_passwords_need_not_travel() {
         let none = AccessRules::default();
         assert_eq!(none.access(Service::License, true), Access::SignedIn);
+        assert_eq!(none.access(Service::SubEnrollment, true), Access::Here);
         assert_eq!(none.access(Service::License, false), Access::Anyone);
         let anonymous = rules("[licensing]\naccess = \"anyone\"").unwrap();
         assert_eq!(anonymous.access(Service::License, true), Access::Anyone);
@@ -319,6 +327,7 @@ mod tests {
         assert!(rules(&format!("[licensing]\naccess = \"anyone\"\n{groups}")).is_err());
         assert!(rules("[certification]\naccess = \"anyone\"").is_err());
         assert!(rules("[decommission]\naccess = \"anyone\"").is_err());
+        assert!(rules("[sub-enrollment]\naccess = \"anyone\"").is_err());
         assert!(rules("[licencing]\naccess = \"anyone\"").is_err());
         assert!(rules("[licensing]\ngroups = [\"Domain Users\"]").is_err());
     }

@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 
+use openrms_engine::cluster::ROOT_URL;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{ClientTrust, TrustError};
@@ -45,9 +46,10 @@ pub(crate) fn bundle_of(config: &Config) -> Result<ClientBundle, BundleError> {
             .await
             .map_err(TrustError::from)?;
         let trust = ClientTrust::load(&roles, &snapshot, &opened.vault)?;
-        let server = snapshot
-            .policies
-            .base_url
+        // Clients of a licensing cluster join at its root cluster.
+        let root = snapshot.settings.get(ROOT_URL).cloned();
+        let server = root
+            .or(snapshot.policies.base_url)
             .ok_or(BundleError::NotProvisioned)?;
         Ok(ClientBundle {
             server,

@@ -4,12 +4,14 @@ mod authority;
 mod backup;
 mod db;
 mod decommission;
+mod enroll;
 mod failure;
 mod federation;
 mod keys;
 mod log;
 mod person;
 mod provision;
+mod renew;
 mod scp;
 mod secrets;
 mod serve;
@@ -62,6 +64,11 @@ enum Command {
     /// The trust anchor of a hierarchy, and what it hands out.
     #[command(subcommand)]
     Authority(authority::Authority),
+    /// Enroll the cluster by files that are carried by hand.
+    #[command(subcommand)]
+    Enroll(enroll::EnrollCommand),
+    /// Get a new certificate for the cluster's key.
+    Renew(renew::Renew),
     /// The people and groups of the built-in list.
     #[command(subcommand)]
     Person(person::Person),
@@ -182,6 +189,8 @@ pub fn run() -> ExitCode {
         Command::Provision(command) => provision::run(command, &output),
         Command::Unprovision(command) => unprovision::run(command, &output),
         Command::Authority(command) => authority::run(command, &output),
+        Command::Enroll(command) => enroll::run(command, &output),
+        Command::Renew(command) => renew::run(command, &output),
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),

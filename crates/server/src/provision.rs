@@ -7,7 +7,6 @@
 mod checks;
 mod cluster;
 mod config_file;
-mod enroll;
 mod join;
 mod remove;
 #[cfg(test)]
@@ -18,10 +17,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use openrms_crypto::Mode;
+use openrms_crypto::{Mode, PublicKey};
 use openrms_directory::{ForestName, People, PeopleError};
 use openrms_engine::authority::{self, AuthorityError};
 use openrms_store::{AuthorityRole, Found, StoreError};
+use openrms_xrml::anchors::Anchors;
 use serde::Serialize;
 
 use crate::authority::{Pending, TrustError};
@@ -30,20 +30,20 @@ use crate::config::{ConfigError, Tls};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::{Database, DatabaseServer};
+use crate::enrollment::{self, OnLine, Trust};
+pub use crate::enrollment::{EnrollError, SignIn};
 use crate::files;
 use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::people::{self, PeopleFileError};
 pub use checks::{Check, Verdict, checks};
-pub(crate) use cluster::SLC_DAYS;
 use config_file::OneServer;
-pub use enroll::EnrollError;
 pub use join::{JoinOptions, Joined, join};
 pub use remove::{Removal, Removed, unprovision};
 use url::BaseUrl;
 pub(crate) use url::{base_url, is_loopback_url};
 
-/// What a root cluster is made of.
+/// What a root cluster, or a licensing cluster below one, is made of.
 #[derive(Debug, Clone)]
 pub struct RootOptions {
     /// The data directory; it is made.
@@ -78,6 +78,15 @@ pub struct RootOptions {
     /// The mail address of whoever administers the cluster. People who are refused something are
     /// told it.
     pub contact: Option<String>,
+    /// How this server signs in to its root cluster.
+    pub sign_in: SignIn,
+    /// The only anchors that are believed to be those of whoever certifies the server.
+    pub anchors: Option<Anchors>,
+    /// Public keys of third parties that may revoke the server's certificate.
+    pub revocation_keys: Vec<PublicKey>,
+    /// For how many days this cluster's authority certifies servers, and this cluster others; a
+    /// year when absent.
+    pub slc_days: Option<u32>,
 }
 
 /// Who certifies the server.
@@ -88,6 +97,12 @@ pub enum Authority {
     Own,
     /// The enrollment service at this URL, and the client bundle beside it.
     Enroll(String),
+    /// An authority that gets the request by hand.
+    Files,
+    /// The root cluster at this URL: this one becomes a licensing cluster.
+    Root(String),
+    /// The root cluster at this URL, which gets the request by hand.
+    RootByFiles(String),
 }
 
 /// What provisioning did.
@@ -103,6 +118,8 @@ pub struct Provisioned {
     pub server_key: String,
     /// Where everything is.
     pub data: PathBuf,
+    /// Whether somebody has certified the server, which it cannot serve without.
+    pub enrolled: bool,
     /// Whether it was there already, and nothing was done.
     pub already: bool,
 }
@@ -126,8 +143,10 @@ pub enum Step {
     AdminToken,
     /// The configuration file is there.
     ConfigFile,
-    /// Server key, SLC, policies and trust are in the database.
+    /// Server key and policies are in the database.
     Cluster,
+    /// The SLC is in the database, and who is trusted with it.
+    Enrolled,
 }
 
 /// Why a cluster cannot be set up.
@@ -203,6 +222,12 @@ pub enum ProvisionError {
     Key(String),
 }
 
+impl Authority {
+    fn is_by_files(&self) -> bool {
+        matches!(self, Self::Files | Self::RootByFiles(_))
+    }
+}
+
 impl RootOptions {
     /// A cluster with its own trust anchor in mode 2.
     pub fn new(data: impl Into<PathBuf>, url: impl Into<String>) -> Self {
@@ -222,6 +247,10 @@ impl RootOptions {
             proxy: None,
             server_name: None,
             contact: None,
+            sign_in: SignIn::Nobody,
+            anchors: None,
+            revocation_keys: Vec::new(),
+            slc_days: None,
         }
     }
 }
@@ -256,14 +285,17 @@ pub fn provision_root_with(
                     mode,
                 });
             }
-            return Ok(Provisioned {
-                url: there.clone(),
-                name: snapshot.policies.name.clone(),
-                mode,
-                server_key: key.id.clone(),
-                data: options.data.clone(),
-                already: true,
-            });
+            if !key.slc_chain.is_empty() {
+                return Ok(Provisioned {
+                    url: there.clone(),
+                    name: snapshot.policies.name.clone(),
+                    mode,
+                    server_key: key.id.clone(),
+                    data: options.data.clone(),
+                    enrolled: true,
+                    already: true,
+                });
+            }
         }
         if options.authority == Authority::Own {
             store_hierarchy(&data, &opened, &options.name, options.mode, progress).await?;
@@ -288,8 +320,12 @@ pub fn provision_root_with(
         progress(Step::AdminToken);
         OneServer::from(options).write(&data, &url)?;
         progress(Step::ConfigFile);
-        let server_key = cluster::make(&opened, options, &url, shared, snapshot.version).await?;
+        let server_key = cluster::make(&opened, options, &url, shared, &snapshot).await?;
         progress(Step::Cluster);
+        let by_files = options.authority.is_by_files();
+        if !by_files {
+            enroll(&opened, options, progress).await?;
+        }
         opened.store.close().await;
         Ok(Provisioned {
             url: url.base,
@@ -297,9 +333,30 @@ pub fn provision_root_with(
             mode: options.mode.number(),
             server_key,
             data: options.data.clone(),
+            enrolled: !by_files,
             already: false,
         })
     })
+}
+
+/// Has the server certified.
+async fn enroll(
+    opened: &Opened,
+    options: &RootOptions,
+    progress: &(dyn Fn(Step) + Sync),
+) -> Result<(), ProvisionError> {
+    let trust = Trust {
+        bundle: None,
+        pinned: options.anchors.clone(),
+    };
+    let by = OnLine {
+        sign_in: &options.sign_in,
+        proxy: options.proxy.as_deref(),
+    };
+    let (store, provider) = (&*opened.store, &*opened.provider);
+    enrollment::on_line(store, provider, trust, by, clock::now()).await?;
+    progress(Step::Enrolled);
+    Ok(())
 }
 
 /// Makes a trust anchor alone; a root cluster may be set up beside it later. Says whether it was

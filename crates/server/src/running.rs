@@ -10,6 +10,7 @@ use openrms_store::StoreError;
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
+use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
 use crate::events::Event;
@@ -21,6 +22,7 @@ use crate::key_pool::KeyPool;
 use crate::logging::{self, Listener, LogError};
 use crate::metrics::Shared;
 use crate::open::{OpenError, Opened, blocking};
+use crate::renewal::{SlcKeeper, Tended};
 use crate::second_level;
 use crate::servers;
 use crate::sign_in::{SchemeError, Schemes};
@@ -258,15 +260,12 @@ fn keeper(
                 return;
             }
         };
+        let mut slc = SlcKeeper::default();
         loop {
             health::look_at_directory(&state);
             health::count_servers(&state).await;
-            let interval = state
-                .snapshot()
-                .cluster
-                .policies
-                .configuration_refresh_interval;
-            let interval = interval.clamp(Duration::from_secs(1), Duration::from_hours(24));
+            tend(&mut slc, &state).await;
+            let interval = refresh_interval(&state);
             let outcome = tokio::select! {
                 () = ended.notified() => break,
                 () = reload.notified() => {
@@ -301,6 +300,33 @@ fn keeper(
         }
         state.opened.store.close().await;
     });
+}
+
+/// How long the version of the configuration is not looked at. Whoever enrolls a cluster waits for
+/// it to take up service.
+fn refresh_interval(state: &State) -> Duration {
+    let snapshot = state.snapshot();
+    let shortest = Duration::from_secs(1);
+    if snapshot.cluster.server().is_err() {
+        return shortest;
+    }
+    let interval = snapshot.cluster.policies.configuration_refresh_interval;
+    interval.clamp(shortest, Duration::from_hours(24))
+}
+
+/// Looks after the certificate of the cluster.
+async fn tend(slc: &mut SlcKeeper, state: &State) {
+    let snapshot = state.snapshot();
+    let (store, provider) = (&*state.opened.store, &*state.opened.provider);
+    let proxy = state.config.outbound_proxy.as_deref();
+    let done = slc
+        .tend(store, provider, &snapshot.cluster, proxy, clock::now())
+        .await;
+    if done == Tended::Renewed
+        && let Err(error) = state.refresh().await
+    {
+        tracing::error!(%error, "the renewed certificate is not in use yet");
+    }
 }
 
 /// The state, the thread that makes keys for it, and the one that takes its log to the database.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use openrms_directory::{BuiltIn, ForestName, PeopleError};
 use openrms_engine::authority::EnrollmentService;
+use openrms_engine::cluster::ROOT_URL;
 use openrms_engine::{Cluster, ClusterError};
 use openrms_store::{ConfigurationSnapshot, StoreError};
 
@@ -12,10 +13,12 @@ use crate::accounts::{Accounts, PeopleList};
 use crate::authority::ClientTrust;
 use crate::bundle::ClientBundle;
 use crate::config::Config;
+use crate::enrollment::CONTACT;
 use crate::events::Event;
 use crate::metrics::{CountedProvider, KeyCounters};
 use crate::open::{OpenError, Opened};
 use crate::people::{self, PeopleFileError};
+use crate::slc;
 
 /// One version of everything.
 pub(crate) struct Snapshot {
@@ -25,6 +28,10 @@ pub(crate) struct Snapshot {
     pub(crate) bundle: Option<String>,
     /// The trust anchor's enrollment service, where there is one.
     pub(crate) enrollment: Option<EnrollmentService>,
+    /// For how many days servers are certified here.
+    pub(crate) slc_days: u32,
+    /// Whom people turn to who are refused something.
+    pub(crate) contact: Option<String>,
 }
 
 /// Why the stored state cannot be served.
@@ -103,11 +110,17 @@ impl Snapshot {
             accounts,
             bundle,
             enrollment,
+            slc_days: slc::days(&stored.settings),
+            contact: stored.settings.get(CONTACT).cloned(),
         })
     }
 }
 
+/// Clients join at the root cluster, which certifies them.
 fn bundle(stored: &ConfigurationSnapshot, trust: Option<ClientTrust>) -> Option<String> {
+    if stored.settings.contains_key(ROOT_URL) {
+        return None;
+    }
     serde_json::to_string(&ClientBundle {
         server: stored.policies.base_url.clone()?,
         name: stored.policies.name.clone(),

@@ -9,12 +9,13 @@ use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
 use openrms_engine::{
     Caller, Context, Observer, Refusal, certify, client_licensor, decommission, expansion, license,
-    locate, precertify, prelicense, publish, republish, templates,
+    locate, precertify, prelicense, publish, republish, sub_enroll, templates,
 };
 use openrms_protocol::certification::Certify;
 use openrms_protocol::decommissioning::AcquireContentKey;
 use openrms_protocol::enrollment::Enroll;
 use openrms_protocol::publishing::AcquireIssuanceLicense;
+use openrms_protocol::sub_enrollment::SubEnroll;
 use openrms_protocol::{
     DataVersion, FaultCode, HttpHead, Operation, OperationName, Response, ResponseHead, Service,
     SoapVersion, VersionData, encode_fault, encode_response, parse_request,
@@ -27,7 +28,7 @@ use crate::config::Enrollment;
 use crate::http::Peer;
 use crate::logging::Field;
 use crate::logging::certificates::{self, Xrml};
-use crate::provision::{SLC_DAYS, is_loopback_url};
+use crate::provision::is_loopback_url;
 use crate::remoting;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -203,11 +204,7 @@ fn may_answer(
     if service == Service::Enrollment {
         let open = match state.config.enrollment {
             Enrollment::Off => false,
-            // Clients that come by another URL come through a proxy on this machine, and then
-            // everybody seems to be on it.
-            Enrollment::Loopback => {
-                incoming.peer.is_loopback() && (incoming.peer.tls || is_loopback_url(base_url))
-            }
+            Enrollment::Loopback => is_here(incoming.peer, base_url),
             Enrollment::Any => true,
         };
         if !open {
@@ -218,6 +215,12 @@ fn may_answer(
         }
     }
     Ok(())
+}
+
+/// Whether a program on this machine calls. Where clients come by another URL, they come through a
+/// proxy on this machine, and then everybody seems to be on it.
+pub(crate) fn is_here(peer: Peer, base_url: &str) -> bool {
+    peer.is_loopback() && (peer.tls || is_loopback_url(base_url))
 }
 
 /// What was decided, and what is told of it.
@@ -309,7 +312,8 @@ async fn decide<'c>(
         Operation::IsPrincipalMemberOf(request) => {
             Decision::plain(expansion::is_principal_member_of(context, request).await)
         }
-        Operation::Enroll(request) => enroll(context, snapshot, request),
+        Operation::Enroll(request) => enroll(context, snapshot, request).await,
+        Operation::SubEnroll(request) => sub_enroll(context, snapshot, request).await,
         Operation::Precertify(request) => {
             match precertify::precertify(context, caller, request).await {
                 Ok(done) => {
@@ -404,7 +408,11 @@ fn surrender<'c>(
     }
 }
 
-fn enroll<'c>(context: &Context<'_>, snapshot: &'c Snapshot, request: &Enroll) -> Decision<'c> {
+async fn enroll<'c>(
+    context: &Context<'_>,
+    snapshot: &'c Snapshot,
+    request: &Enroll,
+) -> Decision<'c> {
     let item = Item {
         account: request.enrollee.url.clone(),
         ..Item::default()
@@ -416,12 +424,35 @@ fn enroll<'c>(context: &Context<'_>, snapshot: &'c Snapshot, request: &Enroll) -
         let reason = "this cluster has no trust anchor of its own";
         return Decision::no(Refusal::new(FaultCode::UnspecifiedError, reason), item);
     };
-    match service.enroll(request, SLC_DAYS, context.now) {
+    let days = snapshot.slc_days;
+    match service
+        .enroll(context.store, request, days, context.now)
+        .await
+    {
         Ok(response) => {
             let issued = Some(request.guid.braced());
             Decision::yes(response, vec![Item { issued, ..item }])
         }
         Err(refusal) => Decision::no(refusal, item),
+    }
+}
+
+async fn sub_enroll<'c>(
+    context: &Context<'c>,
+    snapshot: &'c Snapshot,
+    request: &SubEnroll,
+) -> Decision<'c> {
+    let item = Item {
+        account: request.enrollee.url.clone(),
+        ..Item::default()
+    };
+    let (days, now) = (snapshot.slc_days, context.now);
+    match sub_enroll::sub_enroll(context.cluster, context.store, request, days, now).await {
+        Ok(response) => {
+            let issued = Some(request.guid.braced());
+            Decision::yes(response, vec![Item { issued, ..item }])
+        }
+        Err(refusal) => Decision::no(refusal.telling(snapshot.contact.clone()), item),
     }
 }
 

@@ -240,7 +240,9 @@ pub async fn put(
             openrms_crypto::random::guid_bytes().map_err(|e| TemplateError::Sign(e.to_string()))?,
         ),
     };
-    let server = cluster.server();
+    let server = cluster
+        .server()
+        .map_err(|error| TemplateError::Sign(error.to_string()))?;
     let xrml = description
         .request(id, cluster, now)?
         .sign(server.identity(), server.key.as_ref(), cluster.mode.hash())

@@ -92,11 +92,10 @@ fn a_second_server_needs_the_database_the_password_and_nothing_else() {
     assert!(nodes[1].stop());
     let removed = ok(&["unprovision", "--data", &data_two, "--json"], &[]);
     assert_eq!(removed["servers_left"], 1);
-    // What is told of the past is nobody's to throw away unasked.
-    assert_eq!(
-        removed["kept"],
-        serde_json::json!([text(&at("two").join("audit.jsonl"))])
-    );
+    // What is told of the past is in the cluster's database, and its spool was empty.
+    assert_eq!(removed["kept"], serde_json::json!([]));
+    let spool = serde_json::json!(text(&at("two").join("spool")));
+    assert!(removed["removed"].as_array().unwrap().contains(&spool));
     assert_eq!(open(&bob, &file), "first");
 }
 

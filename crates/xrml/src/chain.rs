@@ -3,6 +3,10 @@
 //! Trust is by key. A node's issuer is searched by key, not assumed to be the next node, because
 //! files hold two chains glued together. Each step demands that the signer may issue that kind of
 //! node and that the node was issued inside the signer's ISSUE range.
+//!
+//! The SLC of a licensing cluster has the form of its root cluster's. What sets it apart is its
+//! place: below the SLC of a server, which is below an enrollment service. From there it may issue
+//! everything but RACs and SLCs (MS-RMPRS 3.3).
 
 use std::sync::Arc;
 
@@ -37,6 +41,9 @@ pub enum ChainError {
         /// Kind of the signed node.
         issued: Kind,
     },
+    /// What a licensing cluster leaves to its root cluster.
+    #[error("a licensing cluster may not issue a {0}")]
+    Subordinate(Kind),
     /// The node was issued when its signer was not allowed to issue.
     #[error("the {0} was issued outside the time its issuer may issue")]
     IssuedOutsideRange(Kind),
@@ -144,22 +151,23 @@ pub fn verify_path(
     let mut walk = Walk {
         nodes,
         trusted,
-        passed: vec![false; nodes.len()],
+        passed: vec![[false; MOST_SERVERS + 1]; nodes.len()],
         refused: None,
     };
     let mut path = Vec::new();
-    if walk.reaches_trust(0, &mut path)? {
+    let servers = usize::from(is_server(leaf));
+    if walk.reaches_trust(0, servers, &mut path)? {
         return Ok(path);
     }
     Err(walk.refused.unwrap_or(ChainError::Untrusted(leaf.kind())))
 }
 
-/// Depth first, each node once: whether trust is reached from a node does not depend on how the
-/// walk came there.
+/// Depth first, each node once with each number of servers up to it: whether trust is reached from
+/// a node does not depend on anything else about how the walk came there.
 struct Walk<'c, F> {
     nodes: &'c [SharedNode],
     trusted: F,
-    passed: Vec<bool>,
+    passed: Vec<[bool; MOST_SERVERS + 1]>,
     refused: Option<ChainError>,
 }
 
@@ -167,6 +175,7 @@ impl<'c, F: Fn(&PublicKey) -> bool> Walk<'c, F> {
     fn reaches_trust(
         &mut self,
         index: usize,
+        servers: usize,
         path: &mut Vec<&'c SharedNode>,
     ) -> Result<bool, ChainError> {
         let nodes = self.nodes;
@@ -175,7 +184,7 @@ impl<'c, F: Fn(&PublicKey) -> bool> Walk<'c, F> {
         };
         let kind = node.kind();
         let key = node.issuer_key().ok_or(SignatureError::NoIssuerKey(kind))?;
-        if let Some(passed) = self.passed.get_mut(index) {
+        if let Some(passed) = self.passed.get_mut(index).and_then(|p| p.get_mut(servers)) {
             *passed = true;
         }
         path.push(node);
@@ -187,12 +196,18 @@ impl<'c, F: Fn(&PublicKey) -> bool> Walk<'c, F> {
             // A PL and a UL name keys of others without certifying them.
             if matches!(signer.kind(), Kind::PublishingLicense | Kind::UseLicense)
                 || signer.principal_key() != Some(key)
-                || self.passed.get(next) != Some(&false)
             {
                 continue;
             }
-            match check_issuer(signer, node) {
-                Ok(()) if self.reaches_trust(next, path)? => return Ok(true),
+            let servers = servers + usize::from(is_server(signer));
+            let is_new = |passed: &[bool; MOST_SERVERS + 1]| passed.get(servers) != Some(&true);
+            let in_circles = path.iter().any(|below| Arc::ptr_eq(below, signer));
+            if in_circles || !self.passed.get(next).is_some_and(is_new) {
+                continue;
+            }
+            let checked = check_issuer(signer, node).and_then(|()| self.check_place(servers));
+            match checked {
+                Ok(()) if self.reaches_trust(next, servers, path)? => return Ok(true),
                 Ok(()) => {}
                 Err(error) => dead_end = error,
             }
@@ -200,6 +215,20 @@ impl<'c, F: Fn(&PublicKey) -> bool> Walk<'c, F> {
         self.refused.get_or_insert(dead_end);
         path.pop();
         Ok(false)
+    }
+}
+
+impl<F> Walk<'_, F> {
+    /// Whether the leaf may have so many servers above it, itself counted where it is one.
+    fn check_place(&self, servers: usize) -> Result<(), ChainError> {
+        let leaf = self.nodes.first().map(|leaf| leaf.kind());
+        if servers > MOST_SERVERS {
+            return Err(ChainError::Subordinate(Kind::ServerLicensorCertificate));
+        }
+        if servers == MOST_SERVERS && leaf == Some(Kind::RightsAccountCertificate) {
+            return Err(ChainError::Subordinate(Kind::RightsAccountCertificate));
+        }
+        Ok(())
     }
 }
 
@@ -277,6 +306,11 @@ fn may_issue(signer: &Node, issued: &Node) -> bool {
     }
 }
 
+/// Whether it certifies a server: an SLC, or an enrollment service, which has the same form.
+fn is_server(node: &Node) -> bool {
+    node.kind() == Kind::ServerLicensorCertificate && role_of(node) == SERVER
+}
+
 fn is_same_person(a: &Node, b: &Node) -> bool {
     match (&a.content().principal, &b.content().principal) {
         (Some(a), Some(b)) => {
@@ -301,6 +335,8 @@ pub(crate) const SECURITY_PROCESSOR_AUTHORITY: &str =
     "DRM-Desktop-Security-Processor-Certificate-Authority";
 /// Most nodes of one chain; the longest real one has eight.
 pub const MAX_NODES: usize = 64;
+/// Enrollment service, root cluster, licensing cluster.
+const MOST_SERVERS: usize = 3;
 const ALWAYS: Interval = Interval {
     from: Time::from_unix(i64::MIN),
     until: Time::from_unix(i64::MAX),

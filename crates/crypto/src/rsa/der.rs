@@ -109,6 +109,20 @@ pub(super) fn read_public_pkcs1(der: &[u8]) -> Option<(&[u8], u32)> {
     Some((modulus, exponent))
 }
 
+/// The PKCS#1 `RSAPublicKey` in a `SubjectPublicKeyInfo` (RFC 5280 4.1).
+pub(super) fn read_subject_public_key(der: &[u8]) -> Option<&[u8]> {
+    let mut outer = Reader(der);
+    let mut info = outer.element(SEQUENCE)?;
+    outer.end()?;
+    let algorithm = info.element(SEQUENCE)?;
+    let bits = info.element(BIT_STRING)?;
+    info.end()?;
+    if algorithm.0 != RSA_ENCRYPTION {
+        return None;
+    }
+    bits.0.strip_prefix(&[0])
+}
+
 fn write_integer(out: &mut Vec<u8>, number: &[u8]) {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     let digits = number.get(zeros..).unwrap_or_default();
@@ -185,6 +199,7 @@ impl<'a> Reader<'a> {
 }
 
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
@@ -192,4 +207,8 @@ const SEQUENCE: u8 = 0x30;
 const PKCS8_PREFIX: &[u8] = &[
     0x02, 0x01, 0x00, 0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01,
     0x05, 0x00,
+];
+/// The algorithm alone.
+const RSA_ENCRYPTION: &[u8] = &[
+    0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00,
 ];

@@ -246,6 +246,32 @@ fn cut_keys_are_refused_in_every_form() {
 }
 
 #[test]
+fn public_keys_are_read_from_either_kind_of_pem() {
+    let body = STANDARD.encode(KEY_2048.public().to_pkcs1_der());
+    let pkcs1 = format!("-----BEGIN RSA PUBLIC KEY-----\n{body}\n-----END RSA PUBLIC KEY-----");
+    assert_eq!(&PublicKey::from_pem(&pkcs1).unwrap(), KEY_2048.public());
+    // As openssl rsa -pubout writes it.
+    let mut der = vec![0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09];
+    der.extend([
+        0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+    ]);
+    der.extend([0x03, 0x82, 0x01, 0x0f, 0x00]);
+    der.extend(KEY_2048.public().to_pkcs1_der());
+    let pem = |der: &[u8]| {
+        let body = STANDARD.encode(der);
+        format!("text\n-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+    };
+    assert_eq!(&PublicKey::from_pem(&pem(&der)).unwrap(), KEY_2048.public());
+    for len in (0..der.len()).step_by(7) {
+        assert!(PublicKey::from_pem(&pem(&der[..len])).is_err(), "{len}");
+    }
+    // Another algorithm.
+    der[16] = 0x02;
+    assert!(PublicKey::from_pem(&pem(&der)).is_err());
+    assert!(PublicKey::from_pem("").is_err());
+}
+
+#[test]
 fn pem_is_what_other_tools_write() {
     let pem = KEY_2048.to_pem();
     let text = std::str::from_utf8(pem.expose()).unwrap();

@@ -16,20 +16,24 @@ use openrms_crypto::{
 };
 use openrms_directory::{AccountRef, BuiltIn, Directory, Member, NewPerson, People};
 use openrms_engine::authority::{self, EnrollmentService};
+use openrms_engine::cluster::{ROOT_SLC, ROOT_URL};
 use openrms_engine::keys::{FreshKeys, KeyVault};
 use openrms_engine::license::acquire_license;
 use openrms_engine::republish::edit_issuance_license;
+use openrms_engine::sub_enroll::sub_enroll;
 use openrms_engine::{Caches, Caller, Cluster, Context, FederatedAccount, Refusal};
 use openrms_protocol::certification::Certify;
 use openrms_protocol::enrollment::{Enroll, EnrolleeServerInformation, Revocation};
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams, LicenseOutcome};
 use openrms_protocol::publishing::{AcquireIssuanceLicense, GetClientLicensorCert};
 use openrms_protocol::republishing::EditIssuanceLicense;
+use openrms_protocol::sub_enrollment::SubEnroll;
 use openrms_protocol::{CertificateChain, CertificateText};
 use openrms_store::{
     Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite, Store, Template,
     TemplateState, TrustedSpcCaKey,
 };
+use openrms_xrml::anchors::Anchors;
 use openrms_xrml::clc::ClientLicensorCertificate;
 use openrms_xrml::names::LocalizedName;
 use openrms_xrml::pl::{Descriptor, PlContent};
@@ -51,7 +55,8 @@ pub struct World {
     pub cluster: Cluster,
     pub caches: Caches,
     pub now: Time,
-    spc_issuer_key: SoftwareKey,
+    pub anchors: Anchors,
+    spc_issuer_key: Arc<SoftwareKey>,
     spc_issuer_chain: String,
 }
 
@@ -83,12 +88,13 @@ impl World {
 
         let (handle, key) = provider.generate(mode).unwrap();
         let guid = Guid::from_random(openrms_crypto::random::guid_bytes().unwrap());
+        let store = Sqlite::in_memory().await.unwrap();
         let answer = service
-            .enroll(&enroll_request(key.public(), guid), 365, NOW)
+            .enroll(&store, &enroll_request(key.public(), guid), 365, NOW)
+            .await
             .unwrap();
         let slc_chain = answer.licensor_certificate_chain.concatenated();
 
-        let store = Sqlite::in_memory().await.unwrap();
         let spc_ca = authority::spc_authority_key(&hierarchy.roles).unwrap();
         let policies = Policies {
             base_url: Some("http://rms.example/_wmcs".into()),
@@ -131,8 +137,66 @@ impl World {
             cluster,
             caches: Caches::new(16 << 20),
             now: NOW,
-            spc_issuer_key: issuer.key,
+            anchors: hierarchy.anchors,
+            spc_issuer_key: Arc::new(issuer.key),
             spc_issuer_chain: issuer.chain,
+        }
+    }
+
+    /// A licensing cluster below this one, for the same people.
+    pub async fn licensing_cluster(&self) -> Self {
+        let kek = [8; 32];
+        let provider = SoftwareProvider::new(&kek);
+        let (handle, key) = provider.generate(self.mode).unwrap();
+        let guid = guid();
+        let request = sub_enroll_request(key.public(), guid);
+        let answer = sub_enroll(&self.cluster, &self.store, &request, 365, self.now)
+            .await
+            .unwrap();
+        let store = Sqlite::in_memory().await.unwrap();
+        let root = self.cluster.server().unwrap();
+        let mut policies = self.cluster.policies.clone();
+        policies.base_url = Some("http://licensing.example/_wmcs".into());
+        let spc_ca = chain::parse(&self.spc_issuer_chain).unwrap();
+        let spc_ca = spc_ca[1].principal_key().unwrap().clone();
+        let setting = |name: &str, value: String| Change::PutSetting {
+            name: name.into(),
+            value,
+        };
+        let changes = [
+            Change::SetPolicies(Box::new(policies)),
+            Change::AddLicensorKey(LicensorKey {
+                id: key.public().fingerprint_hex(),
+                guid: guid.0,
+                mode: stored(self.mode),
+                sealed_private_key: SealedBytes::new(handle.as_bytes().to_vec()),
+                slc_chain: answer.licensor_certificate_chain.concatenated(),
+                created: NOW.unix(),
+                retired: false,
+            }),
+            Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
+                modulus: spc_ca.modulus_le().to_vec(),
+                exponent: spc_ca.exponent(),
+                name: "Test".into(),
+            }),
+            setting(ROOT_URL, self.cluster.base_url().to_owned()),
+            setting(ROOT_SLC, root.chain.concatenated()),
+        ];
+        store.apply(&changes, None).await.unwrap();
+        let vault = KeyVault::new(&kek).unwrap();
+        let cluster = Cluster::new(&store.snapshot().await.unwrap(), &provider, vault).unwrap();
+        Self {
+            mode: self.mode,
+            provider,
+            store,
+            directory: BuiltIn::new(people()).unwrap(),
+            forests: Box::new(openrms_directory::NoForeignForests),
+            cluster,
+            caches: Caches::new(16 << 20),
+            now: self.now,
+            anchors: self.anchors.clone(),
+            spc_issuer_key: self.spc_issuer_key.clone(),
+            spc_issuer_chain: self.spc_issuer_chain.clone(),
         }
     }
 
@@ -199,7 +263,7 @@ impl World {
             manufacturer: "OpenRMS".into(),
             repository: repository.into(),
         }
-        .sign(&self.spc_issuer_key, self.mode.hash())
+        .sign(self.spc_issuer_key.as_ref(), self.mode.hash())
         .unwrap();
         (key, spc + &self.spc_issuer_chain)
     }
@@ -226,8 +290,17 @@ impl World {
     pub async fn join(&self, caller: &Caller) -> Member_ {
         let (machine_key, spc_chain) = self.activate();
         let rac_chain = self.try_certify(caller, &spc_chain).await.unwrap();
+        self.licensed(&machine_key, rac_chain).await
+    }
+
+    /// Gives whoever was certified, here or at the root cluster, a CLC.
+    pub async fn licensed(
+        &self,
+        machine_key: &SoftwareKey,
+        rac_chain: CertificateChain<'static>,
+    ) -> Member_ {
         let rac = AccountCertificate::new(verified(&rac_chain, 0)).unwrap();
-        let rac_key = open_private(&machine_key, rac.sealed_key().unwrap());
+        let rac_key = open_private(machine_key, rac.sealed_key().unwrap());
         let request = GetClientLicensorCert {
             persona_certs: vec![rac_chain.clone()],
         };
@@ -253,7 +326,7 @@ impl World {
     }
 
     pub fn template(&self, request: &TemplateRequest) -> Change {
-        let server = self.cluster.server();
+        let server = self.cluster.server().unwrap();
         let xrml = request
             .sign(server.identity(), server.key.as_ref(), self.mode.hash())
             .unwrap();
@@ -423,7 +496,7 @@ impl Draft {
         let key = ContentKey::generate(Cipher::Cbc4k, KeyBits::Aes256).unwrap();
         let utf16: Vec<u8> = rights.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let encrypted_rights = erd::encrypt(&key, &utf16);
-        let server = world.cluster.server().identity().clone();
+        let server = world.cluster.server().unwrap().identity().clone();
         let sealed_key = seal_content(world, &key, &server);
         let content = PlContent {
             issued: world.now.floor_minute(),
@@ -548,6 +621,19 @@ fn open_private(key: &dyn PrivateKey, sealed: &EnablingBits) -> SoftwareKey {
             SoftwareKey::from_private_key_blob(blob.expose()).unwrap()
         }
         OpenedPayload::ContentKey(_) => panic!("a certificate seals a private key"),
+    }
+}
+
+pub fn sub_enroll_request(key: &openrms_crypto::PublicKey, guid: Guid) -> SubEnroll {
+    let request = enroll_request(key, guid);
+    SubEnroll {
+        public_key: request.public_key,
+        guid: request.guid,
+        enrollee: EnrolleeServerInformation {
+            name: Some("LICENSING".into()),
+            url: Some("http://licensing.example/_wmcs".into()),
+            ..request.enrollee
+        },
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
         Contract::TemplateDistribution => TEMPLATES,
         Contract::Publishing => PUBLISHING,
         Contract::Enrollment => ENROLLMENT,
+        Contract::SubEnrollment => SUB_ENROLLMENT,
         Contract::Server => SERVER,
         Contract::ServiceLocator => LOCATOR,
         Contract::GroupExpansion => GROUP_EXPANSION,
@@ -68,6 +69,7 @@ pub(super) const fn complex_types(contract: Contract) -> &'static [Shape] {
         Contract::TemplateDistribution => TEMPLATES_TYPES,
         Contract::Publishing => PUBLISHING_TYPES,
         Contract::Enrollment => ENROLLMENT_TYPES,
+        Contract::SubEnrollment => SUB_ENROLLMENT_TYPES,
         Contract::Server => SERVER_TYPES,
         Contract::ServiceLocator => LOCATOR_TYPES,
         Contract::GroupExpansion => &[STRINGS],
@@ -81,6 +83,22 @@ pub(super) const ANY: &str = "any";
 pub(super) const GUID_TYPES: &str = "http://microsoft.com/wsdl/types/";
 
 const NODES: Shape = ("ArrayOfXmlNode", &[many("Certificate", ANY)]);
+const ENROLLEE_KEY: Shape = (
+    "EnrolleeCertificatePublicKey",
+    &[
+        opt("aPublicKeyBytes", "s:base64Binary"),
+        one("Guid", "g:guid"),
+    ],
+);
+const ENROLLEE: Shape = (
+    "EnrolleeServerInformation",
+    &[
+        opt("SKU", "s:string"),
+        opt("Version", "s:string"),
+        opt("Name", "s:string"),
+        opt("URL", "s:string"),
+    ],
+);
 const STRINGS: Shape = ("ArrayOfString", &[many("string", "s:string")]);
 
 const CERTIFICATION: &[Shape] = &[
@@ -361,24 +379,34 @@ const ENROLLMENT_TYPES: &[Shape] = &[
         "RevocationAuthorityInformation",
         &[opt("aRevocationAuthorityPublicKey", "s:base64Binary")],
     ),
-    (
-        "EnrolleeCertificatePublicKey",
-        &[
-            opt("aPublicKeyBytes", "s:base64Binary"),
-            one("Guid", "g:guid"),
-        ],
-    ),
-    (
-        "EnrolleeServerInformation",
-        &[
-            opt("SKU", "s:string"),
-            opt("Version", "s:string"),
-            opt("Name", "s:string"),
-            opt("URL", "s:string"),
-        ],
-    ),
+    ENROLLEE_KEY,
+    ENROLLEE,
     (
         "EnrollResponse",
+        &[opt("LicensorCertificateChain", "tns:ArrayOfString")],
+    ),
+    STRINGS,
+];
+
+const SUB_ENROLLMENT: &[Shape] = &[
+    ("SubEnroll", &[one("oInput", "tns:SubEnrollParameters")]),
+    (
+        "SubEnrollResponse",
+        &[one("SubEnrollResult", "tns:SubEnrollResponse")],
+    ),
+];
+const SUB_ENROLLMENT_TYPES: &[Shape] = &[
+    (
+        "SubEnrollParameters",
+        &[
+            one("CertificatePublicKey", "tns:EnrolleeCertificatePublicKey"),
+            one("EnrolleeInformation", "tns:EnrolleeServerInformation"),
+        ],
+    ),
+    ENROLLEE_KEY,
+    ENROLLEE,
+    (
+        "SubEnrollResponse",
         &[opt("LicensorCertificateChain", "tns:ArrayOfString")],
     ),
     STRINGS,

@@ -30,6 +30,7 @@ use openrms_protocol::server::{
     GetServerInfo, GetServerInfoResponse, ServerFeature, ServerInfo, ServerInfoRequest,
     ServerInfoType, ServerInfoValue, ServiceLocation, ServiceType,
 };
+use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use openrms_protocol::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
     AcquireTemplatesResponse, GuidHash, GuidTemplate,
@@ -173,6 +174,7 @@ fn requests_of_servers() -> Vec<Operation<'static>> {
             issuance_license: chain(&["PL", "CLC"]),
         }
         .into(),
+        sub_enroll().into(),
     ]
 }
 
@@ -315,7 +317,29 @@ fn responses_to_servers() -> Vec<Response<'static>> {
             key_type: KeyType::Aes,
         }
         .into(),
+        sub_enroll_response().into(),
     ]
+}
+
+/// What a licensing cluster asks its root cluster.
+pub(crate) fn sub_enroll() -> SubEnroll {
+    SubEnroll {
+        public_key: vec![0x30, 0x82],
+        guid: "96c4ca87-b3ff-4ded-9c15-53272e26396f".parse().unwrap(),
+        enrollee: EnrolleeServerInformation {
+            sku: Some("RMS 2.0".to_owned()),
+            version: "6.1.0.0".to_owned(),
+            name: Some("Contoso & Söhne".to_owned()),
+            url: Some("https://rms.example.com/_wmcs".to_owned()),
+        },
+    }
+}
+
+/// What it gets.
+pub(crate) fn sub_enroll_response() -> SubEnrollResponse<'static> {
+    SubEnrollResponse {
+        licensor_certificate_chain: chain(&["SLC", "root é", "ES", "ECA", "CA"]),
+    }
 }
 
 /// What another server is told: with no URL, the type stays.

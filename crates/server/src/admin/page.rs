@@ -195,11 +195,17 @@ fn write_page(
 fn health(status: &Status) -> &'static str {
     if status.decommissioned {
         "<strong class=\"bad\">Decommissioned</strong>: content can be freed, not licensed."
+    } else if status.slc.valid_now && status.slc.event.is_some() {
+        "<strong class=\"good\">In service</strong>, but the server licensor certificate ends \
+         soon. Renew it with <code>rmsd renew</code>."
     } else if status.slc.valid_now {
         "<strong class=\"good\">In service</strong>"
-    } else {
+    } else if status.slc.enrolled {
         "<strong class=\"bad\">Not in service</strong>: the server licensor certificate is not \
-         valid now."
+         valid now. Renew it with <code>rmsd renew</code>."
+    } else {
+        "<strong class=\"bad\">Not in service</strong>: nobody has certified this server yet. \
+         <code>rmsd enroll request</code> writes what its authority is to sign."
     }
 }
 
@@ -219,7 +225,9 @@ fn decommissioned(out: &mut String, status: &Status, ended: &Decommission) -> fm
     row(out, "Decommissioning service", &ended.url)?;
     row(out, "Gives content keys to", &ended.open_to)?;
     row(out, "Base URL", &status.urls.base)?;
-    row(out, "Server", &status.slc.id)?;
+    if let Some(id) = &status.slc.id {
+        row(out, "Server", id)?;
+    }
     out.push_str("<div><dt>Keys kept for content</dt><dd><ul>");
     for key in &ended.keys {
         write!(out, "<li>{}</li>", Text(key))?;
@@ -247,13 +255,27 @@ fn certificate(out: &mut String, status: &Status) -> fmt::Result {
     out.push_str(
         "<section aria-labelledby=\"h-slc\"><h2 id=\"h-slc\">Server licensor certificate</h2><dl>",
     );
-    row(out, "Server", &status.slc.id)?;
-    row(out, "Key", &status.slc.fingerprint)?;
+    let Some(id) = &status.slc.id else {
+        out.push_str("<div><dt>Server</dt><dd>not enrolled</dd></div></dl></section>");
+        return Ok(());
+    };
+    row(out, "Server", id)?;
+    row(
+        out,
+        "Key",
+        status.slc.fingerprint.as_deref().unwrap_or_default(),
+    )?;
     row(
         out,
         "Valid until",
         status.slc.valid_until.as_deref().unwrap_or("no end"),
     )?;
+    if let Some(days) = status.slc.days_left {
+        row(out, "Days left", &days.to_string())?;
+    }
+    if let Some(root) = &status.root_cluster {
+        row(out, "Root cluster", root)?;
+    }
     out.push_str("<div><dt>Hierarchy</dt><dd><ol class=\"chain\" reversed>");
     for name in &status.hierarchy {
         write!(out, "<li>{}</li>", Text(name))?;

@@ -1,13 +1,15 @@
 //! The state of a cluster, gathered for people and programs.
 
+use openrms_engine::Cluster;
 use openrms_protocol::{CertificateChain, Service};
 use openrms_store::StoreError;
-use openrms_xrml::Node;
+use openrms_xrml::{Node, Time};
 use serde::Serialize;
 
 use crate::access::Access;
 use crate::decommission;
 use crate::http::Core;
+use crate::slc::{self, Notice};
 use crate::template::{self, Summary};
 
 /// The state of a cluster.
@@ -22,6 +24,8 @@ pub(super) struct Status {
     pub(super) decommission: Option<Decommission>,
     pub(super) configuration_version: u32,
     pub(super) urls: Urls,
+    /// Base URL of the root cluster, where this is a licensing cluster.
+    pub(super) root_cluster: Option<String>,
     pub(super) slc: Slc,
     /// The server, then who certified it, up to the root.
     pub(super) hierarchy: Vec<String>,
@@ -60,10 +64,15 @@ pub(super) struct Decommission {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Slc {
-    pub(super) id: String,
-    pub(super) fingerprint: String,
+    pub(super) enrolled: bool,
+    pub(super) id: Option<String>,
+    pub(super) fingerprint: Option<String>,
     pub(super) valid_until: Option<String>,
     pub(super) valid_now: bool,
+    /// Negative when it has ended.
+    pub(super) days_left: Option<i64>,
+    /// Number of the event by which administrators are told (16, 17 or 18).
+    pub(super) event: Option<u16>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,13 +87,28 @@ pub(super) struct Cache {
     pub(super) misses: u64,
 }
 
+impl Slc {
+    fn of(cluster: &Cluster, now: Time) -> Self {
+        let server = cluster.server().ok();
+        let range = server.and_then(|server| server.slc.range());
+        Self {
+            enrolled: server.is_some(),
+            id: server.map(|server| server.identity().object().id.clone()),
+            fingerprint: server.map(|server| server.slc.key().fingerprint_hex()),
+            valid_until: range.map(|range| range.until.to_string()),
+            valid_now: cluster.may_issue(now),
+            days_left: slc::days_left(cluster, now),
+            event: Notice::of(cluster, now).map(Notice::event),
+        }
+    }
+}
+
 impl Status {
     /// Gathers it.
     pub(super) async fn gather(core: &Core) -> Result<Self, StoreError> {
         let state = &core.state;
         let snapshot = state.snapshot();
         let cluster = &snapshot.cluster;
-        let server = cluster.server();
         let people = snapshot.accounts.list().map(|list| list.builtin.people());
         let cache = |(hits, misses)| Cache { hits, misses };
         Ok(Self {
@@ -100,13 +124,11 @@ impl Status {
                 certification: cluster.certification_url(),
                 licensing: cluster.licensing_url(),
             },
-            slc: Slc {
-                id: server.identity().object().id.clone(),
-                fingerprint: server.slc.key().fingerprint_hex(),
-                valid_until: server.slc.range().map(|range| range.until.to_string()),
-                valid_now: cluster.may_issue(crate::clock::now()),
-            },
-            hierarchy: hierarchy(&server.chain),
+            root_cluster: cluster.root.as_ref().map(|root| root.base_url.clone()),
+            slc: Slc::of(cluster, crate::clock::now()),
+            hierarchy: cluster
+                .server()
+                .map_or_else(|_| Vec::new(), |server| hierarchy(&server.chain)),
             certified_users: state.opened.store.certified_users().await?,
             forest: snapshot.accounts.directory().home_forest().to_string(),
             people: people.map(|people| people.people().len()),
@@ -136,6 +158,7 @@ impl Decommission {
         let domains = stored.trusted_publishing_domains.iter();
         let open_to = match core.state.access(&snapshot, Service::Decommission) {
             Access::Closed => "nobody".to_owned(),
+            Access::Here => "programs on this machine".to_owned(),
             Access::Anyone | Access::SignedIn => "whoever signs in".to_owned(),
             Access::Members(groups) => {
                 let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();

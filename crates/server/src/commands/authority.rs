@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::enroll::{self, Sign};
 use super::keys::KeyArguments;
 use super::provision::ModeArgument;
 use super::{Failure, Output, Place};
 use crate::authority::{ClientTrust, TrustError};
-use crate::bundle::bundle_of;
+use crate::bundle::{BundleError, bundle_of};
 use crate::files;
 use crate::open::{Opened, blocking};
 use crate::provision::create_authority;
@@ -19,6 +20,8 @@ use crate::provision::create_authority;
 pub(super) enum Authority {
     /// Make a trust anchor alone; a root cluster may be set up beside it later.
     Create(Create),
+    /// Certify the server of a request document.
+    Sign(Sign),
     /// What a client package carries to self-activate.
     #[command(subcommand)]
     SpcIssuer(SpcIssuer),
@@ -105,6 +108,7 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
             };
             output.answer(&json!({ "data": create.data, "already": !made }), text);
         }
+        Authority::Sign(command) => enroll::sign(command, output)?,
         Authority::SpcIssuer(SpcIssuer::Export(export)) => {
             let trust = trust(&export.place)?;
             write(
@@ -140,7 +144,12 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
 }
 
 pub(super) fn bundle(command: &Bundle, output: &Output) -> Result<(), Failure> {
-    let bundle = bundle_of(&command.place.load()?)?;
+    let bundle = match bundle_of(&command.place.load()?) {
+        // An authority without a cluster has what servers that enroll by files need.
+        Err(BundleError::NotProvisioned) => serde_json::to_value(trust(&command.place)?),
+        bundle => serde_json::to_value(bundle?),
+    }
+    .map_err(Failure::failed)?;
     let text = serde_json::to_string_pretty(&bundle).map_err(Failure::failed)?;
     match &command.file {
         Some(file) => {
@@ -166,7 +175,7 @@ fn trust(place: &Place) -> Result<ClientTrust, Failure> {
     })
 }
 
-fn write(path: &Path, contents: &[u8], force: bool) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, contents: &[u8], force: bool) -> Result<(), Failure> {
     let written = if force {
         files::replace_private(path, contents)
     } else {

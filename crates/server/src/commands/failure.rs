@@ -210,15 +210,40 @@ impl From<ProvisionError> for Failure {
             ProvisionError::Open(error) => error.into(),
             ProvisionError::PeopleFile(error) => error.into(),
             ProvisionError::Trust(error) => error.into(),
-            ProvisionError::Enroll(EnrollError::Unreachable { .. }) => {
+            ProvisionError::Enroll(error) => error.into(),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<EnrollError> for Failure {
+    fn from(error: EnrollError) -> Self {
+        match error {
+            EnrollError::Unreachable { .. } => {
                 Self::new(UNREACHABLE, "authority-unreachable", error)
             }
-            ProvisionError::Enroll(EnrollError::Untrusted(_)) => {
-                Self::new(NOT_TRUSTED, "authority-not-trusted", error)
+            EnrollError::Refused(_) => Self::new(DENIED, "enrollment-refused", error),
+            EnrollError::NotPrivate(_) => Self::new(DENIED, "not-private", error),
+            EnrollError::Kerberos(_) => Self::new(DENIED, "kerberos-failed", error)
+                .with_hint("`kinit NAME` gets a ticket, and `klist` shows it."),
+            EnrollError::Malformed { .. } => Self::new(MALFORMED, "malformed", error),
+            EnrollError::Forged(_) => Self::new(NOT_TRUSTED, "certificate-forged", error),
+            EnrollError::OtherServer(_) => Self::new(NOT_TRUSTED, "other-server", error)
+                .with_hint("Have the request of this very server signed, as it was written."),
+            EnrollError::Untrusted(_) => Self::new(NOT_TRUSTED, "authority-not-trusted", error),
+            EnrollError::OtherHierarchy => Self::new(NOT_TRUSTED, "other-hierarchy", error),
+            EnrollError::OtherKind(_) => Self::new(NOT_TRUSTED, "other-kind-of-cluster", error),
+            EnrollError::OtherMode(_) => Self::new(NOT_TRUSTED, "other-mode", error),
+            EnrollError::Expired(_) => Self::new(NOT_TRUSTED, "certificate-expired", error),
+            EnrollError::NotYetValid(_) => {
+                Self::new(NOT_TRUSTED, "certificate-not-yet-valid", error)
             }
-            ProvisionError::Enroll(EnrollError::Refused(_)) => {
-                Self::new(DENIED, "enrollment-refused", error)
-            }
+            EnrollError::ByFiles => Self::new(FAILED, "enrolled-by-files", error)
+                .with_hint("`rmsd renew --request FILE` writes what is to be signed."),
+            EnrollError::NoBundle => Self::new(FAILED, "no-client-bundle", error)
+                .with_hint("Name the file that `rmsd client-bundle` wrote there, with --bundle."),
+            EnrollError::NotProvisioned => Self::new(FAILED, "not-provisioned", error),
+            EnrollError::Trust(error) => error.into(),
             _ => Self::failed(error),
         }
     }

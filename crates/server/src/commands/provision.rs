@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use openrms_crypto::Mode;
+use openrms_crypto::{Mode, PublicKey};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::enroll::read_anchors;
 use super::keys::KeyArguments;
+use super::renew::SignInArguments;
 use super::{Failure, Output};
 use crate::config::Tls;
 use crate::credential::Credential;
@@ -27,6 +29,9 @@ pub(super) enum Provision {
     /// Set up a root cluster: keys, certificates, database, people list. A command that was cut
     /// off is completed by giving it again. Without --url, a person at the terminal is asked.
     Root(Box<Root>),
+    /// Set up a licensing cluster, which a root cluster certifies: it publishes and licenses for
+    /// people whom its root cluster certifies.
+    Licensing(Box<Licensing>),
     /// Add one more server to a cluster whose database others can reach. Needs the database, what
     /// opens the keys, and nothing else.
     Join(Box<join::Join>),
@@ -62,6 +67,19 @@ impl DatabaseArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct Root {
+    #[command(flatten)]
+    answers: Answers,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Licensing {
+    /// URL of the root cluster.
+    #[arg(long, value_name = "URL")]
+    root: String,
+    #[command(flatten)]
+    sign_in: SignInArguments,
     #[command(flatten)]
     answers: Answers,
     #[command(flatten)]
@@ -104,6 +122,18 @@ pub(super) struct Answers {
     /// [default: self].
     #[arg(long, value_name = "self|URL")]
     authority: Option<String>,
+    /// Have nobody certify the server yet: `rmsd enroll request` writes what is to be signed.
+    #[arg(long, conflicts_with = "authority")]
+    offline: bool,
+    /// The only anchors to believe, as `rmsd authority anchors export` wrote them.
+    #[arg(long, value_name = "FILE")]
+    anchors: Option<PathBuf>,
+    /// Public key (PEM) of a third party that may revoke the server's certificate.
+    #[arg(long, value_name = "FILE")]
+    revocation_key: Vec<PathBuf>,
+    /// For how many days servers are certified here [default: 365].
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    slc_days: Option<u32>,
     /// DNS name that people of the built-in list belong to; the URL's host by default.
     #[arg(long, value_name = "NAME")]
     forest: Option<String>,
@@ -166,16 +196,23 @@ impl TryFrom<u8> for ModeArgument {
 }
 
 pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
-    match command {
-        Provision::Root(command) => root(command, output),
-        Provision::Join(command) => join::run(command, output),
-    }
-}
-
-fn root(root: &Root, output: &Output) -> Result<(), Failure> {
-    let mut answers = root.answers.clone();
-    if let Some(file) = &root.asking.answers {
+    let (answers, asking) = match command {
+        Provision::Root(root) => (&root.answers, &root.asking),
+        Provision::Licensing(licensing) => (&licensing.answers, &licensing.asking),
+        Provision::Join(command) => return join::run(command, output),
+    };
+    let mut answers = answers.clone();
+    if let Some(file) = &asking.answers {
         answers = answers.or(Answers::read(file)?);
+    }
+    if let Provision::Licensing(_) = command {
+        if answers.authority.is_some() || !answers.revocation_key.is_empty() {
+            return Err(Failure::usage(
+                "the root cluster certifies a licensing cluster, and says who may revoke it",
+            ));
+        }
+        // Nobody is asked about an authority.
+        answers.authority = Some("self".to_owned());
     }
     if answers.url.is_none() {
         if !Terminal::is_there(output) {
@@ -185,17 +222,39 @@ fn root(root: &Root, output: &Output) -> Result<(), Failure> {
         }
         answers = interview::root(answers, &mut Terminal)?;
     }
-    let options = answers.options()?;
-    look(&options, &root.asking, output)?;
-    if root.asking.check {
+    let mut options = answers.options()?;
+    if let Provision::Licensing(licensing) = command {
+        let root = licensing.root.clone();
+        options.authority = match options.authority {
+            Authority::Files => Authority::RootByFiles(root),
+            _ => Authority::Root(root),
+        };
+        options.sign_in = licensing.sign_in.read(output)?;
+    }
+    look(&options, asking, output)?;
+    if asking.check {
         return Ok(());
     }
     let done = provision_root_with(&options, &|step| {
         output.say(format_args!("  {}", name(step)));
     })?;
     let data = done.data.display();
-    let text = if done.already {
+    let text = if !done.enrolled {
+        format!(
+            "{} is set up in {data}, and nobody has certified it.\nWrite its request with `rmsd \
+             enroll request --data {data}`, have it signed, and take the response over with `rmsd \
+             enroll complete`.",
+            done.url
+        )
+    } else if done.already {
         format!("{} is there already in {data}; nothing was done.", done.url)
+    } else if matches!(command, Provision::Licensing(_)) {
+        format!(
+            "{} is set up in {data}.\nGive it the directory of its root cluster (`[directory]`, or \
+             `people`) in {data}/rmsd.toml, then start it with `rmsd serve --config \
+             {data}/rmsd.toml`.",
+            done.url
+        )
     } else {
         format!(
             "{} is set up in {data}.\nAdd people with `rmsd person add NAME --mail ADDRESS --data \
@@ -276,7 +335,8 @@ fn name(step: Step) -> &'static str {
         Step::People => "people list",
         Step::AdminToken => "token of the administration site",
         Step::ConfigFile => "configuration file",
-        Step::Cluster => "server key, certificate and policies",
+        Step::Cluster => "server key and policies",
+        Step::Enrolled => "server licensor certificate",
     }
 }
 
@@ -299,6 +359,14 @@ impl Answers {
             name: self.name.or(other.name),
             mode: self.mode.or(other.mode),
             authority: self.authority.or(other.authority),
+            offline: self.offline || other.offline,
+            anchors: self.anchors.or(other.anchors),
+            revocation_key: if self.revocation_key.is_empty() {
+                other.revocation_key
+            } else {
+                self.revocation_key
+            },
+            slc_days: self.slc_days.or(other.slc_days),
             forest: self.forest.or(other.forest),
             listen: if self.listen.is_empty() {
                 other.listen
@@ -328,6 +396,7 @@ impl Answers {
             name: self.name.unwrap_or_else(|| DEFAULT_NAME.into()),
             mode: self.mode.map_or(Mode::Two, Mode::from),
             authority: match self.authority.as_deref() {
+                _ if self.offline => Authority::Files,
                 None | Some("self") => Authority::Own,
                 Some(url) => Authority::Enroll(url.to_owned()),
             },
@@ -344,9 +413,26 @@ impl Answers {
             server_name: self.server_name,
             database: self.database.server()?,
             contact: self.administrator_contact,
+            anchors: self.anchors.as_deref().map(read_anchors).transpose()?,
+            revocation_keys: self
+                .revocation_key
+                .iter()
+                .map(|file| public_key(file))
+                .collect::<Result<_, _>>()?,
+            slc_days: self.slc_days,
             ..RootOptions::new(data, url)
         })
     }
+}
+
+/// The key of a third party (PEM).
+fn public_key(file: &Path) -> Result<PublicKey, Failure> {
+    let about = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let bytes =
+        files::read_limited(file, LONGEST_FILE).map_err(|error| Failure::failed(about(&error)))?;
+    let malformed = |error: &dyn std::fmt::Display| Failure::new(6, "bad-key", about(error));
+    let text = std::str::from_utf8(&bytes).map_err(|error| malformed(&error))?;
+    PublicKey::from_pem(text).map_err(|error| malformed(&error))
 }
 
 const DEFAULT_DATA: &str = "/var/lib/openrms";

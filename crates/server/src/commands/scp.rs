@@ -207,6 +207,10 @@ async fn certification_url(config: &Config) -> Result<CertificationUrl, Failure>
     let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())
         .map_err(|error| Failure::new(1, "not-provisioned", error))?;
     opened.store.close().await;
+    if cluster.root.is_some() {
+        let message = "a licensing cluster is not what clients look for: register its root cluster";
+        return Err(Failure::new(1, "licensing-cluster", message));
+    }
     let url = cluster.certification_url();
     url.parse()
         .map_err(|error| Failure::failed(format!("the cluster's URL {url}: {error}")))

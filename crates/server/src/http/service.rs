@@ -45,6 +45,9 @@ pub(super) async fn service(
     let Some(service) = service else {
         return (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response();
     };
+    if !core.state.snapshot().cluster.offers(service) {
+        return (StatusCode::NOT_FOUND, "The root cluster serves this.\n").into_response();
+    }
     let form = if is_binary {
         let kind = request.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok());
@@ -299,8 +302,13 @@ async fn answer(
             let reason = "the service is closed here";
             return refuse(&Refusal::new(FaultCode::UnauthorizedAccess, reason));
         }
-        Access::Anyone if !credentials.are_given() => Caller::Nobody,
-        Access::Anyone | Access::SignedIn | Access::Members(_) => {
+        Access::Here if !soap::is_here(peer, snapshot.cluster.base_url()) => {
+            let reason = "nobody was named who may use the service from elsewhere";
+            let refusal = Refusal::new(FaultCode::UnauthorizedAccess, reason);
+            return refuse(&refusal.telling(contact(&snapshot, service)));
+        }
+        Access::Anyone | Access::Here if !credentials.are_given() => Caller::Nobody,
+        Access::Anyone | Access::Here | Access::SignedIn | Access::Members(_) => {
             let begun = Instant::now();
             let signed_in = sign_in(state, &snapshot, peer, service, credentials).await;
             watch.note("SignIn", begun);
@@ -347,9 +355,17 @@ async fn answer(
     let outgoing = match member {
         Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, watch, &body).await,
         Ok(()) => soap::answer(state, &snapshot, incoming).await,
-        Err(refusal) => soap::refuse(form, &refusal),
+        Err(refusal) => soap::refuse(form, &refusal.telling(contact(&snapshot, service))),
     };
     Ok(Outgoing { reply, ..outgoing })
+}
+
+/// Whom somebody turns to who may not enroll a licensing cluster.
+fn contact(snapshot: &Snapshot, service: Service) -> Option<String> {
+    let contact = snapshot.contact.as_ref();
+    contact
+        .filter(|_| service == Service::SubEnrollment)
+        .cloned()
 }
 
 /// Some services are for the members of groups only.

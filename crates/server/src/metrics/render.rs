@@ -107,7 +107,7 @@ impl<'s> View<'s> {
     }
 
     pub(super) fn slc_expiry(&self) -> Option<u64> {
-        let range = self.snapshot.cluster.server().slc.range()?;
+        let range = self.snapshot.cluster.server().ok()?.slc.range()?;
         u64::try_from(range.until.unix()).ok()
     }
 }

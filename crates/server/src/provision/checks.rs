@@ -48,7 +48,7 @@ pub fn checks(options: &RootOptions) -> Result<Vec<Check>, ProvisionError> {
     if let Some(tls) = &options.tls {
         found.push(certificate(tls, &url));
     }
-    if let Authority::Enroll(service) = &options.authority {
+    if let Authority::Enroll(service) | Authority::Root(service) = &options.authority {
         found.push(answers("authority", service, options.proxy.as_deref()));
     }
     if let KeyProtection::SecurityModule { library, .. } = &options.keys {

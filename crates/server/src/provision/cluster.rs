@@ -1,28 +1,69 @@
-//! The cluster itself: the server's key, its certificate, policies and whom it trusts.
+//! The cluster itself: the server's key, policies, and who is to certify it. It is enrolled
+//! afterwards ([`crate::enrollment`]).
 
 use openrms_crypto::Mode;
-use openrms_engine::authority::{self, EnrollmentService};
+use openrms_engine::cluster::ROOT_URL;
 use openrms_store::{
-    Change, ConfigurationVersion, CryptographicMode, LicensorKey, Policies, SealedBytes,
-    TrustedSpcCaKey,
+    Change, ConfigurationSnapshot, CryptographicMode, LicensorKey, Policies, RevocationAuthority,
+    RevocationType, SealedBytes,
 };
-use openrms_xrml::chain;
+use openrms_xrml::Guid;
 
-use super::enroll::{self, EnrollError};
 use super::url::BaseUrl;
 use super::{Authority, ProvisionError, RootOptions};
-use crate::authority::{ClientTrust, FOREIGN, TrustError};
 use crate::clock;
+use crate::enrollment::{CONTACT, SERVICE};
 use crate::open::Opened;
+use crate::slc;
 
-/// Makes the server's key, has it certified, and stores everything in one transaction.
+/// Makes the server's key and stores everything in one transaction; of a server that an earlier
+/// attempt made, it stores only who certifies it. Nobody has certified it yet.
 pub(super) async fn make(
     opened: &Opened,
     options: &RootOptions,
     url: &BaseUrl,
     people: Option<Change>,
-    version: ConfigurationVersion,
+    there: &ConfigurationSnapshot,
 ) -> Result<String, ProvisionError> {
+    let (id, mut changes) = match there.current_licensor_key() {
+        Some(key) => (key.id.clone(), Vec::new()),
+        None => server(opened, options, url)?,
+    };
+    let certifier = match &options.authority {
+        Authority::Own | Authority::Files => None,
+        Authority::Enroll(service) => Some((SERVICE, service.clone())),
+        Authority::Root(root) | Authority::RootByFiles(root) => {
+            Some((ROOT_URL, BaseUrl::parse(root)?.base))
+        }
+    };
+    if there.current_licensor_key().is_none() {
+        changes.extend(people);
+    }
+    let days = options.slc_days.map(|days| (slc::DAYS, days.to_string()));
+    let contact = options.contact.clone().map(|contact| (CONTACT, contact));
+    // An earlier attempt may have named another one.
+    let chosen = certifier.as_ref().map(|(name, _)| *name);
+    let others = [SERVICE, ROOT_URL]
+        .into_iter()
+        .filter(|name| there.settings.contains_key(*name) && chosen != Some(*name));
+    changes.extend(others.map(|name| Change::RemoveSetting(name.to_owned())));
+    let settings = [certifier, contact, days].into_iter().flatten();
+    changes.extend(settings.map(|(name, value)| Change::PutSetting {
+        name: name.to_owned(),
+        value,
+    }));
+    opened.store.apply(&changes, Some(there.version)).await?;
+    Ok(id)
+}
+
+/// The server's key, its policies, and who may revoke its certificate.
+fn server(
+    opened: &Opened,
+    options: &RootOptions,
+    url: &BaseUrl,
+) -> Result<(String, Vec<Change>), ProvisionError> {
+    let bytes = openrms_crypto::random::guid_bytes()
+        .map_err(|error| ProvisionError::Key(error.to_string()))?;
     let (handle, key) = opened
         .provider
         .generate(options.mode)
@@ -33,83 +74,34 @@ pub(super) async fn make(
         sku: SERVER_SKU.into(),
         cryptographic_mode: stored_mode(options.mode),
         base_url: Some(url.base.clone()),
+        revocation_type: if options.revocation_keys.is_empty() {
+            RevocationType::Standard
+        } else {
+            RevocationType::Custom
+        },
         ..Policies::default()
     };
-    let request = enroll::request(key.public(), &policies)?;
-    let now = clock::now();
-    let (slc_chain, spc_authority, foreign) = match &options.authority {
-        Authority::Own => {
-            let roles = opened.store.authority_roles().await?;
-            let service = EnrollmentService::load(&roles, &*opened.provider)?;
-            let answer = service
-                .enroll(&request, SLC_DAYS, now)
-                .map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
-            let chain = answer.licensor_certificate_chain.concatenated();
-            (chain, authority::spc_authority_key(&roles)?, None)
-        }
-        Authority::Enroll(service) => {
-            let trust = enroll::fetch_trust(service, options.proxy.as_deref())?;
-            let anchors = trust.anchors()?;
-            let spc_authority = enroll::spc_authority(&trust, &anchors, now)?;
-            let (proxy, request) = (options.proxy.as_deref(), request.clone());
-            let chain = enroll::over_http(service, proxy, request, key.public(), &anchors, now)?;
-            (chain, spc_authority, Some(trust))
-        }
-    };
-    let guid = chain::parse_verified(&slc_chain)
-        .ok()
-        .and_then(|nodes| {
-            nodes
-                .first()?
-                .content()
-                .principal
-                .as_ref()?
-                .object
-                .as_guid()
-        })
-        .ok_or_else(|| EnrollError::Unusable("the SLC names no GUID".into()))?;
     let id = key.public().fingerprint_hex();
     let mut changes = vec![
         Change::AddLicensorKey(LicensorKey {
             id: id.clone(),
-            guid: guid.0,
+            guid: Guid::from_random(bytes).0,
             mode: stored_mode(options.mode),
             sealed_private_key: SealedBytes::new(handle.as_bytes().to_vec()),
-            slc_chain,
-            created: now.unix(),
+            slc_chain: String::new(),
+            created: clock::now().unix(),
             retired: false,
         }),
         Change::SetPolicies(Box::new(policies)),
-        Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
-            modulus: spc_authority.modulus_le().to_vec(),
-            exponent: spc_authority.exponent(),
-            name: match &options.authority {
-                Authority::Own => "this cluster's clients".into(),
-                Authority::Enroll(service) => format!("clients of {service}"),
-            },
-        }),
     ];
-    changes.extend(people);
-    if let Some(contact) = &options.contact {
-        changes.push(Change::PutSetting {
-            name: CONTACT.into(),
-            value: contact.clone(),
-        });
-    }
-    if let Some(trust) = foreign {
-        changes.push(foreign_setting(&trust)?);
-    }
-    opened.store.apply(&changes, Some(version)).await?;
-    Ok(id)
-}
-
-fn foreign_setting(trust: &ClientTrust) -> Result<Change, ProvisionError> {
-    let value = serde_json::to_string(trust)
-        .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
-    Ok(Change::PutSetting {
-        name: FOREIGN.into(),
-        value,
-    })
+    let authorities = options.revocation_keys.iter();
+    changes.extend(authorities.map(|key| {
+        Change::PutRevocationAuthority(RevocationAuthority {
+            public_key: key.to_pkcs1_der(),
+            name: key.fingerprint_hex(),
+        })
+    }));
+    Ok((id, changes))
 }
 
 fn stored_mode(mode: Mode) -> CryptographicMode {
@@ -119,10 +111,6 @@ fn stored_mode(mode: Mode) -> CryptographicMode {
     }
 }
 
-/// The setting that holds the administrator's mail address.
-pub(crate) const CONTACT: &str = "administrator-contact";
 /// Consumers compare this with Windows' own numbers: 6.3 is Windows Server 2012 R2.
 const SERVER_VERSION: &str = "6.3.0.0";
 const SERVER_SKU: &str = "RMS 2.0";
-/// A hundred years: trust ends by replacing anchors, not by a date that nobody watches.
-pub(crate) const SLC_DAYS: u32 = 36_500;

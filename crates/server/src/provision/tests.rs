@@ -10,7 +10,7 @@ use super::*;
 use crate::config::Config;
 use crate::{client_bundle, running::Server};
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::Folder,
     Step::Database,
     Step::Keys,
@@ -20,6 +20,7 @@ const STEPS: [Step; 9] = [
     Step::AdminToken,
     Step::ConfigFile,
     Step::Cluster,
+    Step::Enrolled,
 ];
 
 #[test]
@@ -46,7 +47,7 @@ fn a_killed_provisioning_is_completed_by_the_next() {
         let done = provision_root(&options).unwrap();
         assert_eq!(
             done.already,
-            killed_after == Step::Cluster,
+            killed_after == Step::Enrolled,
             "{killed_after:?}"
         );
         assert!(!pending.exists());

@@ -41,7 +41,8 @@ impl LogPlace {
                 let address = gate.map_or(database.server, |gate| gate.address);
                 let url = database.url(address);
                 let file = database.folder.path().join("password");
-                format!("[logging]\ndatabase = \"{url}\"\npassword_file = {file:?}\n")
+                let file = file.display();
+                format!("[logging]\ndatabase = \"{url}\"\npassword_file = '{file}'\n")
             }
         }
     }

@@ -10,15 +10,15 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openrms_client::{
-    Client, Credentials, Home, HttpOptions, HttpTransport, JoinPolicy, MachineIdentity,
-    Persistence, Secret,
+    Client, Credentials, Discovery, Home, HttpOptions, HttpTransport, JoinPolicy, MachineIdentity,
+    MachineSettings, Persistence, Secret,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -49,6 +49,19 @@ impl TestDatabase {
             url: format!("{scheme}://{user}@{host}/t{name:016x}"),
             password_file,
         })
+    }
+
+    /// Where the server of the database listens.
+    pub fn address(&self) -> SocketAddr {
+        let (_, place) = self.url.rsplit_once('@').unwrap();
+        place.split_once('/').unwrap().0.parse().unwrap()
+    }
+
+    /// Its URL for those who reach it by another address.
+    pub fn through(&self, address: SocketAddr) -> String {
+        let (who, place) = self.url.rsplit_once('@').unwrap();
+        let (_, name) = place.split_once('/').unwrap();
+        format!("{who}@{address}/{name}?sslmode=disable")
     }
 
     /// The arguments of `rmsd provision`.
@@ -86,6 +99,7 @@ impl Port {
 pub struct Node {
     pub data: PathBuf,
     environment: Vec<(String, String)>,
+    namespace: Option<String>,
     child: Option<Child>,
 }
 
@@ -94,8 +108,42 @@ impl Node {
         Self {
             data,
             environment: Vec::new(),
+            namespace: None,
             child: None,
         }
+    }
+
+    /// On a machine of its own.
+    pub fn in_namespace(mut self, name: &str) -> Self {
+        self.namespace = Some(name.to_owned());
+        self
+    }
+
+    /// The program, as it runs on this server's machine.
+    pub fn rmsd(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_rmsd");
+        let mut command = match &self.namespace {
+            None => Command::new(program),
+            Some(name) => {
+                // Becomes the program: its process is the one to be killed.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+        };
+        command
+            .env_remove("RMSD_CONFIG")
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the program, which must succeed.
+    pub fn succeed(&self, arguments: &[&str]) -> String {
+        let done = self.rmsd().args(arguments).output().unwrap();
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{arguments:?}: {complaint}");
+        String::from_utf8(done.stdout).unwrap()
     }
 
     pub fn with_environment(mut self, name: &str, value: &Path) -> Self {
@@ -108,13 +156,11 @@ impl Node {
     pub fn start(&mut self) {
         let log = self.data.with_extension("log");
         let file = File::options().append(true).create(true).open(&log);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rmsd"))
+        let mut child = self
+            .rmsd()
             .args(["serve", "--data"])
             .arg(&self.data)
-            .env_remove("RMSD_CONFIG")
             .env("RMSD_LOG", "warn")
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file.unwrap())
             .spawn()
@@ -174,7 +220,11 @@ pub struct Balancer {
 
 impl Balancer {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(Ipv4Addr::LOCALHOST)
+    }
+
+    pub fn at(address: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let targets = Arc::new(Mutex::new(Vec::<SocketAddr>::new()));
         let shared = targets.clone();
@@ -216,8 +266,19 @@ fn hand_on(client: TcpStream, targets: &[SocketAddr]) {
 
 /// A client with nothing but a new folder.
 pub fn client(home: PathBuf, name: &str) -> Client {
+    client_of(home, name, None, MachineSettings::default())
+}
+
+/// The same, with further TLS roots and settings of its machine.
+pub fn client_of(
+    home: PathBuf,
+    name: &str,
+    extra_roots: Option<String>,
+    machine: MachineSettings,
+) -> Client {
     let options = HttpOptions {
         system_roots: false,
+        extra_roots,
         ..HttpOptions::default()
     };
     Client::builder(
@@ -225,9 +286,13 @@ pub fn client(home: PathBuf, name: &str) -> Client {
         MachineIdentity::new("0123456789abcdef", 1000),
         HttpTransport::new(&options).unwrap(),
     )
+    .discovery(Discovery {
+        machine,
+        ..Discovery::default()
+    })
     .credentials(Credentials::Basic {
         user: name.to_owned(),
-        password: Secret::from(super::PASSWORD.as_bytes()),
+        password: Secret::from(crate::support::PASSWORD.as_bytes()),
     })
     .build()
 }

@@ -66,6 +66,7 @@ impl TestServer {
         provision_root(&RootOptions {
             mode,
             people: Some(people()),
+            contact: Some("rms-admin@example.test".into()),
             ..RootOptions::new(&data, &url)
         })
         .unwrap();

@@ -485,3 +485,37 @@ fn the_bound_on_elements_is_for_the_whole_chain() {
     let error = chain::parse(&format!("{full}{full}")).unwrap_err();
     assert_eq!(error, TreeError::TooManyElements(100_000).into());
 }
+
+#[test]
+fn a_licensing_cluster_issues_all_but_racs_and_slcs() {
+    let h = Hierarchy::new(Mode::One);
+    let role = IssuingRole::ServerLicensor;
+    let below =
+        |byte, by: &Certified| issue(Mode::One, role, byte, (&by.identity, &by.key), range());
+    let licensing = below(30, &h.slc);
+    let chain = [&[licensing.text.as_str()], &h.server_chain()[..]].concat();
+    assert_eq!(path(&h, &chain), Ok(5));
+
+    let by = (&licensing.identity, &licensing.key);
+    let spc = h.spc((&h.spc_issuer.identity, &h.spc_issuer.key));
+    let who = account("reader");
+    let forged = h.rac(&who, &spc, by, issued());
+    assert_eq!(
+        path(&h, &[&[forged.text.as_str()], &chain[..]].concat()),
+        Err(ChainError::Subordinate(RAC))
+    );
+    let third = below(31, &licensing);
+    assert_eq!(
+        path(&h, &[&[third.text.as_str()], &chain[..]].concat()),
+        Err(ChainError::Subordinate(SLC))
+    );
+    // Nor does it help to be two servers at once, or to come by another way.
+    let again = certify(role, 32, by, &licensing.identity, range());
+    let twice = [&[forged.text.as_str(), &again], &chain[..]].concat();
+    assert_eq!(path(&h, &twice), Err(ChainError::Subordinate(RAC)));
+
+    let person = h.person(account("author"));
+    let pl = h.pl(&person);
+    let ul = h.ul(&pl, &person, &licensing, Hand::Server);
+    assert_eq!(path(&h, &[&[ul.as_str()], &chain[..]].concat()), Ok(6));
+}

@@ -102,7 +102,7 @@ pub(super) fn root(answers: Answers, person: &mut dyn Person) -> Result<Answers,
     if !answers.keys.is_chosen() {
         keys(&mut answers, person)?;
     }
-    if answers.authority.is_none() {
+    if answers.authority.is_none() && !answers.offline {
         let question = "Who certifies this server: self, or the URL of an enrollment service";
         answers.authority = Some(person.ask(question, "self")?);
     }

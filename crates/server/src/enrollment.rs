@@ -1,0 +1,315 @@
+//! The server licensor certificate of this cluster: asked for on line or by files, judged, and taken
+//! over, at enrollment and at renewal alike (MS-RMPR 3.1.3.2, 3.6.4; MS-RMPRS 3.3, 3.4). Key and
+//! GUID stay what they are.
+
+pub(crate) mod ask;
+pub(crate) mod own;
+#[cfg(test)]
+mod tests;
+
+use openrms_crypto::{KeyProvider, PublicKey};
+use openrms_engine::authority::{self, AuthorityError, EnrollmentService};
+use openrms_engine::cluster::{ROOT_SLC, ROOT_URL};
+use openrms_protocol::{Limits, ProtocolError, offline_enrollment};
+use openrms_store::{
+    AuthorityRole, Change, ConfigurationSnapshot, Store, StoreError, TrustedSpcCaKey,
+};
+use openrms_xrml::anchors::Anchors;
+use openrms_xrml::{Time, chain};
+
+use crate::authority::{ClientTrust, FOREIGN, TrustError};
+use crate::slc;
+pub(crate) use ask::OnLine;
+pub use ask::SignIn;
+use own::OwnServer;
+
+/// Why a server was not certified, or a certificate not taken over. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The service cannot be reached.
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// What the attempt ended with.
+        reason: String,
+    },
+    /// The service refused.
+    #[error("the request was refused: {0}")]
+    Refused(String),
+    /// A password does not travel in the clear.
+    #[error("{0} is not https, and a password is not sent there")]
+    NotPrivate(String),
+    /// There is no ticket, or the service does not prove who it is.
+    #[error("Kerberos: {0}")]
+    Kerberos(String),
+    /// A file or an answer is not what it should be.
+    #[error("the {what} cannot be read: {reason}")]
+    Malformed {
+        /// What was to be read.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate was changed after it was signed.
+    #[error("the certificate chain was changed or forged: {0}")]
+    Forged(String),
+    /// It was made for another server.
+    #[error("the certificate is for another server: its {0} differs")]
+    OtherServer(&'static str),
+    /// It does not lead to the anchors.
+    #[error("the certificate does not lead to the authority's anchors: {0}")]
+    Untrusted(String),
+    /// The bundle is that of another hierarchy.
+    #[error("the client bundle is of another hierarchy than the anchors")]
+    OtherHierarchy,
+    /// A licensing cluster's certificate for a root cluster, or the other way round.
+    #[error("the certificate is that of a {0} cluster")]
+    OtherKind(&'static str),
+    /// It is of the other cryptographic mode.
+    #[error("the {0} is of the other cryptographic mode")]
+    OtherMode(&'static str),
+    /// It has run out.
+    #[error("the certificate expired at {0}")]
+    Expired(Time),
+    /// It does not hold yet.
+    #[error("the certificate is not valid before {0}: check the clocks")]
+    NotYetValid(Time),
+    /// Nobody is known who would certify this server on line.
+    #[error("the server was enrolled by files, and is renewed by files")]
+    ByFiles,
+    /// Nothing says what clients of the authority trust.
+    #[error("it is not known what clients of the authority trust: its client bundle is needed")]
+    NoBundle,
+    /// Nothing was provisioned.
+    #[error("the cluster is not provisioned")]
+    NotProvisioned,
+    /// The private key cannot be used.
+    #[error("the server's key: {0}")]
+    Key(String),
+    /// The trust anchor of this cluster cannot be used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// What the authority hands over for its clients cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The database failed, or somebody else changed the configuration meanwhile.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who certifies this cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Certifier {
+    /// Its own trust anchor, in its own database.
+    Own,
+    /// The enrollment service at this URL.
+    Service(String),
+    /// The root cluster with this base URL.
+    Root(String),
+    /// Whoever gets its request by hand.
+    Files,
+}
+
+/// What a certificate is judged by besides the server that it is for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trust {
+    /// What clients of the authority trust; what is known of it already when absent.
+    pub(crate) bundle: Option<ClientTrust>,
+    /// The only anchors that may be believed.
+    pub(crate) pinned: Option<Anchors>,
+}
+
+/// A certificate was taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Enrolled {
+    /// Fingerprint of the server's key.
+    pub(crate) key: String,
+    /// Until when the server may issue.
+    pub(crate) until: Time,
+}
+
+impl Certifier {
+    /// As it was provisioned.
+    pub(crate) fn of(stored: &ConfigurationSnapshot, roles: &[AuthorityRole]) -> Self {
+        let setting = |name| stored.settings.get(name).cloned();
+        if let Some(url) = setting(ROOT_URL) {
+            return Self::Root(url);
+        }
+        if let Some(url) = setting(SERVICE) {
+            return Self::Service(url);
+        }
+        if roles.is_empty() || stored.settings.contains_key(FOREIGN) {
+            Self::Files
+        } else {
+            Self::Own
+        }
+    }
+}
+
+/// Asks for an SLC on line, and takes it over. Blocks while others are asked.
+pub(crate) async fn on_line(
+    store: &dyn Store,
+    provider: &dyn KeyProvider,
+    trust: Trust,
+    by: OnLine<'_>,
+    now: Time,
+) -> Result<Enrolled, EnrollError> {
+    let stored = store.snapshot().await?;
+    let roles = store.authority_roles().await?;
+    let own = OwnServer::of(&stored, provider)?;
+    let known = stored.settings.contains_key(FOREIGN) || trust.bundle.is_some();
+    let fetched = |url: &str| {
+        let mut trust = trust.clone();
+        if !known {
+            trust.bundle = Some(ask::fetch_trust(url, by)?);
+        }
+        Ok::<_, EnrollError>(trust)
+    };
+    let (text, trust) = match Certifier::of(&stored, &roles) {
+        Certifier::Own => {
+            let service = EnrollmentService::load(&roles, provider)?;
+            let days = slc::days(&stored.settings);
+            let answer = service.enroll(store, &own.enroll(), days, now).await;
+            let answer = answer.map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
+            (answer.licensor_certificate_chain.concatenated(), trust)
+        }
+        Certifier::Service(url) => (ask::enroll(&url, own.enroll(), by)?, fetched(&url)?),
+        Certifier::Root(url) => {
+            let text = ask::sub_enroll(&url, own.sub_enroll(), by)?;
+            (text, fetched(&url)?)
+        }
+        Certifier::Files => return Err(EnrollError::ByFiles),
+    };
+    take_over(store, &stored, &roles, &own, (text, trust), now).await
+}
+
+/// The request document for an authority, or for the root cluster of a licensing cluster.
+pub(crate) fn request_document(
+    stored: &ConfigurationSnapshot,
+    provider: &dyn KeyProvider,
+) -> Result<String, EnrollError> {
+    let own = OwnServer::of(stored, provider)?;
+    Ok(if own.root.is_some() {
+        offline_enrollment::encode_sub_request(&own.sub_enroll())
+    } else {
+        offline_enrollment::encode_request(&own.enroll())
+    })
+}
+
+/// Takes over the SLC of a response document.
+pub(crate) async fn by_file(
+    store: &dyn Store,
+    provider: &dyn KeyProvider,
+    document: &[u8],
+    trust: Trust,
+    now: Time,
+) -> Result<Enrolled, EnrollError> {
+    let stored = store.snapshot().await?;
+    let roles = store.authority_roles().await?;
+    let own = OwnServer::of(&stored, provider)?;
+    let limits = Limits::client();
+    let chain = if own.root.is_some() {
+        offline_enrollment::decode_sub_response(document, &limits)
+            .map(|response| response.licensor_certificate_chain)
+    } else {
+        offline_enrollment::decode_response(document, &limits)
+            .map(|response| response.licensor_certificate_chain)
+    };
+    let text = chain.map_err(malformed("response"))?.concatenated();
+    take_over(store, &stored, &roles, &own, (text, trust), now).await
+}
+
+/// Judges a chain and stores it, unless the configuration was changed meanwhile.
+async fn take_over(
+    store: &dyn Store,
+    stored: &ConfigurationSnapshot,
+    roles: &[AuthorityRole],
+    own: &OwnServer,
+    (text, trust): (String, Trust),
+    now: Time,
+) -> Result<Enrolled, EnrollError> {
+    let mut changes = Vec::new();
+    let (anchors, spc_authority) = match (&trust.bundle, stored.settings.get(FOREIGN)) {
+        (Some(bundle), _) => {
+            let value = serde_json::to_string(bundle)
+                .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
+            let name = FOREIGN.to_owned();
+            changes.push(Change::PutSetting { name, value });
+            foreign(bundle)?
+        }
+        (None, Some(text)) => {
+            let bundle: ClientTrust = serde_json::from_str(text)
+                .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
+            foreign(&bundle)?
+        }
+        (None, None) if roles.is_empty() => return Err(EnrollError::NoBundle),
+        (None, None) => (
+            authority::anchors(roles)?,
+            authority::spc_authority_key(roles)?,
+        ),
+    };
+    if let Some(pinned) = &trust.pinned
+        && !anchors.iter().all(|anchor| pinned.contains(&anchor.key))
+    {
+        return Err(EnrollError::OtherHierarchy);
+    }
+    if spc_authority.bits() != own.mode.rsa_bits() {
+        return Err(EnrollError::OtherMode("client bundle"));
+    }
+    let range = own.judge(&text, &anchors, now)?;
+    if own.root.is_some() {
+        let above = chain::split(&text).map_err(malformed("certificate chain"))?;
+        changes.push(Change::PutSetting {
+            name: ROOT_SLC.to_owned(),
+            value: above.get(1..).unwrap_or_default().concat(),
+        });
+    }
+    // At a renewal it stays as it is: an administrator may have withdrawn it.
+    if trust.bundle.is_some() || !own.is_enrolled {
+        changes.push(Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
+            modulus: spc_authority.modulus_le().to_vec(),
+            exponent: spc_authority.exponent(),
+            name: "clients of the hierarchy".into(),
+        }));
+    }
+    changes.push(Change::SetLicensorChain {
+        id: own.id.clone(),
+        slc_chain: text,
+    });
+    store.apply(&changes, Some(stored.version)).await?;
+    Ok(Enrolled {
+        key: own.id.clone(),
+        until: range.until,
+    })
+}
+
+/// Anchors of another authority, and the key above its SPC issuer, which must lead to them.
+fn foreign(bundle: &ClientTrust) -> Result<(Anchors, PublicKey), EnrollError> {
+    let anchors = bundle.anchors()?;
+    let nodes = chain::parse_verified(&bundle.spc_issuer_chain)
+        .map_err(malformed("SPC issuer's chain of the client bundle"))?;
+    chain::verify_path(&nodes, None, |key| anchors.contains(key))
+        .map_err(|error| EnrollError::Untrusted(format!("the client bundle: {error}")))?;
+    let key = nodes.get(1).and_then(|node| node.principal_key().cloned());
+    let key = key.ok_or_else(|| malformed("SPC issuer's chain")("it is too short"))?;
+    Ok((anchors, key))
+}
+
+fn malformed<E: ToString>(what: &'static str) -> impl Fn(E) -> EnrollError {
+    move |error| EnrollError::Malformed {
+        what,
+        reason: error.to_string(),
+    }
+}
+
+impl From<ProtocolError> for EnrollError {
+    fn from(error: ProtocolError) -> Self {
+        malformed("answer")(error)
+    }
+}
+
+/// Setting: the enrollment service that certified this cluster, and renews its SLC.
+pub(crate) const SERVICE: &str = "enrollment-service";
+/// Setting: whom people turn to whose sub-enrollment is refused.
+pub(crate) const CONTACT: &str = "administrator-contact";

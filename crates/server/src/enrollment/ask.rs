@@ -1,0 +1,212 @@
+//! Asking on line: an enrollment service (MS-RMPR 3.6.4.1), or a root cluster (MS-RMPRS 3.3.4.1,
+//! 3.4.4.1), and what their clients trust.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use openrms_negotiate::{Initiator, NegotiateError};
+use openrms_protocol::enrollment::{Enroll, EnrollResponse};
+use openrms_protocol::server::{GetLicensorCertificate, GetLicensorCertificateResponse};
+use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
+use openrms_protocol::{
+    CertificateChain, Contract, Limits, Operation, ProtocolError, Response, Service, SoapVersion,
+    VersionData, encode_request, parse_response,
+};
+use openrms_xrml::Node;
+use zeroize::Zeroizing;
+
+use super::{EnrollError, malformed};
+use crate::authority::ClientTrust;
+use crate::bundle::ClientBundle;
+use crate::outbound;
+use crate::provision::is_loopback_url;
+
+/// How somebody signs in to a root cluster.
+#[derive(Clone, Default)]
+pub enum SignIn {
+    /// Not at all: for a root cluster on this machine.
+    #[default]
+    Nobody,
+    /// With a name and password, over TLS or on this machine.
+    Password(String, Zeroizing<String>),
+    /// With the Kerberos ticket of whoever runs this.
+    Kerberos,
+}
+
+/// How others are asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnLine<'a> {
+    /// How this server signs in.
+    pub(crate) sign_in: &'a SignIn,
+    /// The HTTP proxy in between.
+    pub(crate) proxy: Option<&'a str>,
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobody => f.write_str("Nobody"),
+            Self::Password(name, _) => f.debug_tuple("Password").field(name).finish(),
+            Self::Kerberos => f.write_str("Kerberos"),
+        }
+    }
+}
+
+/// Enrolls at an enrollment service. What comes back is yet to be judged.
+pub(super) fn enroll(url: &str, request: Enroll, by: OnLine<'_>) -> Result<String, EnrollError> {
+    let operation = Operation::Enroll(request);
+    let take = |response: Response<'_>| {
+        EnrollResponse::try_from(response)
+            .map(|answer| answer.licensor_certificate_chain.concatenated())
+    };
+    // Nobody is asked who they are there, and so nobody is told.
+    let by = OnLine {
+        sign_in: &SignIn::Nobody,
+        ..by
+    };
+    ask(url, Contract::Enrollment, &operation, by, take)
+}
+
+/// Enrolls at a root cluster, which must be the one that signs: what it says is its own SLC is the
+/// second of the chain. What comes back is yet to be judged.
+pub(super) fn sub_enroll(
+    root: &str,
+    request: SubEnroll,
+    by: OnLine<'_>,
+) -> Result<String, EnrollError> {
+    let url = Service::SubEnrollment.url(root);
+    let operation = Operation::SubEnroll(request);
+    let take = |response: Response<'_>| {
+        SubEnrollResponse::try_from(response)
+            .map(|answer| answer.licensor_certificate_chain.into_owned())
+    };
+    let chain = ask(&url, Contract::SubEnrollment, &operation, by, take)?;
+    let url = Service::CertificationServer.url(root);
+    let operation = Operation::GetLicensorCertificate(GetLicensorCertificate);
+    let take = |response: Response<'_>| {
+        GetLicensorCertificateResponse::try_from(response)
+            .map(|answer| answer.certificate_chain.into_owned())
+    };
+    let above = ask(&url, Contract::Server, &operation, by, take)?;
+    let key = |chain: &CertificateChain<'_>, index: usize| {
+        let node = Node::parse(chain.iter().nth(index)?.as_str()).ok()?;
+        node.principal_key().cloned()
+    };
+    if key(&above, 0).is_none() || key(&above, 0) != key(&chain, 1) {
+        let reason = format!("{url} names another server than the one that signed");
+        return Err(EnrollError::Untrusted(reason));
+    }
+    Ok(chain.concatenated())
+}
+
+/// What an authority, or a root cluster, hands out to its clients.
+pub(super) fn fetch_trust(service: &str, by: OnLine<'_>) -> Result<ClientTrust, EnrollError> {
+    let url = format!("{}{}", origin(service), crate::http::CLIENT_BUNDLE_PATH);
+    let mut answer = agent(by.proxy)?
+        .get(&url)
+        .call()
+        .map_err(|error| unreachable(&url, &error))?;
+    if !answer.status().is_success() {
+        let status = answer.status().as_u16();
+        return Err(unreachable(&url, &ureq::Error::StatusCode(status)));
+    }
+    let body = read(&url, &mut answer)?;
+    let bundle: ClientBundle = serde_json::from_slice(&body).map_err(malformed("client bundle"))?;
+    Ok(bundle.trust)
+}
+
+/// Posts a request, and believes no answer to a ticket that does not prove who gives it.
+fn ask<T>(
+    url: &str,
+    contract: Contract,
+    operation: &Operation<'_>,
+    by: OnLine<'_>,
+    take: impl FnOnce(Response<'_>) -> Result<T, ProtocolError>,
+) -> Result<T, EnrollError> {
+    let name = operation.name();
+    let action = contract.soap_action(name);
+    let version = Some(VersionData::CLIENT);
+    let body = encode_request(SoapVersion::V11, contract, version, operation);
+    let mut request = agent(by.proxy)?
+        .post(url)
+        .header(
+            "Content-Type",
+            SoapVersion::V11.request_content_type(&action),
+        )
+        .header("SOAPAction", format!("\"{action}\""));
+    let ticket = |error: NegotiateError| EnrollError::Kerberos(error.to_string());
+    let mut initiator = None;
+    match by.sign_in {
+        SignIn::Nobody => {}
+        SignIn::Password(user, password) => {
+            if !url.starts_with("https://") && !is_loopback_url(&origin(url)) {
+                return Err(EnrollError::NotPrivate(url.to_owned()));
+            }
+            let pair = Zeroizing::new(format!("{user}:{}", password.as_str()));
+            let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+            request = request.header("Authorization", value.as_str());
+        }
+        SignIn::Kerberos => {
+            let host = origin(url);
+            let host = host.rsplit('/').next().unwrap_or_default();
+            let host = host.split(':').next().unwrap_or_default();
+            let mut ours = Initiator::new(&format!("HTTP@{host}")).map_err(ticket)?;
+            let value = ours.authorization().map_err(ticket)?;
+            request = request.header("Authorization", value);
+            initiator = Some(ours);
+        }
+    }
+    let mut answer = request
+        .send(body)
+        .map_err(|error| unreachable(url, &error))?;
+    let status = answer.status().as_u16();
+    if !matches!(status, 200 | 500) {
+        let reason = match status {
+            401 | 403 => "the service asks who is calling: name a user who may enroll".to_owned(),
+            404 => "there is no such service".to_owned(),
+            _ => format!("HTTP status {status}"),
+        };
+        return Err(EnrollError::Refused(format!("{url}: {reason}")));
+    }
+    if let Some(mut initiator) = initiator {
+        let fields = answer.headers().get_all("www-authenticate").iter();
+        initiator
+            .check_proof(fields.filter_map(|value| value.to_str().ok()))
+            .map_err(ticket)?;
+    }
+    let body = read(url, &mut answer)?;
+    let answer = parse_response(name, &body, &Limits::client())?;
+    let response = answer
+        .outcome
+        .map_err(|fault| EnrollError::Refused(fault.to_string()))?;
+    Ok(take(response)?)
+}
+
+/// Scheme and authority of a URL.
+fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
+}
+
+fn agent(proxy: Option<&str>) -> Result<ureq::Agent, EnrollError> {
+    outbound::agent(None, proxy, WHOLE_TIME).map_err(malformed("proxy"))
+}
+
+fn read(url: &str, answer: &mut ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, EnrollError> {
+    outbound::read(answer, MAX_ANSWER).map_err(|error| EnrollError::Unreachable {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+fn unreachable(url: &str, error: &ureq::Error) -> EnrollError {
+    EnrollError::Unreachable {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+const MAX_ANSWER: usize = 4 << 20;
+const WHOLE_TIME: Duration = Duration::from_mins(1);
