@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn texts_of_all_lengths_around_chunks_come_back() {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7] {
-            let text: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let text: Vec<u8> = (0..=250).cycle().take(length).collect();
             let sealed = sealed(&text);
             let chunks = length.div_ceil(CHUNK).max(1);
             assert_eq!(sealed.len(), length + chunks * TAG);
@@ -365,8 +365,8 @@ mod tests {
         ) {
             let mut sealer = Sealer::new(&KEY, b"header", Vec::new()).unwrap();
             let mut text = Vec::new();
-            for (number, length) in pieces.into_iter().enumerate() {
-                let piece = vec![number as u8; length];
+            for (number, length) in (0..).zip(pieces) {
+                let piece: Vec<u8> = vec![number; length];
                 sealer.write_all(&piece).unwrap();
                 text.extend(piece);
             }

@@ -5,10 +5,11 @@
 
 mod support;
 
-use openrms_crypto::{ContentKey, Mode};
+use openrms_crypto::{ContentKey, Mode, PrivateKey as _, SoftwareKey};
 use openrms_directory::{BuiltIn, Member};
 use openrms_engine::decommission::acquire_content_key;
 use openrms_engine::expansion::is_principal_member_of;
+use openrms_engine::sub_enroll::sub_enroll;
 use openrms_engine::{Caller, Refusal, client_licensor, locate, precertify, prelicense, templates};
 use openrms_protocol::decommissioning::{AcquireContentKey, KeyType};
 use openrms_protocol::group_expansion::IsPrincipalMemberOf;
@@ -212,7 +213,7 @@ async fn a_license_that_is_not_for_this_server_or_not_whole_gives_nothing() {
     let mut world = World::new().await;
     let alice = world.member("alice").await;
     let (_, good) = private(&world, &alice);
-    let server = world.cluster.server().identity().clone();
+    let server = world.cluster.server().unwrap().identity().clone();
     let mut renamed = Draft::new(&world, &alice.email, Vec::new());
     renamed.content.server = Identity::new(
         Object {
@@ -265,6 +266,8 @@ async fn every_other_service_of_a_decommissioned_cluster_refuses() {
         issuance_license: license.clone(),
     });
     let question = IsPrincipalMemberOf::new("mail=bob@example.test", Vec::new());
+    let server = SoftwareKey::generate(Mode::Two).unwrap();
+    let below = sub_enroll_request(server.public(), guid());
     let codes = [
         code(world.try_certify(&caller, &spc).await),
         code(world.license(&bob, &license).await),
@@ -304,6 +307,7 @@ async fn every_other_service_of_a_decommissioned_cluster_refuses() {
         code(precertify::precertify(&context, &caller, &precertify_request).await),
         code(prelicense::acquire_prelicense(&context, &caller, &prelicense_request).await),
         code(is_principal_member_of(&context, &question).await),
+        code(sub_enroll(&world.cluster, &world.store, &below, 365, NOW).await),
     ];
     for (index, code) in codes.into_iter().enumerate() {
         assert_eq!(code, FaultCode::ClusterDecommissioned, "service {index}");

@@ -26,7 +26,8 @@ fn a_large_log_goes_through_in_little_memory() {
         log.write_all(line.as_bytes()).unwrap();
     }
     log.into_inner().unwrap().sync_all().unwrap();
-    let config = Config::for_data_dir(&data).unwrap();
+    let mut config = Config::for_data_dir(&data).unwrap();
+    config.audit = Some(data.join("audit.jsonl"));
     let options = BackupOptions {
         output: folder.path().join("cluster.backup"),
         password: Zeroizing::new(b"Tr1cky-horse-b".to_vec()),

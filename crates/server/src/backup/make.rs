@@ -28,7 +28,7 @@ pub struct BackupOptions {
     pub password: Zeroizing<Vec<u8>>,
     /// The configuration file of this server.
     pub configuration: Option<PathBuf>,
-    /// Whether the audit file goes into it.
+    /// Whether the audit file goes into it, where there is one.
     pub with_logs: bool,
     /// Whether the cluster's key stays out of it.
     pub without_key: bool,

@@ -22,7 +22,8 @@ pub(super) struct Backup {
     /// absent.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Put the audit file into it as well.
+    /// Put the audit file into it as well, where one is written. The logging database is never in
+    /// it.
     #[arg(long)]
     with_logs: bool,
     /// Leave the key out of it: what is in a security module cannot be in it, and a key file or a

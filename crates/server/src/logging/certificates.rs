@@ -50,6 +50,8 @@ pub(crate) fn received(operation: &Operation<'_>) -> Vec<Vec<Xrml>> {
             found.push(one("pl", &request.unsigned_issuance_license));
             vec![found]
         }
+        // What answers it is a key, which no log ever sees.
+        Operation::AcquireContentKey(request) => vec![chain("pl", &request.issuance_license)],
         _ => Vec::new(),
     }
 }
