@@ -37,6 +37,7 @@ impl Licensing {
         // The same directory as that of the root cluster.
         let mut config = Config::for_data_dir(&data).unwrap();
         config.people = PeopleSource::File(root.at("server").join("people.toml"));
+        config.audit = Some(config.data.audit());
         let running = Server::start_with_listener(config, listener).unwrap();
         // As an administrator sets machines up, where TLS does not prove it (see the book).
         root.file(

@@ -153,17 +153,28 @@ impl Transport for HttpTransport {
         body: &[u8],
         auth: Option<&Credentials>,
     ) -> Result<Response, TransportError> {
-        let mut request = self
-            .agent
-            .post(url)
-            .header("Content-Type", content_type)
-            .header("SOAPAction", format!("\"{soap_action}\""));
-        let authorization = Authorization::of(auth, url)?;
-        if let Some(value) = authorization.header() {
-            request = request.header("Authorization", value);
+        let ask = |agent: &ureq::Agent, longest_idle| {
+            let mut request = agent
+                .post(url)
+                .config()
+                .max_idle_age(longest_idle)
+                .build()
+                .header("Content-Type", content_type)
+                .header("SOAPAction", format!("\"{soap_action}\""));
+            let authorization = Authorization::of(auth, url)?;
+            if let Some(value) = authorization.header() {
+                request = request.header("Authorization", value);
+            }
+            let answer = request.send(body);
+            authorization.check(url, &answer)?;
+            Ok(answer)
+        };
+        let mut answer = ask(&self.agent, LONGEST_IDLE)?;
+        // A server of the cluster is gone, perhaps since a connection to it was last used. Another
+        // one answers, and whatever these services are asked they may be asked twice.
+        if answer.as_ref().is_err_and(is_cut_off) {
+            answer = ask(&self.agent, Duration::ZERO)?;
         }
-        let answer = request.send(body);
-        authorization.check(url, &answer)?;
         self.read(url, answer)
     }
 
@@ -177,6 +188,18 @@ impl Transport for HttpTransport {
         authorization.check(url, &answer)?;
         self.read(url, answer)
     }
+}
+
+/// Whether the other end went away without an answer.
+fn is_cut_off(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let ureq::Error::Io(error) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe
+    )
 }
 
 /// What goes with a request, and what must come back for it.
@@ -306,3 +329,6 @@ fn named(url: &str, error: &ureq::Error) -> TransportError {
         _ => TransportError::Broken { url, reason },
     }
 }
+
+/// Connections that were not used for longer are not used again.
+const LONGEST_IDLE: Duration = Duration::from_secs(15);

@@ -143,11 +143,16 @@ pub(crate) fn components(state: &State) -> Vec<Component> {
     let health = &state.health;
     let when = |bad: bool, condition, why| bad.then_some((condition, why));
     let logging = &state.shared.logging;
+    let why = if cluster.server().is_err() {
+        "the cluster is not enrolled"
+    } else {
+        "the server licensor certificate is not valid now: renew it"
+    };
     // A decommissioned cluster needs no valid certificate to give out content keys.
     let enrollment = when(
         !cluster.policies.decommissioned && !cluster.may_issue(clock::now()),
         Failed,
-        "the server licensor certificate is not valid now",
+        why,
     );
     let all = [
         (

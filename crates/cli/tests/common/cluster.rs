@@ -54,7 +54,7 @@ impl Cluster {
         provision_root(&options).unwrap();
         let file = data.join("rmsd.toml");
         let written = fs::read_to_string(&file).unwrap();
-        fs::write(&file, format!("{written}\n{more}")).unwrap();
+        fs::write(&file, format!("audit = 'audit.jsonl'\n{written}\n{more}")).unwrap();
         let config = Config::for_data_dir(&data).unwrap();
         let running = Server::start_with_listener(config, listener).unwrap();
         Self { running, folder }
