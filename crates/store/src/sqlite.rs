@@ -27,7 +27,7 @@ use fault::{database, migration};
 pub use directory_cache::{OpenedDirectoryCache, SqliteDirectoryCache};
 pub use logging::SqliteLogging;
 
-/// A [`Store`] in a SQLite database. Cloning shares it.
+/// A [`crate::Store`] in a SQLite database. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     writer: SqlitePool,

@@ -15,7 +15,7 @@ use super::fault::{self, database};
 use super::{file, make, migrate, options, pool};
 use crate::StoreError;
 
-/// A [`DirectoryCache`] in a SQLite database.
+/// A [`crate::DirectoryCache`] in a SQLite database.
 #[derive(Debug, Clone)]
 pub struct SqliteDirectoryCache {
     // One connection each, made at the start: were the file deleted and made anew by another
