@@ -39,6 +39,7 @@ use zeroize::Zeroizing;
 
 #[test]
 fn no_key_is_found_on_disk_in_the_database_in_logs_on_command_lines_or_in_a_core_dump() {
+    allow_cores();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let Some(database) = TestDatabase::new(folder.path()) else {
@@ -268,6 +269,17 @@ fn scan_memory(pid: u32, needles: &Needles) -> BTreeSet<&'static str> {
     }
     assert!(bytes_seen > 1 << 20, "{bytes_seen} bytes only");
     found
+}
+
+/// What this test starts may leave cores, unless it says otherwise itself.
+fn allow_cores() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    if maximum == Some(0) {
+        println!("cores are forbidden to everybody here: that rmsd forbids them is not tested");
+    }
+    let current = maximum;
+    setrlimit(Resource::Core, Rlimit { current, maximum }).unwrap();
 }
 
 /// Has the server crash where cores are allowed, and looks at what it leaves.
