@@ -285,6 +285,13 @@ impl Client {
         stored: &[u8],
     ) -> Result<(UseLicense, std::sync::Arc<Account>, Held), Error> {
         let publishing = Publishing::read(stored)?;
+        self.in_either_mode(|| self.license_of(&publishing))
+    }
+
+    fn license_of(
+        &self,
+        publishing: &Publishing,
+    ) -> Result<(UseLicense, std::sync::Arc<Account>, Held), Error> {
         let moment = self.moment()?;
         let (hierarchy, account) = self.reader()?;
         let wanted = Wanted {
@@ -299,7 +306,7 @@ impl Client {
         let (license, source) = match usable {
             Some(license) => (license, Source::Stored),
             None => (
-                self.acquire_license(&publishing, &account, &wanted)?,
+                self.acquire_license(publishing, &account, &wanted)?,
                 Source::Server,
             ),
         };

@@ -85,6 +85,7 @@ pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failur
                 (file, "EnrollRequest.xml"),
                 request.force,
                 &request.place,
+                request_document,
                 output,
             )
         }
@@ -97,18 +98,26 @@ pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failur
     }
 }
 
-/// Writes the request document of a cluster.
+/// The request of a cluster for its key in use.
+pub(super) async fn request_document(opened: &Opened) -> Result<String, Failure> {
+    let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
+    Ok(enrollment::request_document(&stored, &*opened.provider)?)
+}
+
+/// Writes a request document of a cluster.
 pub(super) fn write_request(
     (file, suffix): (Option<&Path>, &str),
     force: bool,
     place: &Place,
+    document: impl AsyncFnOnce(&Opened) -> Result<String, Failure> + Send,
     output: &Output,
 ) -> Result<(), Failure> {
     let config = place.load()?;
     let (document, url) = blocking(async || {
         let opened = Opened::open(&config).await?;
+        let document = document(&opened).await?;
         let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
-        let document = enrollment::request_document(&stored, &*opened.provider)?;
+        opened.store.close().await;
         Ok::<_, Failure>((document, stored.policies.base_url.unwrap_or_default()))
     })?;
     let name = format!("{}{suffix}", server_name(&url));
@@ -211,7 +220,7 @@ fn finish(sign: &Sign, signed: &str, output: &Output) -> Result<(), Failure> {
 }
 
 impl TrustArguments {
-    fn read(&self) -> Result<Trust, Failure> {
+    pub(super) fn read(&self) -> Result<Trust, Failure> {
         let bundle = match &self.bundle {
             Some(path) => {
                 let bundle: ClientTrust = serde_json::from_slice(&read(path)?)
@@ -234,7 +243,7 @@ pub(super) fn read_anchors(path: &Path) -> Result<Anchors, Failure> {
     Anchors::from_xml(text).map_err(|error| malformed(path, &error))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     files::read_limited(path, LONGEST)
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }

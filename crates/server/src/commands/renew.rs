@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::enroll::{TrustArguments, answer, take_over, write_request};
+use super::enroll::{TrustArguments, answer, request_document, take_over, write_request};
 use super::{Failure, Output, Place, secrets};
 use crate::clock;
 use crate::enrollment::{self, OnLine, SignIn, Trust};
@@ -74,6 +74,7 @@ pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
             (file, "RenewRequest.xml"),
             renew.force,
             &renew.place,
+            request_document,
             output,
         );
     }

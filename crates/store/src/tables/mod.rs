@@ -145,38 +145,10 @@ impl Store for Backend {
         .await
     }
 
-    async fn authority_role(&self, role: &str) -> Result<Option<AuthorityRole>, StoreError> {
-        self.run(move || async move {
-            let mut connection = self.reader().await?;
-            records::authority_role(&mut connection, role).await
-        })
-        .await
-    }
-
     async fn authority_roles(&self) -> Result<Vec<AuthorityRole>, StoreError> {
         self.run(move || async move {
             let mut connection = self.reader().await?;
             records::authority_roles(&mut connection).await
-        })
-        .await
-    }
-
-    async fn insert_authority_role(
-        &self,
-        role: AuthorityRole,
-    ) -> Result<AuthorityRole, StoreError> {
-        let role = &role;
-        self.run(move || async move {
-            let mut connection = self.writer().await?;
-            records::insert_authority_role(&mut connection, role).await
-        })
-        .await
-    }
-
-    async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError> {
-        self.run(move || async move {
-            let mut connection = self.writer().await?;
-            records::renew_authority_role(&mut connection, role, certificate).await
         })
         .await
     }

@@ -190,22 +190,6 @@ pub(super) async fn certified_users(connection: &mut Connection) -> Result<u64, 
     u64::try_from(users).map_err(|_| corrupt("issued_certificate, count".to_owned()))
 }
 
-pub(super) async fn authority_role(
-    connection: &mut Connection,
-    role: &str,
-) -> Result<Option<AuthorityRole>, StoreError> {
-    sqlx::query(
-        "SELECT role, sealed_private_key, certificate, created FROM authority_role
-         WHERE role = $1",
-    )
-    .bind(role)
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| database(&error))?
-    .map(|row| role_of(&row))
-    .transpose()
-}
-
 pub(super) async fn authority_roles(
     connection: &mut Connection,
 ) -> Result<Vec<AuthorityRole>, StoreError> {
@@ -218,56 +202,6 @@ pub(super) async fn authority_roles(
     .iter()
     .map(role_of)
     .collect()
-}
-
-pub(super) async fn insert_authority_role(
-    connection: &mut Connection,
-    role: &AuthorityRole,
-) -> Result<AuthorityRole, StoreError> {
-    if role.role.is_empty() {
-        return Err(StoreError::Invalid {
-            field: "role",
-            reason: "it is empty",
-        });
-    }
-    let inserted = sqlx::query(
-        "INSERT INTO authority_role (role, sealed_private_key, certificate, created)
-         VALUES ($1, $2, $3, $4) ON CONFLICT (role) DO NOTHING",
-    )
-    .bind(role.role.as_str())
-    .bind(role.sealed_private_key.as_slice())
-    .bind(role.certificate.as_str())
-    .bind(role.created)
-    .execute(&mut *connection)
-    .await
-    .map_err(|error| database(&error))?;
-    if inserted.rows_affected() == 1 {
-        return Ok(role.clone());
-    }
-    authority_role(connection, &role.role)
-        .await?
-        // Removed between the two statements.
-        .ok_or(StoreError::Contention)
-}
-
-pub(super) async fn renew_authority_role(
-    connection: &mut Connection,
-    role: &str,
-    certificate: &str,
-) -> Result<(), StoreError> {
-    let updated = sqlx::query("UPDATE authority_role SET certificate = $2 WHERE role = $1")
-        .bind(role)
-        .bind(certificate)
-        .execute(connection)
-        .await
-        .map_err(|error| database(&error))?;
-    if updated.rows_affected() == 0 {
-        return Err(StoreError::NotFound {
-            entity: Entity::AuthorityRole,
-            id: role.to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// One column of a row; a value of another type is damage.
