@@ -30,18 +30,20 @@ impl Initiator {
     /// Begins an exchange with a service, `HTTP@host.name`, with the person's own tickets
     /// (`KRB5CCNAME`, or the cache that `krb5.conf` names).
     pub fn new(target: &str) -> Result<Self, NegotiateError> {
-        Self::begin(target, TicketSource::Own)
+        Self::with_tickets(target, &Tickets::new(TicketSource::Own)?)
     }
 
     /// The same with the tickets of a file that `kinit -c` made, for programs that act for
     /// somebody else than their account.
     pub fn with_ticket_file(target: &str, tickets: &Path) -> Result<Self, NegotiateError> {
-        Self::begin(target, TicketSource::File(tickets.to_owned()))
+        let tickets = Tickets::new(TicketSource::File(tickets.to_owned()))?;
+        Self::with_tickets(target, &tickets)
     }
 
-    fn begin(target: &str, source: TicketSource) -> Result<Self, NegotiateError> {
+    /// The same with tickets of any source, for programs that sign in time and again: those got
+    /// with a keytab are got once. Blocks on the KDC when a keytab's ticket is to be got.
+    pub fn with_tickets(target: &str, tickets: &Tickets) -> Result<Self, NegotiateError> {
         check_target(target)?;
-        let tickets = Tickets::new(source)?;
         Ok(Self {
             credential: tickets.credential(Purpose::Negotiate)?,
             target: tickets.target(target)?,

@@ -48,6 +48,7 @@ use crate::log::LogConfig;
 use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
 use crate::people::PeopleSource;
 use crate::proxies::Proxies;
+use crate::root_cluster::{RootClusterTable, RootSignIn};
 use crate::sign_in::BearerSettings;
 use crate::traces::TracesConfig;
 
@@ -81,6 +82,9 @@ pub struct Config {
     pub keys: KeyAccess,
     /// Who may enroll servers at this cluster's trust anchor.
     pub enrollment: Enrollment,
+    /// How a licensing cluster signs in to its root cluster; without it only people renew its
+    /// certificate.
+    pub root_cluster: Option<RootSignIn>,
     /// Bounds.
     pub limits: ServerLimits,
     /// Whether people of the people list may sign in with their passwords.
@@ -229,6 +233,9 @@ pub enum ConfigError {
     /// The database cannot be named so.
     #[error("[database] {0}")]
     Database(#[from] LocationError),
+    /// `[root_cluster]` does not say how to sign in.
+    #[error("[root_cluster] {0}")]
+    RootCluster(&'static str),
     /// More than one source of a secret.
     #[error("[{0}] takes password_file or systemd, not both")]
     TwoCredentials(&'static str),
@@ -282,6 +289,7 @@ impl Config {
             url: None,
             threads: None,
             enrollment: Enrollment::default(),
+            root_cluster: None,
             limits: ServerLimits::default(),
             basic: true,
             negotiate: None,
@@ -360,6 +368,7 @@ struct File {
     security_module: SecurityModule,
     #[serde(default)]
     enrollment: Enrollment,
+    root_cluster: Option<RootClusterTable>,
     #[serde(default)]
     limits: ServerLimits,
     #[serde(default)]
@@ -478,6 +487,7 @@ impl File {
             None if database.is_shared() => PeopleSource::Database,
             None => PeopleSource::File(data.people()),
         };
+        let root_cluster = self.root_cluster.map(|table| table.resolve(base));
         let log_password = Secrets {
             password_file: self.logging.password_file.clone(),
             systemd: self.logging.systemd.clone(),
@@ -507,6 +517,7 @@ impl File {
             url: self.url,
             threads: self.threads,
             enrollment: self.enrollment,
+            root_cluster: root_cluster.transpose()?,
             limits: self.limits,
             basic: self.sign_in.basic,
             negotiate,
@@ -531,6 +542,18 @@ impl DatabaseTable {
         };
         let password = secrets.resolve("database", base)?;
         Ok(DatabaseServer::new(&self.url, password)?)
+    }
+}
+
+impl RootClusterTable {
+    fn resolve(self, base: &Path) -> Result<RootSignIn, ConfigError> {
+        let secrets = Secrets {
+            password_file: self.password_file.clone(),
+            systemd: self.systemd.clone(),
+        };
+        let password = secrets.resolve("root_cluster", base)?;
+        self.sign_in(password, base)
+            .map_err(ConfigError::RootCluster)
     }
 }
 

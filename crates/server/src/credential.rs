@@ -1,5 +1,5 @@
-//! What a server opens its keys with: the password of the cluster, or the PIN of its security
-//! module. From a file, a credential of the service manager, or a person; never from a command
+//! Secrets of a server: the password of the cluster or the PIN of its security module, which open
+//! its keys, and the passwords that it signs in with elsewhere. From a file, a credential of the service manager, or a person; never from a command
 //! line, which every user of the machine can read.
 
 use std::io;
@@ -46,6 +46,22 @@ pub enum CredentialError {
 }
 
 impl Credential {
+    /// The file that it is in, if it is in one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::None | Self::Prompt | Self::Given(_) => None,
+        }
+    }
+
+    /// As [`Credential::read`], of something that is text.
+    pub(crate) fn read_text(&self, what: &str) -> Result<Zeroizing<String>, CredentialError> {
+        let secret = self.read(what)?;
+        let text =
+            std::str::from_utf8(&secret).map_err(|_| CredentialError::NotText(self.to_string()))?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+
     /// The secret; `what` is asked for at a terminal.
     pub fn read(&self, what: &str) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
         let secret = match self {

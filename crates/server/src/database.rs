@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use openrms_store::{Location, LocationError, PostgresLocation};
-use zeroize::Zeroizing;
 
 use crate::credential::{Credential, CredentialError};
 
@@ -56,10 +55,7 @@ impl DatabaseServer {
         if self.password == Credential::None {
             return Ok(location);
         }
-        let bytes = self.password.read("Password of the database")?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| CredentialError::NotText(self.password.to_string()))?;
-        let password = Zeroizing::new(text.to_owned());
+        let password = self.password.read_text("Password of the database")?;
         Ok(Box::new(location.with_password(password)))
     }
 }

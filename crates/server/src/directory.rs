@@ -40,8 +40,9 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::accounts::{Accounts, RemoteDirectory};
+use crate::tickets::TicketTable;
 
-pub use openrms_negotiate::TicketSource;
+pub use crate::tickets::TicketSource;
 
 /// An organisation's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +174,7 @@ impl ServiceAccount {
     fn read(
         bind_name: Option<String>,
         password_file: Option<PathBuf>,
-        kerberos: Option<Kerberos>,
+        kerberos: Option<TicketTable>,
         base: &Path,
     ) -> Result<Self, &'static str> {
         match (bind_name, password_file, kerberos) {
@@ -189,24 +190,6 @@ impl ServiceAccount {
             }
             (_, _, Some(_)) => {
                 Err("`kerberos` takes the place of `bind_name` and `password_file`: not both")
-            }
-        }
-    }
-}
-
-impl Kerberos {
-    fn source(self, base: &Path) -> Result<TicketSource, &'static str> {
-        match (self.keytab, self.principal, self.ccache) {
-            (None, None, None) => Ok(TicketSource::Own),
-            (None, None, Some(ccache)) => Ok(TicketSource::File(base.join(ccache))),
-            (Some(keytab), Some(principal), None) => Ok(TicketSource::Keytab {
-                keytab: base.join(keytab),
-                principal,
-            }),
-            (Some(_), None, None) => Err("`kerberos.principal` is missing beside `keytab`"),
-            (None, Some(_), None) => Err("`kerberos.keytab` is missing beside `principal`"),
-            (_, _, Some(_)) => {
-                Err("`kerberos.ccache` takes the place of `keytab` and `principal`: not both")
             }
         }
     }
@@ -232,19 +215,10 @@ impl RemoteDirectory for CachedDirectory<LdapDirectory> {
 struct Own {
     bind_name: Option<String>,
     password_file: Option<PathBuf>,
-    kerberos: Option<Kerberos>,
+    kerberos: Option<TicketTable>,
     authorities: Option<PathBuf>,
     #[serde(default)]
     cache: CacheSettings,
-}
-
-/// Whose tickets: the server's own when nothing is said.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kerberos {
-    keytab: Option<PathBuf>,
-    principal: Option<String>,
-    ccache: Option<PathBuf>,
 }
 
 const OWN: [&str; 5] = [

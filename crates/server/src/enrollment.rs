@@ -2,7 +2,7 @@
 //! over, at enrollment and at renewal alike (MS-RMPR 3.1.3.2, 3.6.4; MS-RMPRS 3.3, 3.4). Key and
 //! GUID stay what they are.
 
-pub(crate) mod ask;
+mod ask;
 pub(crate) mod own;
 #[cfg(test)]
 mod tests;
@@ -18,9 +18,9 @@ use openrms_xrml::anchors::Anchors;
 use openrms_xrml::{Time, chain};
 
 use crate::authority::{ClientTrust, FOREIGN, TrustError};
+use crate::credential::CredentialError;
 use crate::slc;
-pub(crate) use ask::OnLine;
-pub use ask::SignIn;
+pub(crate) use ask::{OnLine, SignIn};
 use own::OwnServer;
 
 /// Why a server was not certified, or a certificate not taken over. Nothing was changed.
@@ -40,9 +40,23 @@ pub enum EnrollError {
     /// A password does not travel in the clear.
     #[error("{0} is not https, and a password is not sent there")]
     NotPrivate(String),
+    /// The root cluster does not believe who this server says it is.
+    #[error("{url} refuses the sign-in of {who}")]
+    SignIn {
+        /// What was asked.
+        url: String,
+        /// As whom.
+        who: String,
+    },
+    /// The password is not where it should be.
+    #[error("the password for the root cluster: {0}")]
+    Password(#[from] CredentialError),
     /// There is no ticket, or the service does not prove who it is.
     #[error("Kerberos: {0}")]
     Kerberos(String),
+    /// The attempt did not come to its end.
+    #[error("the attempt was broken off: {0}")]
+    BrokenOff(String),
     /// A file or an answer is not what it should be.
     #[error("the {what} cannot be read: {reason}")]
     Malformed {
@@ -78,6 +92,9 @@ pub enum EnrollError {
     /// Nobody is known who would certify this server on line.
     #[error("the server was enrolled by files, and is renewed by files")]
     ByFiles,
+    /// The root cluster cannot certify this one for longer than it may issue itself.
+    #[error("the root cluster's own certificate ends at {0} already, and is to be renewed first")]
+    RootEndsFirst(Time),
     /// Nothing says what clients of the authority trust.
     #[error("it is not known what clients of the authority trust: its client bundle is needed")]
     NoBundle,
@@ -169,12 +186,12 @@ pub(crate) struct Application<'a> {
     pub(crate) own: &'a OwnServer,
 }
 
-/// Asks for an SLC on line, and takes it over. Blocks while others are asked.
+/// Asks for an SLC on line, and takes it over.
 pub(crate) async fn on_line(
     store: &dyn Store,
     provider: &dyn KeyProvider,
     trust: Trust,
-    by: OnLine<'_>,
+    by: &OnLine,
     now: Time,
 ) -> Result<Enrolled, EnrollError> {
     let stored = store.snapshot().await?;
@@ -187,6 +204,14 @@ pub(crate) async fn on_line(
     };
     let certified = application.certify(store, provider, trust, by, now).await?;
     application.take_over(store, certified).await
+}
+
+/// Until when the root cluster at this URL may issue, as it says; a certificate of its making ends no
+/// later. None when it does not say.
+pub(crate) async fn end_of_root(root: &str, by: &OnLine) -> Result<Option<Time>, EnrollError> {
+    let root = root.to_owned();
+    let slc = by.apart(move |by| ask::root_slc(&root, by)).await?;
+    Ok(slc.range().map(|range| range.until))
 }
 
 /// The request document for an authority, or for the root cluster of a licensing cluster.
@@ -218,46 +243,45 @@ pub(crate) async fn by_file(
 }
 
 impl Application<'_> {
-    /// Asks whoever certifies this cluster on line, and judges the answer. Blocks while others are
-    /// asked.
+    /// Asks whoever certifies this cluster on line, and judges the answer.
     pub(crate) async fn certify(
         self,
         store: &dyn Store,
         provider: &dyn KeyProvider,
         mut trust: Trust,
-        by: OnLine<'_>,
+        by: &OnLine,
         now: Time,
     ) -> Result<Certified, EnrollError> {
         let Self { stored, own, .. } = self;
-        let chain = match Certifier::of(stored, self.roles) {
+        let (chain, asked) = match Certifier::of(stored, self.roles) {
             Certifier::Own => {
                 let service = EnrollmentService::load(self.roles, provider)?;
                 let days = slc::days(&stored.settings);
                 let answer = service.enroll(store, &own.enroll(), days, now).await;
                 let answer = answer.map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
-                answer.licensor_certificate_chain.concatenated()
+                (answer.licensor_certificate_chain.concatenated(), None)
             }
             Certifier::Service(url) => {
-                let chain = ask::enroll(&url, own.enroll(), by)?;
-                self.know(&mut trust, &url, by)?;
-                chain
+                let (service, request) = (url.clone(), own.enroll());
+                let ask = move |by: &OnLine| ask::enroll(&service, request, by);
+                (by.apart(ask).await?, Some(url))
             }
             Certifier::Root(url) => {
-                let chain = ask::sub_enroll(&url, own.sub_enroll(), by)?;
-                self.know(&mut trust, &url, by)?;
-                chain
+                let (root, request) = (url.clone(), own.sub_enroll());
+                let ask = move |by: &OnLine| ask::sub_enroll(&root, request, by);
+                (by.apart(ask).await?, Some(url))
             }
             Certifier::Files => return Err(EnrollError::ByFiles),
         };
-        self.judge(chain, &trust, now)
-    }
-
-    /// Asks what clients of the certifier trust, unless that is known.
-    fn know(self, trust: &mut Trust, url: &str, by: OnLine<'_>) -> Result<(), EnrollError> {
-        if trust.bundle.is_none() && self.known()?.is_none() {
-            trust.bundle = Some(ask::fetch_trust(url, self.own.mode, by)?);
+        if let Some(url) = asked
+            && trust.bundle.is_none()
+            && self.known()?.is_none()
+        {
+            let mode = own.mode;
+            let fetch = move |by: &OnLine| ask::fetch_trust(&url, mode, by);
+            trust.bundle = Some(by.apart(fetch).await?);
         }
-        Ok(())
+        self.judge(chain, &trust, now)
     }
 
     /// What another authority handed over before, for machines of this mode.

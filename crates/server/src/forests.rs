@@ -264,9 +264,7 @@ impl Asking {
     }
 
     fn initiator(&self, url: &str) -> Result<Initiator, NegotiateError> {
-        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let host = host.split(['/', ':']).next().unwrap_or_default();
-        let target = format!("HTTP@{host}");
+        let target = format!("HTTP@{}", outbound::host(url));
         match &self.tickets {
             Some(tickets) => Initiator::with_ticket_file(&target, tickets),
             None => Initiator::new(&target),

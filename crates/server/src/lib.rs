@@ -32,6 +32,7 @@ pub mod logging;
 pub mod people;
 pub mod provision;
 pub mod proxies;
+pub mod root_cluster;
 pub mod template;
 pub mod traces;
 
@@ -59,6 +60,7 @@ mod slc;
 mod snapshot;
 mod soap;
 mod state;
+mod tickets;
 
 pub use bundle::{ClientBundle, client_bundle};
 pub use config::Config;

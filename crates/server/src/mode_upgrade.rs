@@ -66,7 +66,7 @@ pub(crate) enum ModeUpgradeError {
 pub(crate) async fn on_line(
     opened: &Opened,
     mut trust: Trust,
-    by: OnLine<'_>,
+    by: &OnLine,
     now: Time,
 ) -> Result<Upgraded, ModeUpgradeError> {
     let (store, provider) = (&*opened.store, &*opened.provider);

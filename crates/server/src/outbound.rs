@@ -72,6 +72,16 @@ pub(crate) fn read(
     Ok(body)
 }
 
+/// Name or address of the host in a URL; an IPv6 address in its brackets.
+pub(crate) fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
 fn roots(further: Option<&str>) -> Result<Vec<Certificate<'static>>, OutboundError> {
     // A root that cannot be read is one the machine trusts in vain; the others still count.
     let found = rustls_native_certs::load_native_certs();
@@ -90,3 +100,22 @@ fn roots(further: Option<&str>) -> Result<Vec<Certificate<'static>>, OutboundErr
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_url_is_without_scheme_port_and_path() {
+        for (url, name) in [
+            ("https://rms.example/_wmcs", "rms.example"),
+            ("http://127.0.0.1:8080/a:1", "127.0.0.1"),
+            ("https://[::1]:443", "[::1]"),
+            ("https://[::1]/_wmcs", "[::1]"),
+            ("rms.example", "rms.example"),
+            ("", ""),
+        ] {
+            assert_eq!(host(url), name, "{url}");
+        }
+    }
+}

@@ -30,12 +30,13 @@ use crate::config::{ConfigError, Tls};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::{Database, DatabaseServer};
-use crate::enrollment::{self, OnLine, Trust};
-pub use crate::enrollment::{EnrollError, SignIn};
+pub use crate::enrollment::EnrollError;
+use crate::enrollment::{self, OnLine, SignIn, Trust};
 use crate::files;
 use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::people::{self, PeopleFileError};
+use crate::root_cluster::RootSignIn;
 pub use checks::{Check, Verdict, checks};
 use config_file::OneServer;
 pub use join::{JoinOptions, Joined, join};
@@ -79,7 +80,10 @@ pub struct RootOptions {
     /// told it.
     pub contact: Option<String>,
     /// How this server signs in to its root cluster.
-    pub sign_in: SignIn,
+    pub sign_in: Option<RootSignIn>,
+    /// Whether the configuration file says so too, but for a password that is in no file: the server
+    /// then renews its certificate by itself.
+    pub keep_sign_in: bool,
     /// The only anchors that are believed to be those of whoever certifies the server.
     pub anchors: Option<Anchors>,
     /// Public keys of third parties that may revoke the server's certificate.
@@ -242,7 +246,8 @@ impl RootOptions {
             proxy: None,
             server_name: None,
             contact: None,
-            sign_in: SignIn::Nobody,
+            sign_in: None,
+            keep_sign_in: false,
             anchors: None,
             revocation_keys: Vec::new(),
             slc_days: None,
@@ -345,12 +350,13 @@ async fn enroll(
         bundle: None,
         pinned: options.anchors.clone(),
     };
+    let sign_in = options.sign_in.as_ref();
     let by = OnLine {
-        sign_in: &options.sign_in,
-        proxy: options.proxy.as_deref(),
+        sign_in: sign_in.map_or(Ok(SignIn::Nobody), RootSignIn::open)?,
+        proxy: options.proxy.clone(),
     };
     let (store, provider) = (&*opened.store, &*opened.provider);
-    enrollment::on_line(store, provider, trust, by, clock::now()).await?;
+    enrollment::on_line(store, provider, trust, &by, clock::now()).await?;
     progress(Step::Enrolled);
     Ok(())
 }

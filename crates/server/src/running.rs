@@ -260,37 +260,9 @@ fn keeper(
                 return;
             }
         };
-        let mut slc = SlcKeeper::default();
-        loop {
-            health::look_at_directory(&state);
-            health::count_servers(&state).await;
-            tend(&mut slc, &state).await;
-            let interval = refresh_interval(&state);
-            let outcome = tokio::select! {
-                () = ended.notified() => break,
-                () = reload.notified() => {
-                    if let Err(error) = state.audit.reopen() {
-                        Event::LoggingFailed
-                            .emit(format_args!("the audit file cannot be opened anew: {error}"));
-                    }
-                    state.reload().await
-                }
-                () = tokio::time::sleep(interval) => {
-                    let here = servers::say_here(&*state.opened.store, &state.config).await;
-                    if let Err(error) = here {
-                        tracing::warn!(%error, "the cluster's list of servers was not reached");
-                    }
-                    state.refresh().await
-                }
-                () = state.opened.store.changed() => state.refresh().await,
-            };
-            match outcome {
-                Ok(()) => {}
-                Err(LoadError::Store(error)) if !matches!(error, StoreError::Corrupt { .. }) => {
-                    state.health.note_database(Err(&error));
-                }
-                Err(error) => Event::ConfigurationCorrupt.emit(error),
-            }
+        tokio::select! {
+            () = keep_current(&state, reload, ended) => {}
+            () = keep_certified(&state) => {}
         }
         if let Some(level) = &state.second_level {
             level.close().await;
@@ -300,6 +272,63 @@ fn keeper(
         }
         state.opened.store.close().await;
     });
+    // Whoever is being asked for a certificate may take long, and is not waited for.
+    runtime.shutdown_background();
+}
+
+/// Takes up what is changed, until the end.
+async fn keep_current(state: &State, reload: &Notify, ended: &Notify) {
+    loop {
+        health::look_at_directory(state);
+        health::count_servers(state).await;
+        let interval = refresh_interval(state);
+        let outcome = tokio::select! {
+            () = ended.notified() => return,
+            () = reload.notified() => {
+                if let Err(error) = state.audit.reopen() {
+                    Event::LoggingFailed
+                        .emit(format_args!("the audit file cannot be opened anew: {error}"));
+                }
+                state.reload().await
+            }
+            () = tokio::time::sleep(interval) => {
+                let here = servers::say_here(&*state.opened.store, &state.config).await;
+                if let Err(error) = here {
+                    tracing::warn!(%error, "the cluster's list of servers was not reached");
+                }
+                state.refresh().await
+            }
+            () = state.opened.store.changed() => state.refresh().await,
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(LoadError::Store(error)) if !matches!(error, StoreError::Corrupt { .. }) => {
+                state.health.note_database(Err(&error));
+            }
+            Err(error) => Event::ConfigurationCorrupt.emit(error),
+        }
+    }
+}
+
+/// Looks after the certificate of the cluster, beside everything else: others that are asked for one
+/// must not keep this server from taking up what is changed.
+async fn keep_certified(state: &State) {
+    let config = &state.config;
+    let mut slc = SlcKeeper::new(config.root_cluster.clone(), config.outbound_proxy.clone());
+    loop {
+        let snapshot = state.snapshot();
+        let (store, provider) = (&*state.opened.store, &*state.opened.provider);
+        let done = slc
+            .tend(store, provider, &snapshot.cluster, clock::now())
+            .await;
+        drop(snapshot);
+        if done == Tended::Renewed
+            && let Err(error) = state.refresh().await
+        {
+            tracing::error!(%error, "the renewed certificate is not in use yet");
+        }
+        tokio::time::sleep(refresh_interval(state)).await;
+    }
 }
 
 /// How long the version of the configuration is not looked at. Whoever enrolls a cluster waits for
@@ -312,21 +341,6 @@ fn refresh_interval(state: &State) -> Duration {
     }
     let interval = snapshot.cluster.policies.configuration_refresh_interval;
     interval.clamp(shortest, Duration::from_hours(24))
-}
-
-/// Looks after the certificate of the cluster.
-async fn tend(slc: &mut SlcKeeper, state: &State) {
-    let snapshot = state.snapshot();
-    let (store, provider) = (&*state.opened.store, &*state.opened.provider);
-    let proxy = state.config.outbound_proxy.as_deref();
-    let done = slc
-        .tend(store, provider, &snapshot.cluster, proxy, clock::now())
-        .await;
-    if done == Tended::Renewed
-        && let Err(error) = state.refresh().await
-    {
-        tracing::error!(%error, "the renewed certificate is not in use yet");
-    }
 }
 
 /// The state, the thread that makes keys for it, and the one that takes its log to the database.

@@ -47,8 +47,8 @@ impl Notice {
         }
     }
 
-    /// Writes the event down.
-    pub(crate) fn log(self, cluster: &Cluster, now: Time) {
+    /// Writes the event down, with what is to be done.
+    pub(crate) fn log(self, cluster: &Cluster, now: Time, advice: &str) {
         let days = days_left(cluster, now).unwrap_or_default();
         let until = end(cluster)
             .map(|until| until.to_string())
@@ -59,8 +59,7 @@ impl Notice {
             Self::Expired => Event::SlcExpired,
         }
         .emit(format_args!(
-            "the server licensor certificate is valid until {until}, {days} days: renew it with `rmsd \
-             renew`"
+            "the server licensor certificate is valid until {until}, {days} days: {advice}"
         ));
     }
 }
@@ -72,7 +71,8 @@ pub(crate) fn days_left(cluster: &Cluster, now: Time) -> Option<i64> {
     Some(left.div_euclid(SECONDS_PER_DAY))
 }
 
-fn end(cluster: &Cluster) -> Option<Time> {
+/// When the certificate ends; none for a cluster that is not enrolled.
+pub(crate) fn end(cluster: &Cluster) -> Option<Time> {
     let range = cluster.server().ok()?.slc.range()?;
     Some(range.until)
 }

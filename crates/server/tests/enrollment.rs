@@ -11,6 +11,7 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,12 +28,14 @@ use support::{Client, PASSWORD, TestServer, get};
 /// A machine with a data directory of its own.
 struct Machine {
     folder: tempfile::TempDir,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Machine {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
+            environment: Vec::new(),
         }
     }
 
@@ -48,7 +51,8 @@ impl Machine {
             .arg("--data")
             .arg(self.at("data"))
             .current_dir(self.folder.path())
-            .env_remove("RMSD_CONFIG");
+            .env_remove("RMSD_CONFIG")
+            .envs(self.environment.iter().cloned());
         command
     }
 
@@ -83,6 +87,15 @@ impl Machine {
         std::fs::copy(self.at(name), to.at(name)).unwrap();
     }
 
+    /// Puts what is in one file into another.
+    fn carry_over(&self, from: &str, to: &str) {
+        std::fs::copy(self.at(from), self.at(to)).unwrap();
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.at("log")).unwrap()
+    }
+
     fn provision(&self, more: &[&str]) -> Value {
         let fixed = [
             "provision",
@@ -106,11 +119,13 @@ struct Serving {
 
 impl Serving {
     fn start(machine: &Machine) -> Self {
-        let mut child = machine
-            .command(&["serve"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_with(machine, machine.command(&["serve"]))
+    }
+
+    /// What it has to say goes into the machine's `log`.
+    fn start_with(machine: &Machine, mut serve: Command) -> Self {
+        let log = std::fs::File::create(machine.at("log")).unwrap();
+        let mut child = serve.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();
@@ -119,6 +134,17 @@ impl Serving {
             child,
             url: told["url"].as_str().unwrap().to_owned(),
         }
+    }
+
+    /// What the administration site tells of the certificate.
+    fn certificate(&self, machine: &Machine) -> Value {
+        let token = std::fs::read_to_string(machine.at("data/admin.token")).unwrap();
+        let page = get(
+            &format!("{}/admin/api/status", self.url),
+            &[("authorization", &format!("Bearer {token}"))],
+        );
+        let page: Value = serde_json::from_str(&page.text()).unwrap();
+        page["slc"].clone()
     }
 
     fn ready(&self) -> (u16, String) {
@@ -144,13 +170,7 @@ fn two_machines_that_share_nothing_but_files_enroll_one_and_it_takes_up_service(
     let (status, why) = serving.ready();
     assert_eq!(status, 503);
     assert!(why.contains("not enrolled"), "{why}");
-    let token = std::fs::read_to_string(server.at("data/admin.token")).unwrap();
-    let page = get(
-        &format!("{}/admin/api/status", serving.url),
-        &[("authorization", &format!("Bearer {token}"))],
-    );
-    let page: Value = serde_json::from_str(&page.text()).unwrap();
-    assert_eq!(page["slc"]["enrolled"], false);
+    assert_eq!(serving.certificate(&server)["enrolled"], false);
 
     let written = server.done(&["enroll", "request"]);
     assert_eq!(written["file"], "rms.exampleEnrollRequest.xml");
@@ -191,11 +211,7 @@ fn two_machines_that_share_nothing_but_files_enroll_one_and_it_takes_up_service(
     spoil(&response);
     let done = server.done(&strict);
     assert!(done["valid_until"].is_string());
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while serving.ready().0 != 200 {
-        assert!(Instant::now() < deadline, "{:?}", serving.ready());
-        std::thread::yield_now();
-    }
+    eventually("in service", || serving.ready().0 == 200);
     // By files again, with the same key.
     let renewal = server.done(&["renew", "--request"]);
     assert_eq!(renewal["file"], "./rms.exampleRenewRequest.xml");
@@ -287,6 +303,287 @@ fn a_licensing_cluster_is_set_up_on_line_and_by_files_and_renewed_at_its_root() 
     assert_eq!(at_root(&["client-bundle", "bundle.json"]), 0);
     by_files.done(&["enroll", "complete", "x.xml", "--bundle", "bundle.json"]);
     assert!(by_files.at("data").is_dir());
+}
+
+/// Waits until something holds, and fails when it does not in good time.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A root cluster that lets its staff enroll licensing clusters, and a licensing cluster that it has
+/// certified for twenty days, by files.
+fn root_and_licensing(more: &[&str]) -> (TestServer, Machine) {
+    let staff = GroupRef::try_from("staff@example.test".to_owned()).unwrap();
+    let rule = PartRule {
+        groups: vec![staff],
+        ..PartRule::default()
+    };
+    let rules = AccessRules::new([(Part::SubEnrollment, rule)].into()).unwrap();
+    let root = TestServer::start_with(Mode::Two, |config| config.access = rules);
+    let licensing = Machine::new();
+    std::fs::write(licensing.at("right"), format!("{PASSWORD}\n")).unwrap();
+    std::fs::write(licensing.at("wrong"), "guessed\n").unwrap();
+    let url = root.running.url().to_owned();
+    let fixed = ["provision", "licensing", "--root", &url, "--offline"];
+    let place = ["--url", "http://licensing.example"];
+    let listen = ["--listen", "127.0.0.1:0", "--ignore-check", "all"];
+    licensing.done(&[&fixed[..], &place, &listen, more].concat());
+    licensing.done(&["enroll", "request", "request.xml"]);
+    let at_root = |arguments: &[&str]| {
+        let status = Command::new(env!("CARGO_BIN_EXE_rmsd"))
+            .args(arguments)
+            .arg("--data")
+            .arg(root.data())
+            .current_dir(licensing.folder.path())
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "{arguments:?}");
+    };
+    let sign = ["enroll", "sign-sub", "request.xml", "-o", "response.xml"];
+    at_root(&[&sign[..], &["--days", "20"]].concat());
+    at_root(&["client-bundle", "bundle.json"]);
+    licensing.done(&[
+        "enroll",
+        "complete",
+        "response.xml",
+        "--bundle",
+        "bundle.json",
+    ]);
+    (root, licensing)
+}
+
+#[test]
+fn a_licensing_cluster_with_a_password_in_a_file_renews_by_itself() {
+    let kept = ["--user", "bob", "--user-password-file", "password"];
+    let (root, licensing) = root_and_licensing(&[&kept[..], &["--keep-sign-in"]].concat());
+    let password = |name: &str| licensing.carry_over(name, "password");
+    password("wrong");
+    let serving = Serving::start(&licensing);
+    eventually("event 16", || licensing.log().contains("event=16"));
+    let log = licensing.log();
+    assert!(log.contains("event=1009"), "{log}");
+    assert!(log.contains("refuses the sign-in of bob"), "{log}");
+    assert!(!log.contains("guessed"), "{log}");
+    assert_eq!(serving.ready().0, 200);
+    assert_eq!(serving.certificate(&licensing)["days_left"], 19);
+    assert_eq!(licensing.refused(&["renew"]), (3, "sign-in-refused".into()));
+    drop(serving);
+
+    password("right");
+    let serving = Serving::start(&licensing);
+    eventually("another certificate", || {
+        serving.certificate(&licensing)["days_left"].as_i64() > Some(360)
+    });
+    // People need not say it again, and may say something else.
+    licensing.done(&["renew"]);
+    let other = ["renew", "--user", "alice", "--user-password-file", "right"];
+    let (code, said) = licensing.run(&other);
+    assert_eq!(
+        (code, &said["error"]["code"]),
+        (3, &"enrollment-refused".into())
+    );
+    drop(root);
+}
+
+#[test]
+fn a_licensing_cluster_that_cannot_sign_in_tells_how_it_could() {
+    let (_root, licensing) = root_and_licensing(&[]);
+    let serving = Serving::start(&licensing);
+    eventually("event 16", || licensing.log().contains("event=16"));
+    let log = licensing.log();
+    assert!(log.contains("[root_cluster]"), "{log}");
+    assert!(!log.contains("event=1009"), "{log}");
+    assert_eq!(serving.certificate(&licensing)["days_left"], 19);
+}
+
+/// A root cluster for the accounts of a real Active Directory, at `https://rms.corp.example`. Carol may
+/// enroll licensing clusters there.
+struct CorpRoot {
+    machine: Machine,
+    url: String,
+    _serving: Serving,
+}
+
+impl CorpRoot {
+    /// `None`, with a line on the terminal, where there is no directory.
+    fn start() -> Option<Self> {
+        let variable = |name: &str| {
+            std::env::var(name)
+                .inspect_err(|_| println!("skipped: {name} is not set, there is no test bed"))
+                .ok()
+        };
+        let (ldaps, authority) = (variable("CORP_LDAPS_URL")?, variable("AD_CA")?);
+        let (password, keytab) = (
+            variable("CORP_SVC_PASSWORD")?,
+            variable("CORP_HTTP_KEYTAB")?,
+        );
+        if (HOST, 443).to_socket_addrs().is_err() {
+            println!("skipped: {HOST} does not resolve; run under `active-directory exec`");
+            return None;
+        }
+        let machine = Machine::new();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+            .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(["-subj", &format!("/CN={HOST}"), "-addext"])
+            .arg(format!("subjectAltName=DNS:{HOST}"))
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-out", "server.pem", "-keyout", "server.key"])
+            .current_dir(machine.folder.path())
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success());
+        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = probe.local_addr().unwrap();
+        drop(probe);
+        let url = format!("https://{HOST}:{}", address.port());
+        machine.done(&[
+            "provision",
+            "root",
+            "--url",
+            &url,
+            "--listen",
+            &address.to_string(),
+            "--tls-certificate",
+            "server.pem",
+            "--tls-key",
+            "server.key",
+            "--ignore-check",
+            "all",
+        ]);
+        std::fs::write(machine.at("svc.password"), password).unwrap();
+        let mut config = std::fs::File::options()
+            .append(true)
+            .open(machine.at("data/rmsd.toml"))
+            .unwrap();
+        writeln!(
+            config,
+            "[directory]\nservers = ['{ldaps}']\nforest = 'corp.example'\n\
+             bind_name = 'svc-rms@corp.example'\npassword_file = '../svc.password'\n\
+             authorities = '{authority}'\n[sign_in.negotiate]\nkeytab = '{keytab}'\n\
+             [services.sub-enrollment]\ngroups = ['rms-superusers@corp.example']",
+        )
+        .unwrap();
+        let serving = Serving::start(&machine);
+        Some(Self {
+            machine,
+            url,
+            _serving: serving,
+        })
+    }
+
+    /// A machine that trusts the root cluster's certificate, has nobody's ticket, and the keys of
+    /// two accounts.
+    fn machine(&self) -> Machine {
+        let mut machine = Machine::new();
+        let tickets = machine.at("tickets");
+        machine.environment = vec![
+            ("SSL_CERT_FILE", self.machine.at("server.pem")),
+            ("KRB5CCNAME", tickets),
+        ];
+        for (account, password) in [CAROL, ("bob", "Bob-Passw0rd")] {
+            let mut ktutil = Command::new("ktutil")
+                .current_dir(machine.folder.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            let who = format!("{account}@CORP.EXAMPLE -k 1 -e aes256-cts-hmac-sha1-96");
+            let lines = format!("addent -password -p {who}\n{password}\nwkt {account}.keytab\nq\n");
+            let mut input = ktutil.stdin.take().unwrap();
+            input.write_all(lines.as_bytes()).unwrap();
+            drop(input);
+            assert!(ktutil.wait().unwrap().success());
+        }
+        machine
+    }
+
+    /// Sets a licensing cluster up that signs in with Carol's key.
+    fn provision(&self, machine: &Machine, more: &[&str]) {
+        let fixed = ["provision", "licensing", "--root", &self.url];
+        let place = ["--url", "http://licensing.example", "--listen"];
+        let rest = ["127.0.0.1:0", "--ignore-check", "all", "--keep-sign-in"];
+        let key = ["--keytab", "c.cook.keytab", "--principal", "c.cook"];
+        machine.done(&[&fixed[..], &place, &rest, &key, more].concat());
+    }
+}
+
+const HOST: &str = "rms.corp.example";
+const CAROL: (&str, &str) = ("c.cook", "Carol-Passw0rd");
+
+#[test]
+fn a_licensing_cluster_enrolls_and_renews_with_the_key_of_an_account_of_a_real_domain() {
+    let Some(root) = CorpRoot::start() else {
+        return;
+    };
+    let machine = root.machine();
+    root.provision(&machine, &[]);
+    machine.done(&["renew"]);
+    // Others of the domain are known, and may not.
+    let bob = ["--keytab", "bob.keytab", "--principal", "bob"];
+    let renewed = |more: &[&str]| machine.refused(&[&["renew"], more].concat());
+    assert_eq!(renewed(&bob), (3, "enrollment-refused".into()));
+    let stolen = ["--keytab", "bob.keytab", "--principal", "c.cook"];
+    assert_eq!(renewed(&stolen), (3, "kerberos-failed".into()));
+    // By the ticket of whoever runs the command.
+    assert_eq!(renewed(&["--kerberos"]), (3, "kerberos-failed".into()));
+    let mut kinit = Command::new("kinit")
+        .arg(CAROL.0)
+        .envs(machine.environment.iter().cloned())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    writeln!(kinit.stdin.take().unwrap(), "{}", CAROL.1).unwrap();
+    assert!(kinit.wait().unwrap().success());
+    machine.done(&["renew", "--kerberos"]);
+}
+
+#[test]
+fn a_server_of_a_real_domain_renews_by_itself_with_a_key() {
+    let Some(root) = CorpRoot::start() else {
+        return;
+    };
+    let machine = root.machine();
+    root.provision(&machine, &["--offline"]);
+    machine.done(&["enroll", "request", "request.xml"]);
+    machine.carry("request.xml", &root.machine);
+    let sign = ["enroll", "sign-sub", "request.xml", "-o", "response.xml"];
+    root.machine.done(&[&sign[..], &["--days", "20"]].concat());
+    root.machine.done(&["client-bundle", "bundle.json"]);
+    for name in ["response.xml", "bundle.json"] {
+        root.machine.carry(name, &machine);
+    }
+    let complete = ["enroll", "complete", "response.xml", "--bundle"];
+    machine.done(&[&complete[..], &["bundle.json"]].concat());
+    let serving = Serving::start(&machine);
+    eventually("another certificate", || {
+        let log = machine.log();
+        assert!(!log.contains("event=1009"), "{log}");
+        serving.certificate(&machine)["days_left"].as_i64() > Some(360)
+    });
+}
+
+#[test]
+fn what_no_file_holds_is_not_kept_in_the_configuration() {
+    let machine = Machine::new();
+    for sign_in in [&["--user", "bob"][..], &["--kerberos"], &[]] {
+        let fixed = ["provision", "licensing", "--root", "http://root.example"];
+        let url = ["--url", "http://licensing.example", "--keep-sign-in"];
+        let output = machine
+            .command(&[&fixed, &url[..], sign_in].concat())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("--user-password-file"), "{complaint}");
+        assert!(!machine.at("data").exists());
+    }
 }
 
 /// What a licensing cluster asks.

@@ -16,7 +16,7 @@ use super::{Failure, Output, Place};
 use crate::authority::ClientTrust;
 use crate::enrollment::{self, EnrollError, Enrolled, Trust};
 use crate::open::{Opened, blocking};
-use crate::{clock, files, slc};
+use crate::{clock, files, outbound, slc};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnrollCommand {
@@ -120,7 +120,7 @@ pub(super) fn write_request(
         opened.store.close().await;
         Ok::<_, Failure>((document, stored.policies.base_url.unwrap_or_default()))
     })?;
-    let name = format!("{}{suffix}", server_name(&url));
+    let name = format!("{}{suffix}", outbound::host(&url));
     let file = match file {
         Some(folder) if folder.is_dir() => folder.join(name),
         Some(file) => file.to_owned(),
@@ -250,12 +250,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn malformed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(6, "malformed", format!("{}: {error}", path.display()))
-}
-
-/// The name of the host in a URL.
-fn server_name(url: &str) -> &str {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    host.split(['/', ':']).next().unwrap_or_default()
 }
 
 const LONGEST: u64 = 4 << 20;

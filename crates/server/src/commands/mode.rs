@@ -9,7 +9,6 @@ use super::enroll::{self, TrustArguments};
 use super::renew::SignInArguments;
 use super::{Failure, Output, Place};
 use crate::clock;
-use crate::enrollment::OnLine;
 use crate::mode_upgrade::{self, Upgraded};
 use crate::open::{Opened, blocking};
 
@@ -65,18 +64,14 @@ pub(super) fn cluster(command: &UpgradeMode, output: &Output) -> Result<(), Fail
     let config = command.place.load()?;
     let trust = command.trust.read()?;
     let response = command.complete.as_deref().map(enroll::read).transpose()?;
-    let sign_in = command.sign_in.read(output)?;
+    let by = command.sign_in.on_line(&config, output)?;
     let done: Upgraded = blocking(async || {
         let opened = Opened::open(&config).await?;
         let now = clock::now();
         let done = if let Some(document) = response {
             mode_upgrade::by_file(&opened, &document, trust, now).await?
         } else {
-            let by = OnLine {
-                sign_in: &sign_in,
-                proxy: config.outbound_proxy.as_deref(),
-            };
-            mode_upgrade::on_line(&opened, trust, by, now).await?
+            mode_upgrade::on_line(&opened, trust, &by, now).await?
         };
         opened.store.close().await;
         Ok::<_, Failure>(done)

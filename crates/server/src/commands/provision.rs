@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::enroll::read_anchors;
 use super::keys::KeyArguments;
-use super::renew::SignInArguments;
+use super::renew::{KEPT, SignInArguments};
 use super::{Failure, Output};
 use crate::config::Tls;
 use crate::credential::Credential;
@@ -80,6 +80,10 @@ pub(super) struct Licensing {
     root: String,
     #[command(flatten)]
     sign_in: SignInArguments,
+    /// Write into the configuration file how the server signs in, without the password, so that it
+    /// renews its certificate by itself.
+    #[arg(long, requires = KEPT)]
+    keep_sign_in: bool,
     #[command(flatten)]
     answers: Answers,
     #[command(flatten)]
@@ -230,6 +234,7 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
             _ => Authority::Root(root),
         };
         options.sign_in = licensing.sign_in.read(output)?;
+        options.keep_sign_in = licensing.keep_sign_in;
     }
     look(&options, asking, output)?;
     if asking.check {

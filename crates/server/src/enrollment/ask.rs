@@ -2,20 +2,22 @@
 //! 3.4.4.1), and what their clients trust.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openrms_crypto::Mode;
-use openrms_negotiate::{Initiator, NegotiateError};
+use openrms_negotiate::{Initiator, NegotiateError, Tickets};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse};
 use openrms_protocol::server::{GetLicensorCertificate, GetLicensorCertificateResponse};
 use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use openrms_protocol::{
-    CertificateChain, Contract, Limits, Operation, ProtocolError, Response, Service, SoapVersion,
-    VersionData, encode_request, parse_response,
+    Contract, Limits, Operation, ProtocolError, Response, Service, SoapVersion, VersionData,
+    encode_request, parse_response,
 };
-use openrms_xrml::Node;
+use openrms_xrml::issuing::ServerLicensorCertificate;
+use openrms_xrml::{Node, chain};
 use zeroize::Zeroizing;
 
 use super::{EnrollError, malformed};
@@ -26,23 +28,37 @@ use crate::provision::is_loopback_url;
 
 /// How somebody signs in to a root cluster.
 #[derive(Clone, Default)]
-pub enum SignIn {
+pub(crate) enum SignIn {
     /// Not at all: for a root cluster on this machine.
     #[default]
     Nobody,
     /// With a name and password, over TLS or on this machine.
     Password(String, Zeroizing<String>),
-    /// With the Kerberos ticket of whoever runs this.
-    Kerberos,
+    /// With Kerberos tickets.
+    Kerberos(Arc<Tickets>),
 }
 
 /// How others are asked.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OnLine<'a> {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OnLine {
     /// How this server signs in.
-    pub(crate) sign_in: &'a SignIn,
+    pub(crate) sign_in: SignIn,
     /// The HTTP proxy in between.
-    pub(crate) proxy: Option<&'a str>,
+    pub(crate) proxy: Option<String>,
+}
+
+impl OnLine {
+    /// Asks on a thread of its own: others may take their time to answer.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Self) -> Result<T, EnrollError> + Send + 'static,
+    ) -> Result<T, EnrollError> {
+        let by = self.clone();
+        match tokio::task::spawn_blocking(move || ask(&by)).await {
+            Ok(answer) => answer,
+            Err(error) => Err(EnrollError::BrokenOff(error.to_string())),
+        }
+    }
 }
 
 impl fmt::Debug for SignIn {
@@ -50,13 +66,28 @@ impl fmt::Debug for SignIn {
         match self {
             Self::Nobody => f.write_str("Nobody"),
             Self::Password(name, _) => f.debug_tuple("Password").field(name).finish(),
-            Self::Kerberos => f.write_str("Kerberos"),
+            Self::Kerberos(_) => f.write_str("Kerberos"),
+        }
+    }
+}
+
+impl SignIn {
+    /// Who signs in.
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Nobody => None,
+            Self::Password(user, _) => Some(user.clone()),
+            Self::Kerberos(tickets) => Some(
+                tickets
+                    .principal()
+                    .unwrap_or_else(|_| "the ticket's owner".to_owned()),
+            ),
         }
     }
 }
 
 /// Enrolls at an enrollment service. What comes back is yet to be judged.
-pub(super) fn enroll(url: &str, request: Enroll, by: OnLine<'_>) -> Result<String, EnrollError> {
+pub(super) fn enroll(url: &str, request: Enroll, by: &OnLine) -> Result<String, EnrollError> {
     let operation = Operation::Enroll(request);
     let take = |response: Response<'_>| {
         EnrollResponse::try_from(response)
@@ -64,10 +95,10 @@ pub(super) fn enroll(url: &str, request: Enroll, by: OnLine<'_>) -> Result<Strin
     };
     // Nobody is asked who they are there, and so nobody is told.
     let by = OnLine {
-        sign_in: &SignIn::Nobody,
-        ..by
+        sign_in: SignIn::Nobody,
+        proxy: by.proxy.clone(),
     };
-    ask(url, Contract::Enrollment, &operation, by, take)
+    ask(url, Contract::Enrollment, &operation, &by, take)
 }
 
 /// Enrolls at a root cluster, which must be the one that signs: what it says is its own SLC is the
@@ -75,7 +106,7 @@ pub(super) fn enroll(url: &str, request: Enroll, by: OnLine<'_>) -> Result<Strin
 pub(super) fn sub_enroll(
     root: &str,
     request: SubEnroll,
-    by: OnLine<'_>,
+    by: &OnLine,
 ) -> Result<String, EnrollError> {
     let url = Service::SubEnrollment.url(root);
     let operation = Operation::SubEnroll(request);
@@ -84,33 +115,44 @@ pub(super) fn sub_enroll(
             .map(|answer| answer.licensor_certificate_chain.into_owned())
     };
     let chain = ask(&url, Contract::SubEnrollment, &operation, by, take)?;
+    let above = root_slc(root, by)?;
+    let signer = chain.iter().nth(1).map(|text| Node::parse(text.as_str()));
+    let signer = signer.and_then(Result::ok);
+    if signer.and_then(|node| node.principal_key().cloned()) != Some(above.key().clone()) {
+        let reason = format!("{root} names another server than the one that signed");
+        return Err(EnrollError::Untrusted(reason));
+    }
+    Ok(chain.concatenated())
+}
+
+/// What a root cluster says is its own SLC (MS-RMPR 3.7.4.1). Nothing says yet that it leads to the
+/// anchors.
+pub(super) fn root_slc(root: &str, by: &OnLine) -> Result<ServerLicensorCertificate, EnrollError> {
     let url = Service::CertificationServer.url(root);
     let operation = Operation::GetLicensorCertificate(GetLicensorCertificate);
     let take = |response: Response<'_>| {
         GetLicensorCertificateResponse::try_from(response)
             .map(|answer| answer.certificate_chain.into_owned())
     };
-    let above = ask(&url, Contract::Server, &operation, by, take)?;
-    let key = |chain: &CertificateChain<'_>, index: usize| {
-        let node = Node::parse(chain.iter().nth(index)?.as_str()).ok()?;
-        node.principal_key().cloned()
-    };
-    if key(&above, 0).is_none() || key(&above, 0) != key(&chain, 1) {
-        let reason = format!("{url} names another server than the one that signed");
-        return Err(EnrollError::Untrusted(reason));
-    }
-    Ok(chain.concatenated())
+    let answer = ask(&url, Contract::Server, &operation, by, take)?;
+    let what = "root cluster's certificate";
+    let nodes = chain::parse_verified(&answer.concatenated()).map_err(malformed(what))?;
+    let leaf = nodes
+        .into_iter()
+        .next()
+        .ok_or_else(|| malformed(what)("there is none"))?;
+    ServerLicensorCertificate::new(leaf).map_err(malformed(what))
 }
 
 /// What an authority, or a root cluster, hands out to its clients for machines of a mode.
 pub(super) fn fetch_trust(
     service: &str,
     mode: Mode,
-    by: OnLine<'_>,
+    by: &OnLine,
 ) -> Result<ClientTrust, EnrollError> {
     let (path, mode) = (crate::http::CLIENT_BUNDLE_PATH, mode.number());
     let url = format!("{}{path}?mode={mode}", origin(service));
-    let mut answer = agent(by.proxy)?
+    let mut answer = agent(by)?
         .get(&url)
         .call()
         .map_err(|error| unreachable(&url, &error))?;
@@ -128,14 +170,14 @@ fn ask<T>(
     url: &str,
     contract: Contract,
     operation: &Operation<'_>,
-    by: OnLine<'_>,
+    by: &OnLine,
     take: impl FnOnce(Response<'_>) -> Result<T, ProtocolError>,
 ) -> Result<T, EnrollError> {
     let name = operation.name();
     let action = contract.soap_action(name);
     let version = Some(VersionData::CLIENT);
     let body = encode_request(SoapVersion::V11, contract, version, operation);
-    let mut request = agent(by.proxy)?
+    let mut request = agent(by)?
         .post(url)
         .header(
             "Content-Type",
@@ -144,7 +186,7 @@ fn ask<T>(
         .header("SOAPAction", format!("\"{action}\""));
     let ticket = |error: NegotiateError| EnrollError::Kerberos(error.to_string());
     let mut initiator = None;
-    match by.sign_in {
+    match &by.sign_in {
         SignIn::Nobody => {}
         SignIn::Password(user, password) => {
             if !url.starts_with("https://") && !is_loopback_url(&origin(url)) {
@@ -154,11 +196,9 @@ fn ask<T>(
             let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
             request = request.header("Authorization", value.as_str());
         }
-        SignIn::Kerberos => {
-            let host = origin(url);
-            let host = host.rsplit('/').next().unwrap_or_default();
-            let host = host.split(':').next().unwrap_or_default();
-            let mut ours = Initiator::new(&format!("HTTP@{host}")).map_err(ticket)?;
+        SignIn::Kerberos(tickets) => {
+            let service = format!("HTTP@{}", outbound::host(url));
+            let mut ours = Initiator::with_tickets(&service, tickets).map_err(ticket)?;
             let value = ours.authorization().map_err(ticket)?;
             request = request.header("Authorization", value);
             initiator = Some(ours);
@@ -168,6 +208,12 @@ fn ask<T>(
         .send(body)
         .map_err(|error| unreachable(url, &error))?;
     let status = answer.status().as_u16();
+    if status == 401
+        && let Some(who) = by.sign_in.name()
+    {
+        let url = url.to_owned();
+        return Err(EnrollError::SignIn { url, who });
+    }
     if !matches!(status, 200 | 500) {
         let reason = match status {
             401 | 403 => "the service asks who is calling: name a user who may enroll".to_owned(),
@@ -196,8 +242,8 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
 }
 
-fn agent(proxy: Option<&str>) -> Result<ureq::Agent, EnrollError> {
-    outbound::agent(None, proxy, WHOLE_TIME).map_err(malformed("proxy"))
+fn agent(by: &OnLine) -> Result<ureq::Agent, EnrollError> {
+    outbound::agent(None, by.proxy.as_deref(), WHOLE_TIME).map_err(malformed("proxy"))
 }
 
 fn read(url: &str, answer: &mut ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, EnrollError> {

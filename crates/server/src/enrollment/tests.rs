@@ -1,18 +1,24 @@
 //! Certificates that come by file, good and bad, and renewal as time goes by.
 
+use std::path::Path;
+
 use openrms_crypto::Mode;
+use openrms_directory::{Member, NewPerson};
 use openrms_engine::Cluster;
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::sub_enroll::sub_enroll;
 use openrms_store::{ConfigurationVersion, RevocationType};
 
 use super::*;
+use crate::access::{AccessRules, OpenTo, Part, PartRule};
 use crate::bundle::client_bundle;
 use crate::clock;
 use crate::config::Config;
+use crate::credential::Credential;
 use crate::open::{Opened, blocking};
 use crate::provision::{Authority, RootOptions, provision_root};
 use crate::renewal::{SlcKeeper, Tended};
+use crate::root_cluster::RootSignIn;
 use crate::slc::Notice;
 
 /// A data directory with something provisioned, and nothing running.
@@ -72,7 +78,7 @@ impl Place {
     }
 
     /// As `rmsd enroll sign-sub`.
-    fn sign_sub(&self, request: &str) -> String {
+    fn sign_sub(&self, request: &str, days: u32) -> String {
         let request =
             offline_enrollment::decode_sub_request(request.as_bytes(), &Limits::server()).unwrap();
         self.with_opened(async |opened| {
@@ -80,7 +86,7 @@ impl Place {
             let vault = opened.vault.clone();
             let cluster = Cluster::new(&stored, &*opened.provider, vault).unwrap();
             let store = &*opened.store;
-            let answer = sub_enroll(&cluster, store, &request, 365, clock::now()).await;
+            let answer = sub_enroll(&cluster, store, &request, days, clock::now()).await;
             offline_enrollment::encode_sub_response(&answer.unwrap())
         })
     }
@@ -106,12 +112,104 @@ impl Place {
     }
 
     fn is_enrolled(&self) -> bool {
+        !self.chain().is_empty()
+    }
+
+    /// The SLC chain.
+    fn chain(&self) -> String {
         self.with_opened(async |opened| {
             let stored = opened.store.snapshot().await.unwrap();
-            !stored.current_licensor_key().unwrap().slc_chain.is_empty()
+            stored.current_licensor_key().unwrap().slc_chain.clone()
+        })
+    }
+
+    /// One round of a keeper of this server.
+    fn tend(&self, keeper: &mut SlcKeeper, now: Time) -> Tended {
+        self.with_opened(async |opened| {
+            let (store, provider) = (&*opened.store, &*opened.provider);
+            let stored = store.snapshot().await.unwrap();
+            let cluster = Cluster::new(&stored, provider, opened.vault.clone()).unwrap();
+            keeper.tend(store, provider, &cluster, now).await
         })
     }
 }
+
+/// A root cluster that serves, and asks licensing clusters who is calling.
+struct RootCluster {
+    running: crate::Running,
+    place: Place,
+    url: String,
+}
+
+impl RootCluster {
+    fn start(slc_days: u32) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut people = crate::people::empty("example.test".parse().unwrap(), None).unwrap();
+        people
+            .add_person(NewPerson {
+                account: "licensing".parse().unwrap(),
+                display_name: "licensing".into(),
+                mail: None,
+                addresses: Vec::new(),
+                created: None,
+            })
+            .unwrap();
+        let account = Member::parse("licensing").unwrap();
+        people.set_password(&account, RIGHT_PASSWORD).unwrap();
+        let place = Place::with(Authority::Own, |options| {
+            options.url.clone_from(&url);
+            options.people = Some(people);
+            options.slc_days = Some(slc_days);
+        });
+        let mut config = Config::for_data_dir(place.folder.path().join("data")).unwrap();
+        let rule = PartRule {
+            access: Some(OpenTo::SignedIn),
+            ..PartRule::default()
+        };
+        config.access = AccessRules::new([(Part::SubEnrollment, rule)].into()).unwrap();
+        config.limits.spare_keys = 0;
+        Self {
+            running: crate::Server::start_with_listener(config, listener).unwrap(),
+            place,
+            url,
+        }
+    }
+
+    /// A licensing cluster that this one has certified for some days.
+    fn certify(&self, days: u32) -> Place {
+        let licensing = Place::with(Authority::RootByFiles(self.url.clone()), |options| {
+            options.url = "https://licensing.example".into();
+        });
+        let signed = self.place.sign_sub(&licensing.request(), days);
+        licensing
+            .complete(&signed, self.place.trust(), clock::now())
+            .unwrap();
+        licensing
+    }
+
+    /// Renews its own certificate, and returns when the new one is in use.
+    fn renew(&self) {
+        let by = OnLine::default();
+        self.place
+            .with_opened(async |opened| {
+                let (store, provider) = (&*opened.store, &*opened.provider);
+                on_line(store, provider, Trust::default(), &by, clock::now()).await
+            })
+            .unwrap();
+        self.running.reload_now().unwrap();
+    }
+}
+
+/// How a licensing cluster signs in there, with what is in a file.
+fn password_in(file: &Path) -> RootSignIn {
+    RootSignIn::Password {
+        user: "licensing".to_owned(),
+        password: Credential::File(file.to_owned()),
+    }
+}
+
+const RIGHT_PASSWORD: &str = "correct horse";
 
 #[test]
 fn a_server_is_enrolled_by_files_and_by_its_own_files_alone() {
@@ -228,7 +326,7 @@ fn a_licensing_cluster_is_enrolled_by_files_and_by_its_root_cluster_alone() {
     let request = licensing.request();
     // The authority's own certificate would make it a root cluster; its request is not taken.
     assert!(root.sign(&request, 365, now).is_err());
-    let signed = root.sign_sub(&request);
+    let signed = root.sign_sub(&request, 365);
     licensing.complete(&signed, root.trust(), now).unwrap();
     let (root_url, servers) = licensing.with_opened(async |opened| {
         let stored = opened.store.snapshot().await.unwrap();
@@ -275,7 +373,7 @@ fn a_cluster_that_is_its_own_authority_renews_a_month_ahead_and_one_server_does_
         let until = before.server().unwrap().slc.range().unwrap().until;
         let mut keeper = SlcKeeper::default();
         let early = until.plus(-31 * 86_400);
-        let done = keeper.tend(store, provider, &before, None, early).await;
+        let done = keeper.tend(store, provider, &before, early).await;
         assert_eq!(done, Tended::Nothing);
         assert_eq!(chain(opened).await, first);
 
@@ -284,8 +382,8 @@ fn a_cluster_that_is_its_own_authority_renews_a_month_ahead_and_one_server_does_
         let (mut one, mut other) = (SlcKeeper::default(), SlcKeeper::default());
         let version = store.configuration_version().await.unwrap();
         let (a, b) = tokio::join!(
-            one.tend(store, provider, &before, None, late),
-            other.tend(store, provider, &before, None, late)
+            one.tend(store, provider, &before, late),
+            other.tend(store, provider, &before, late)
         );
         assert_eq!((a, b), (Tended::Renewed, Tended::Renewed));
         let changes = store.configuration_version().await.unwrap().number() - version.number();
@@ -306,6 +404,65 @@ fn a_cluster_that_is_its_own_authority_renews_a_month_ahead_and_one_server_does_
 }
 
 #[test]
+fn a_licensing_cluster_that_may_sign_in_renews_at_its_root_and_takes_over_what_is_above() {
+    let root = RootCluster::start(365);
+    let licensing = root.certify(20);
+    let first = licensing.chain();
+    root.renew();
+    let now = clock::now();
+    let file = licensing.folder.path().join("root.password");
+    let mut keeper = SlcKeeper::new(Some(password_in(&file)), None);
+    // No password, a wrong one an hour later, and the right one, which is not tried at once.
+    assert_eq!(
+        licensing.tend(&mut keeper, now),
+        Tended::Told(Notice::Month)
+    );
+    std::fs::write(&file, "wrong\n").unwrap();
+    let later = |seconds| now.plus(seconds);
+    assert_ne!(licensing.tend(&mut keeper, later(3_600)), Tended::Renewed);
+    std::fs::write(&file, format!("{RIGHT_PASSWORD}\n")).unwrap();
+    assert_ne!(licensing.tend(&mut keeper, later(5_400)), Tended::Renewed);
+    assert_eq!(licensing.chain(), first);
+    assert_eq!(licensing.tend(&mut keeper, later(7_200)), Tended::Renewed);
+    assert_eq!(licensing.tend(&mut keeper, later(10_800)), Tended::Nothing);
+
+    let (second, above) = (licensing.chain(), root.place.chain());
+    assert!(second.ends_with(&above) && !first.ends_with(&above));
+    licensing.with_opened(async |opened| {
+        let stored = opened.store.snapshot().await.unwrap();
+        assert_eq!(stored.settings.get(ROOT_SLC), Some(&above));
+        let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone()).unwrap();
+        assert!(cluster.may_issue(now.plus_days(360)));
+        assert!(!cluster.may_issue(now.plus_days(366)));
+    });
+}
+
+#[test]
+fn a_licensing_cluster_that_was_told_nothing_of_its_root_does_not_ask_it() {
+    let root = RootCluster::start(365);
+    let licensing = root.certify(20);
+    let before = licensing.version();
+    let done = licensing.tend(&mut SlcKeeper::default(), clock::now());
+    assert_eq!(done, Tended::Told(Notice::Month));
+    assert_eq!(licensing.version(), before);
+}
+
+#[test]
+fn a_root_cluster_that_ends_first_is_not_asked_for_more() {
+    let root = RootCluster::start(20);
+    let licensing = root.certify(365);
+    let (before, file) = (
+        licensing.version(),
+        licensing.folder.path().join("password"),
+    );
+    std::fs::write(&file, RIGHT_PASSWORD).unwrap();
+    let mut keeper = SlcKeeper::new(Some(password_in(&file)), None);
+    let done = licensing.tend(&mut keeper, clock::now());
+    assert_eq!(done, Tended::Told(Notice::Month));
+    assert_eq!(licensing.version(), before);
+}
+
+#[test]
 fn who_cannot_renew_by_itself_is_warned_once_a_day_and_stops_on_expiry() {
     let now = clock::now();
     let authority = Place::new(Authority::Own);
@@ -322,7 +479,7 @@ fn who_cannot_renew_by_itself_is_warned_once_a_day_and_stops_on_expiry() {
         let until = cluster.server().unwrap().slc.range().unwrap().until;
         for hour in -(40 * 24)..(2 * 24) {
             let at = until.plus(hour * 3_600);
-            if let Tended::Told(notice) = keeper.tend(store, provider, &cluster, None, at).await {
+            if let Tended::Told(notice) = keeper.tend(store, provider, &cluster, at).await {
                 told.push(notice);
             }
             assert_eq!(cluster.may_issue(at), hour < 0);
@@ -346,12 +503,9 @@ fn who_cannot_renew_by_itself_is_warned_once_a_day_and_stops_on_expiry() {
 fn a_server_that_was_enrolled_by_files_is_not_renewed_on_line() {
     let server = Place::new(Authority::Files);
     let error = server.with_opened(async |opened| {
-        let by = OnLine {
-            sign_in: &SignIn::Nobody,
-            proxy: None,
-        };
+        let by = OnLine::default();
         let (store, provider) = (&*opened.store, &*opened.provider);
-        on_line(store, provider, Trust::default(), by, clock::now()).await
+        on_line(store, provider, Trust::default(), &by, clock::now()).await
     });
     assert!(matches!(error, Err(EnrollError::ByFiles)));
 }
@@ -360,7 +514,7 @@ fn a_server_that_was_enrolled_by_files_is_not_renewed_on_line() {
 fn a_password_is_not_sent_in_the_clear() {
     let sign_in = SignIn::Password("admin".into(), String::from("secret").into());
     let by = OnLine {
-        sign_in: &sign_in,
+        sign_in: sign_in.clone(),
         proxy: None,
     };
     let server = Place::new(Authority::Files);
@@ -370,7 +524,7 @@ fn a_password_is_not_sent_in_the_clear() {
             .unwrap()
             .sub_enroll()
     });
-    let error = ask::sub_enroll("http://rms.example/_wmcs", request, by).unwrap_err();
+    let error = ask::sub_enroll("http://rms.example/_wmcs", request, &by).unwrap_err();
     assert!(matches!(error, EnrollError::NotPrivate(_)), "{error}");
     assert!(!format!("{sign_in:?}").contains("secret"));
 }

@@ -13,6 +13,7 @@ use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::DatabaseServer;
 use crate::files;
+use crate::root_cluster::{RootClusterTable, RootSignIn};
 
 /// What is particular to one server of a cluster.
 pub(super) struct OneServer<'o> {
@@ -24,6 +25,8 @@ pub(super) struct OneServer<'o> {
     pub(super) library: Option<&'o Path>,
     pub(super) proxy: Option<&'o str>,
     pub(super) server_name: Option<&'o str>,
+    /// How it signs in to its root cluster when it renews its certificate.
+    pub(super) root_cluster: Option<&'o RootSignIn>,
 }
 
 impl<'o> From<&'o RootOptions> for OneServer<'o> {
@@ -36,6 +39,7 @@ impl<'o> From<&'o RootOptions> for OneServer<'o> {
             library: None,
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
+            root_cluster: options.sign_in.as_ref().filter(|_| options.keep_sign_in),
         }
     }
 }
@@ -88,6 +92,12 @@ impl OneServer<'_> {
                 .map_err(file)?
                 .map(|password_file| CredentialTable { password_file }),
             security_module: self.library.map(|library| SecurityModule { library }),
+            root_cluster: self
+                .root_cluster
+                .map(RootSignIn::table)
+                .transpose()
+                .map_err(file)?
+                .flatten(),
             outbound: self.proxy.map(|proxy| Outbound { proxy }),
         })
         .map_err(|error| file(io::Error::other(error)))?;
@@ -100,10 +110,7 @@ impl OneServer<'_> {
 
 /// The file of a secret that is in one.
 fn secret_file(credential: &Credential) -> io::Result<Option<PathBuf>> {
-    match credential {
-        Credential::File(path) => std::path::absolute(path).map(Some),
-        Credential::None | Credential::Prompt | Credential::Given(_) => Ok(None),
-    }
+    credential.file().map(std::path::absolute).transpose()
 }
 
 /// The configuration file, as an administrator would begin it.
@@ -121,6 +128,8 @@ struct ConfigFile<'a> {
     credential: Option<CredentialTable>,
     #[serde(skip_serializing_if = "Option::is_none")]
     security_module: Option<SecurityModule<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_cluster: Option<RootClusterTable>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outbound: Option<Outbound<'a>>,
 }

@@ -99,6 +99,7 @@ pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
             library: options.library.as_deref(),
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
+            root_cluster: None,
         };
         server.write(&data, &url)?;
         Ok(done(false))
