@@ -7,9 +7,9 @@ use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::sleep;
 
-use super::Connection;
 use super::fault::{database, migration};
 use super::location::APPLICATION;
+use super::{Connection, LONG_WORK, PATIENCE, within};
 use crate::moving::GONE;
 use crate::{Entity, Found, StoreError, TABLES};
 
@@ -87,18 +87,12 @@ pub(super) async fn migrate(
 ) -> Result<(), StoreError> {
     let mut attempts = 0;
     loop {
-        if is_up_to_date(connection, steps).await? {
+        if within(PATIENCE, is_up_to_date(connection, steps)).await? {
             return Ok(());
         }
-        // A step may have much to do.
-        sqlx::raw_sql("SET statement_timeout = 0")
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| database(&error))?;
-        let Err(error) = steps.run_direct(None, connection, false).await else {
+        let Err(error) = within(LONG_WORK, make(connection, steps)).await else {
             return Ok(());
         };
-        let error = migration(&error);
         attempts += 1;
         // Somebody else may be doing the same: then it fails once they are done.
         if attempts >= ATTEMPTS
@@ -114,6 +108,16 @@ pub(super) async fn migrate(
         }
         sleep(PAUSE * attempts).await;
     }
+}
+
+async fn make(connection: &mut Connection, steps: &Migrator) -> Result<(), StoreError> {
+    // A step may have much to do.
+    sqlx::raw_sql("SET statement_timeout = 0")
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| database(&error))?;
+    let made = steps.run_direct(None, connection, false).await;
+    made.map_err(|error| migration(&error))
 }
 
 async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<bool, StoreError> {
