@@ -273,10 +273,10 @@ fn a_spool_is_brought_in_whole_however_much_waits_in_it() {
     let folder = cluster.folder.path().join("survived");
     let spool = Spool::open(&folder, Settings::default()).unwrap();
     for _ in 0..6 {
-        spool.append(&[0; 1 << 20]).unwrap();
+        spool.append(&vec![0; 1 << 20]).unwrap();
     }
     // As long as a record may be; with the reason behind it, no letter is.
-    spool.append(&[0; LONGEST_RECORD]).unwrap();
+    spool.append(&vec![0; LONGEST_RECORD]).unwrap();
     drop(spool);
     let (spool, data) = (text(&folder), text(&cluster.data()));
     let arguments = ["--json", "log", "drain", "--spool", &spool, "--data", &data];
