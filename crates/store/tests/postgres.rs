@@ -128,6 +128,25 @@ async fn a_database_of_somebody_else_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_an_extension_puts_beside_the_tables_makes_no_database_foreign() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    // As Citus does, in each of its databases.
+    database
+        .execute(
+            "CREATE VIEW citus_tables AS SELECT 1 AS one; GRANT SELECT ON citus_tables TO PUBLIC",
+        )
+        .await;
+    let location = database.location();
+    assert_eq!(location.inspect().await.unwrap(), Found::Empty);
+    location.open_or_create().await.unwrap().close().await;
+    assert_eq!(location.inspect().await.unwrap(), Found::Cluster);
+    location.open().await.unwrap().close().await;
+    database.destroy().await;
+}
+
+#[tokio::test]
 async fn a_newer_or_another_schema_is_refused_by_name() {
     let Some(database) = TestDatabase::new().await else {
         return;

@@ -40,13 +40,14 @@ fn with_own_history(mut steps: Migrator) -> Migrator {
     steps
 }
 
-/// What is in the database, and the name of a table that is not ours.
+/// What is in the database, and the name of a table that is not ours. Views hold nothing, and
+/// extensions put some beside our tables: `citus_tables`, `pg_stat_statements`.
 pub(super) async fn inspect(
     connection: &mut Connection,
 ) -> Result<(Found, Option<String>), StoreError> {
     let rows = sqlx::query(
         "SELECT CAST(table_schema AS TEXT), CAST(table_name AS TEXT)
-         FROM information_schema.tables WHERE table_type <> 'LOCAL TEMPORARY'
+         FROM information_schema.tables WHERE table_type = 'BASE TABLE'
          ORDER BY table_schema, table_name",
     )
     .fetch_all(connection)
@@ -248,11 +249,14 @@ const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, LOGGING];
 pub(super) const DIRECTORY: &str = "openrms_directory";
 /// Where the logging database is.
 pub(super) const LOGGING: &str = "openrms_logging";
-const SYSTEM_SCHEMAS: [&str; 4] = [
+const SYSTEM_SCHEMAS: [&str; 6] = [
     "pg_catalog",
     "information_schema",
     "pg_extension",
     "crdb_internal",
+    // What Citus keeps there is told to superusers.
+    "columnar",
+    "columnar_internal",
 ];
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
