@@ -199,20 +199,24 @@ pub(super) async fn insert_authority_role(
             reason: "it is empty",
         });
     }
-    let statement = sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO authority_role (role, sealed_private_key, certificate, created)
          VALUES ($1, $2, $3, $4) ON CONFLICT (role) DO NOTHING",
     )
     .bind(role.role.as_str())
     .bind(role.sealed_private_key.as_slice())
     .bind(role.certificate.as_str())
-    .bind(role.created);
-    if is_new(connection, statement).await? {
+    .bind(role.created)
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| database(&error))?;
+    if inserted.rows_affected() == 1 {
         return Ok(role.clone());
     }
-    let stored = authority_role(connection, &role.role).await?;
-    // Removed between the two statements.
-    stored.ok_or(StoreError::Contention)
+    authority_role(connection, &role.role)
+        .await?
+        // Removed between the two statements.
+        .ok_or(StoreError::Contention)
 }
 
 pub(super) async fn renew_authority_role(
