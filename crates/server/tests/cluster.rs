@@ -15,10 +15,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fleet::{Balancer, Node, Port, TestDatabase, client, eventually, sign_in};
+use fleet::{Balancer, Node, Port, TestDatabase, add_person, client, eventually, secret, sign_in};
 use openrms_client::{Client, Overwrite, OwnPolicy, Policy, Purge, Signer};
 use serde_json::Value;
-use support::{PASSWORD, rmsd, text};
+use support::{rmsd, text};
 
 #[test]
 fn a_second_server_needs_the_database_the_password_and_nothing_else() {
@@ -381,19 +381,6 @@ fn token(folder: &Path) -> Option<(String, PathBuf)> {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     Some(((*library).to_owned(), conf))
-}
-
-fn secret(path: &Path, value: &str) -> String {
-    std::fs::write(path, value).unwrap();
-    text(path)
-}
-
-fn add_person(data: &str, password: &Path, name: &str) {
-    let password = secret(password, PASSWORD);
-    let mail = format!("{name}@example.test");
-    let mut add = vec!["person", "add", name, "--mail", &mail, "--data", data];
-    add.extend(["--password-file", &password, "--json"]);
-    ok(&add, &[]);
 }
 
 fn signs_in(url: &str, name: &str) -> bool {
