@@ -171,6 +171,12 @@ pub enum OpenError {
     /// Not a key that this client deciphers with.
     #[error("the server gave a content key of the kind {0}, for which this client has no cipher")]
     KeyType(&'static str),
+    /// No key of AES is as long.
+    #[error("the server gave a key of AES of {0} bytes, which no such key has")]
+    KeyLength(usize),
+    /// Nobody says which cipher the content is in.
+    #[error(transparent)]
+    CipherUnknown(#[from] pfile::CipherUnknown),
     /// The license demands a list of what is revoked, which this client cannot look at.
     #[error("the use license demands a revocation list, which is not at hand")]
     RevocationListNeeded,
@@ -201,7 +207,8 @@ impl Coded for OpenError {
             Self::Io(_) => "content-not-readable",
             Self::NoRightNow { .. } => "rights-ended",
             Self::ClockSetBack { .. } => "clock-set-back",
-            Self::KeyType(_) => "content-key-unsupported",
+            Self::KeyType(_) | Self::KeyLength(_) => "content-key-unsupported",
+            Self::CipherUnknown(_) => "content-cipher-unknown",
             Self::RevocationListNeeded => "revocation-list-needed",
         }
     }
@@ -216,7 +223,9 @@ impl Coded for OpenError {
             | Self::NotProtected
             | Self::Container(_)
             | Self::Inspect(_)
-            | Self::KeyType(_) => Class::Malformed,
+            | Self::KeyType(_)
+            | Self::KeyLength(_)
+            | Self::CipherUnknown(_) => Class::Malformed,
             Self::RevocationListNeeded => Class::NotTrusted,
         }
     }
@@ -386,6 +395,14 @@ impl<R: Read + Seek> Sealed<R> {
             file,
             header,
             license,
+        })
+    }
+
+    /// The cipher that goes with a key that came without.
+    pub(crate) fn recognised_cipher(&mut self, key: &ContentKey) -> Result<Cipher, OpenError> {
+        pfile::recognised_cipher(&mut self.file, &self.header, key).map_err(|error| match error {
+            pfile::CipherUnknown::Io(error) => error.into(),
+            unknown => unknown.into(),
         })
     }
 
