@@ -56,14 +56,12 @@ pub fn recognised_cipher<R: Read + Seek>(
     let padded = end(file, Cipher::Cbc4k)?;
     let count = padded.last().map_or(0, |&last| usize::from(last));
     let is_padded = (1..=16).contains(&count) && ends_with(&padded, count, count);
-    match fill {
-        // Both ciphers end alike by their lengths; what was written there tells them apart.
-        Some(fill) if fill > 0 && !(is_padded && count == fill) => {
-            if ends_with(&end(file, Cipher::Ecb)?, fill, 0) {
-                return Ok(Cipher::Ecb);
-            }
-        }
-        _ => {}
+    // By their lengths both may be; what was written at the end tells them apart.
+    if let Some(fill) = fill.filter(|&fill| fill > 0)
+        && !(is_padded && count == fill)
+        && ends_with(&end(file, Cipher::Ecb)?, fill, 0)
+    {
+        return Ok(Cipher::Ecb);
     }
     if is_padded {
         Ok(Cipher::Cbc4k)
