@@ -3,10 +3,13 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 
 use common::cluster::Cluster;
 use common::ended;
+use openrms_client::{Client, Home, HttpOptions, HttpTransport, MachineIdentity};
+use openrms_crypto::Cipher;
+use openrms_formats::pfile;
 use openrms_server::decommission::{candidate, decommission};
 use openrms_server::{Config, Server};
 
@@ -72,6 +75,51 @@ fn whoever_is_let_in_frees_a_file_bit_for_bit_without_any_right_in_it() {
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(!protected.exists());
     assert_eq!(fs::read(cluster.at("numbers.bin")).unwrap(), text);
+}
+
+#[test]
+fn content_in_another_cipher_is_freed_too_and_one_that_cannot_be_told_is_named() {
+    let Ok(machine) = MachineIdentity::of_this_process() else {
+        println!("skipped: this machine has no identity");
+        return;
+    };
+    let (cluster, protected, text) =
+        ended_cluster("[services.decommission]\naccess = \"signed-in\"");
+    let mut file = File::open(&protected).unwrap();
+    let header = pfile::read_header(&mut file).unwrap();
+    let license = header.read_license(&mut file).unwrap();
+    let alice = Home::open(cluster.at("home-alice")).unwrap();
+    let transport = HttpTransport::new(&HttpOptions::default()).unwrap();
+    let alice = Client::builder(alice, machine, transport).build();
+    let (key, _) = alice.content_key(&license).unwrap();
+    let out = cluster.at("freed.bin");
+    let free = |cipher: Cipher, text: &[u8]| {
+        let mut other = Vec::new();
+        let (key, length) = (key.with_cipher(cipher), Some(text.len() as u64));
+        pfile::protect(text, &mut other, &key, &license, ".bin", length).unwrap();
+        let other = cluster.file("other.pfile", other);
+        let arguments = [
+            "free",
+            "--json",
+            other.to_str().unwrap(),
+            "-f",
+            "-o",
+            out.to_str().unwrap(),
+        ];
+        cluster.run_as("bob", arguments)
+    };
+    for (cipher, length) in [
+        (Cipher::Ecb, text.len() - 5),
+        (Cipher::Cbc4k, text.len() - 5),
+        (Cipher::Cbc4k, text.len()),
+        (Cipher::Ecb, 0),
+    ] {
+        let run = free(cipher, &text[..length]);
+        assert_eq!(run.code, 0, "{cipher:?}: {}{}", run.out, run.err);
+        assert_eq!(fs::read(&out).unwrap(), &text[..length], "{cipher:?}");
+    }
+    let run = free(Cipher::Cbc512NoPadding, &text);
+    assert_eq!(run.error_code(), "content-cipher-unknown");
 }
 
 #[test]

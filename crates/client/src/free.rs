@@ -31,10 +31,10 @@ impl Client {
     /// key, which the caller must be let in for and need no right for. Use licenses are neither
     /// looked for nor kept.
     ///
-    /// The server does not tell the cipher, so the content is taken for AES in CBC of 4096 bytes,
-    /// as containers have had it since 2010 but for rare writers; the padding shows a mistake.
+    /// The server tells the key and not its cipher: the container does, or the end of the content
+    /// ([`pfile::recognised_cipher`]). What neither tells is refused, as are keys of DES.
     pub fn free<R: Read + Seek>(&self, file: R) -> Result<Exported<R>, Error> {
-        let sealed = Sealed::read(file)?;
+        let mut sealed = Sealed::read(file)?;
         let publishing = Publishing::read(&sealed.license)?;
         self.activate()?;
         let request = AcquireContentKey {
@@ -59,8 +59,9 @@ impl Client {
                 .map_err(Error::from)
         })?;
         let key = content_key(&answer.content_key, answer.key_type)?;
+        let cipher = sealed.recognised_cipher(&key)?;
         let content_id = publishing.content_id()?.to_owned();
-        Ok(sealed.open(&key, content_id)?)
+        Ok(sealed.open(&key.with_cipher(cipher), content_id)?)
     }
 }
 
@@ -100,10 +101,38 @@ fn place<'u>(
     }
 }
 
+/// The key, of a cipher that is still to be found.
 fn content_key(key: &ClearKey, kind: KeyType) -> Result<ContentKey, OpenError> {
-    let unsupported = OpenError::KeyType(kind.as_str());
     match kind {
-        KeyType::Aes => ContentKey::new(Cipher::Cbc4k, key.expose()).map_err(|_| unsupported),
-        _ => Err(unsupported),
+        KeyType::Aes => ContentKey::new(Cipher::Cbc4k, key.expose())
+            .map_err(|error| OpenError::KeyLength(error.0)),
+        // No writer of DES is left to test with.
+        KeyType::Des | KeyType::Rsa | KeyType::Unknown => Err(OpenError::KeyType(kind.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_cipher_of_ours_takes_is_refused_by_its_kind() {
+        let key = |length: usize, kind| content_key(&ClearKey::new(vec![7; length]), kind);
+        for length in [16, 24, 32] {
+            assert_eq!(key(length, KeyType::Aes).unwrap().expose().len(), length);
+        }
+        let wrong = key(15, KeyType::Aes).unwrap_err();
+        assert!(matches!(wrong, OpenError::KeyLength(15)), "{wrong}");
+        for (kind, name) in [
+            (KeyType::Des, "DES"),
+            (KeyType::Rsa, "RSA"),
+            (KeyType::Unknown, "Unknown"),
+        ] {
+            let wrong = key(8, kind).unwrap_err();
+            assert!(
+                matches!(wrong, OpenError::KeyType(found) if found == name),
+                "{wrong}"
+            );
+        }
     }
 }

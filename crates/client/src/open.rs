@@ -275,6 +275,14 @@ impl<R: Read + Seek> Sealed<R> {
         })
     }
 
+    /// The cipher that goes with a key that came without.
+    pub(crate) fn recognised_cipher(&mut self, key: &ContentKey) -> Result<Cipher, OpenError> {
+        pfile::recognised_cipher(&mut self.file, &self.header, key).map_err(|error| match error {
+            pfile::CipherUnknown::Io(error) => error.into(),
+            unknown => unknown.into(),
+        })
+    }
+
     /// The content under its key.
     pub(crate) fn open(
         mut self,

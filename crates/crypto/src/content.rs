@@ -197,6 +197,18 @@ pub fn encrypt(key: &ContentKey, plain: &[u8]) -> Result<Vec<u8>, ContentError> 
     Ok(out)
 }
 
+/// Deciphers the end of a ciphertext: whole units, the first of which has this number, counted from
+/// 0. Padding and fill stay. Tells how a content ends without the rest of it.
+pub fn decrypt_end(
+    key: &ContentKey,
+    first: u64,
+    cipher_text: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, ContentError> {
+    let mut text = Zeroizing::new(cipher_text.to_vec());
+    Units::new(key).decrypt(first, &mut text)?;
+    Ok(text)
+}
+
 /// Deciphers a whole ciphertext held in memory.
 ///
 /// With `length` the text is cut to that many bytes and padding is never looked at (Office);

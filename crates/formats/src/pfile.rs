@@ -9,7 +9,9 @@ mod content;
 mod header;
 mod writer;
 
-pub use content::{ContentError, effective_cipher, protect, unprotect};
+pub use content::{
+    CipherUnknown, ContentError, effective_cipher, protect, recognised_cipher, unprotect,
+};
 pub use header::{Error, Field, Header, Section, Version, read_header, read_header_within};
 pub use writer::{NOTICE, NOTICE_2_0, WriteError, Writer, WriterVersion};
 

@@ -2,8 +2,8 @@
 //! sealed file; and the way back ("Backup, recovery" of the product).
 //!
 //! ```text
-//! make     database + files -> records -> archive, read back before it is called done
-//! restore  archive -> records -> a new data directory and an empty database
+//! make     databases + files -> records -> archive, read back before it is called done
+//! restore  archive -> records -> a new data directory, an empty database, a log
 //! drill    archive -> records -> scratch storage: do the keys open what they should?
 //! ```
 
@@ -12,11 +12,16 @@ pub mod records;
 
 mod contents;
 mod drill;
+mod log;
 mod make;
+mod manifest;
 mod record;
 mod restore;
+mod staging;
 
+pub use crate::logging::LogDatabaseError;
 pub use drill::{Check, Drill, drill};
+pub use log::{LogRestoreError, RestoredLog, SavedLog};
 pub use make::{Backup, BackupError, BackupOptions, backup};
 pub(crate) use record::Verified;
-pub use restore::{RestoreError, RestoreOptions, Restored, restore};
+pub use restore::{RestoreError, RestoreOptions, Restored, restore, restore_log};

@@ -50,7 +50,8 @@ impl DatabaseServer {
         })
     }
 
-    fn location(&self) -> Result<Box<PostgresLocation>, CredentialError> {
+    /// The same, with the password read.
+    pub(crate) fn location(&self) -> Result<Box<PostgresLocation>, CredentialError> {
         let location = self.location.clone();
         if self.password == Credential::None {
             return Ok(location);

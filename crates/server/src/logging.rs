@@ -27,6 +27,7 @@ use openrms_store::{Location, StoreError};
 pub(crate) use drain::{Drain, DrainError, Drained};
 pub(crate) use journal::Journal;
 pub(crate) use listener::Listener;
+pub(crate) use record::is_event;
 pub(crate) use settings::LoggingFile;
 pub use settings::{Field, Fields, LogDurability, LoggingConfig, LoggingConfigError, WhenFull};
 
@@ -74,7 +75,7 @@ pub(crate) async fn open_database(
 
 /// Why the logging database cannot be opened at present.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LogDatabaseError {
+pub enum LogDatabaseError {
     /// Its password cannot be read.
     #[error("[logging] {0}")]
     Password(#[from] CredentialError),

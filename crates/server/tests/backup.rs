@@ -14,9 +14,13 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use openrms_crypto::Mode;
 use openrms_protocol::{CertificateChain, FaultCode, SoapVersion};
 use openrms_server::backup::{BackupOptions, RestoreOptions, backup, restore};
+use openrms_server::logging::{Field, Fields};
 use openrms_server::{Config, Server};
 use openrms_store::{
     Change, Location, RowSink, SealedBytes, Sqlite, Store, StoreError, StoredKey, Table, Value,
@@ -38,7 +42,10 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let server = TestServer::start();
+        Self::of(TestServer::start())
+    }
+
+    fn of(server: TestServer) -> Self {
         let password = server.folder.path().join("backup.password");
         fs::write(&password, format!("{SECRET}\n")).unwrap();
         let archive = server.folder.path().join("cluster.backup");
@@ -51,6 +58,39 @@ impl Case {
 
     fn at(&self, name: &str) -> PathBuf {
         self.server.folder.path().join(name)
+    }
+
+    /// With a log that names certificates.
+    fn with_log() -> Self {
+        let case = Self::of(TestServer::start_with(Mode::Two, |config| {
+            let fields = [
+                Field::User,
+                Field::Account,
+                Field::ReceivedXrml,
+                Field::IssuedXrml,
+            ];
+            config.logging.fields = Fields::of(&fields);
+        }));
+        let client = Client::new(&case.server, SoapVersion::V11);
+        let alice = client.join("alice");
+        let license = Draft::new(&alice, &[("VIEW", "bob@example.test")]).sign(&alice);
+        let bob = client.join("bob");
+        client.license(&bob, &license).unwrap();
+        client.license(&client.join("carol"), &license).unwrap_err();
+        case
+    }
+
+    /// A backup made when nothing waits for the logging database any more.
+    fn whole_log(&self) -> Json {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (exit, made) = self.backup(&["--with-logs", "--force"]);
+            assert_eq!(exit, 0, "{made}");
+            if made["log"]["waiting"] == 0 && made["log"]["events"].as_u64() > Some(0) {
+                return made;
+            }
+            assert!(Instant::now() < deadline, "{made}");
+        }
     }
 
     fn backup(&self, more: &[&str]) -> (i32, Json) {
@@ -408,6 +448,7 @@ fn whatever_is_in_the_database_comes_back() {
                     data: data.path().join("data"),
                     database: None,
                     key_file: false,
+                    without_log: false,
                 },
                 now,
             );
@@ -485,3 +526,198 @@ fn a_cluster_of_one_host_is_restored_to_a_database_server() {
         openrms_server::people::PeopleSource::File(back.join("people.toml"))
     });
 }
+
+/// Every event of a cluster's log, as `rmsd log export` tells it.
+fn events_of(data: &Path) -> Vec<String> {
+    let (exit, out, err) = rmsd(&["log", "export", "--data", &text(data)], "");
+    assert_eq!(exit, 0, "{err}");
+    out.lines().map(str::to_owned).collect()
+}
+
+/// The same, and each once more with the certificates that it names.
+fn log_of(data: &Path) -> Vec<String> {
+    let mut lines = events_of(data);
+    for line in lines.clone() {
+        let event: Json = serde_json::from_str(&line).unwrap();
+        let request = event["request"].as_str().unwrap();
+        let query = ["log", "query", "events", "--request", request, "--json"];
+        let (exit, out, err) = rmsd(&[&query[..], &["--data", &text(data)]].concat(), "");
+        assert_eq!(exit, 0, "{err}");
+        lines.push(out);
+    }
+    lines
+}
+
+#[test]
+fn the_log_comes_back_each_event_once_into_whatever_database() {
+    let case = Case::with_log();
+    let made = case.whole_log();
+    assert!(made["log"]["certificates"].as_u64() > Some(0), "{made}");
+    let before = log_of(&case.server.data());
+    assert_eq!(made["log"]["events"], before.len() / 2);
+    let (exit, found) = case.restore(&case.archive, &["--drill"]);
+    assert_eq!(exit, 0, "{found}");
+    assert_eq!(found["events"], made["log"]["events"]);
+    let names = found["checks"].as_array().unwrap().iter();
+    assert!(
+        names
+            .clone()
+            .any(|check| check["name"] == "log" && check["ok"] == true)
+    );
+
+    let to = case.at("restored");
+    let (exit, restored) = case.restore(&case.archive, &["--data", &text(&to)]);
+    assert_eq!(exit, 0, "{restored}");
+    assert_eq!(restored["log"]["events"], made["log"]["events"]);
+    assert_eq!(restored["log"]["database"], text(&to.join("logging.db")));
+    assert_eq!(log_of(&to), before);
+    // Over what is there, where nothing is doubled.
+    let only = ["--logs-only", "--data", &text(&to)];
+    let (exit, restored) = case.restore(&case.archive, &only);
+    assert_eq!(exit, 0, "{restored}");
+    assert_eq!(restored["events"], made["log"]["events"]);
+    assert_eq!(log_of(&to), before);
+
+    // Left out, and brought in later.
+    let later = case.at("later");
+    let without = ["--data", &text(&later), "--without-logs"];
+    let (exit, restored) = case.restore(&case.archive, &without);
+    assert_eq!((exit, &restored["log"]), (0, &Json::Null));
+    assert!(!later.join("logging.db").exists());
+    let whole = fs::read(&case.archive).unwrap();
+    let cut = case.at("cut.backup");
+    fs::write(&cut, &whole[..whole.len() - 20]).unwrap();
+    let only = ["--logs-only", "--data", &text(&later)];
+    let (exit, answer) = case.restore(&cut, &only);
+    assert_eq!((exit, code(&answer)), (6, "backup-damaged"));
+    assert!(!later.join("logging.db").exists());
+    let (exit, _) = case.restore(&case.archive, &only);
+    assert_eq!(exit, 0);
+    assert_eq!(log_of(&later), before);
+    let other = TestServer::start();
+    let only = ["--logs-only", "--data", &text(&other.data())];
+    let (exit, answer) = case.restore(&case.archive, &only);
+    assert_eq!((exit, code(&answer)), (1, "other-cluster"));
+
+    let Some(database) = fleet::TestDatabase::new(case.server.folder.path()) else {
+        return;
+    };
+    let to = case.at("at-a-server");
+    let to_text = text(&to);
+    let arguments = database.arguments();
+    let mut more = vec!["--data", &to_text];
+    more.extend(arguments.iter().map(String::as_str));
+    let (exit, restored) = case.restore(&case.archive, &more);
+    assert_eq!(exit, 0, "{restored}");
+    assert_eq!(restored["log"]["events"], made["log"]["events"]);
+    assert!(!to.join("logging.db").exists());
+    assert_eq!(log_of(&to), before);
+    // And back.
+    let second = case.at("second.backup");
+    let (exit, made) = case.run(&[
+        "backup",
+        "--data",
+        &to_text,
+        "--with-logs",
+        "-o",
+        &text(&second),
+    ]);
+    assert_eq!(exit, 0, "{made}");
+    let back = case.at("back");
+    let (exit, answer) = case.restore(&second, &["--data", &text(&back)]);
+    assert_eq!(exit, 0, "{answer}");
+    assert_eq!(log_of(&back), before);
+}
+
+#[test]
+fn events_that_wait_are_told_by_number() {
+    let server = TestServer::start_with(Mode::Two, |config| {
+        // Nobody listens there.
+        let port = fleet::Port::reserve();
+        let url = format!("postgres://rms@{}/rms", port.address);
+        config.logging.database = openrms_server::database::Database::Server(
+            openrms_server::database::DatabaseServer::new(
+                &url,
+                openrms_server::credential::Credential::None,
+            )
+            .unwrap(),
+        );
+    });
+    let case = Case::of(server);
+    Client::new(&case.server, SoapVersion::V11).join("alice");
+    let events = case.server.audit().len();
+    let (exit, made) = case.backup(&["--with-logs"]);
+    assert_eq!(exit, 0, "{made}");
+    let log = serde_json::json!({"events": 0, "certificates": 0, "waiting": events});
+    assert_eq!(made["log"], log);
+    assert_eq!(case.backup(&["--force"]).1["log"], Json::Null);
+}
+
+#[test]
+fn a_restore_that_is_killed_at_any_instant_is_completed_by_the_same_command() {
+    let case = Case::with_log();
+    case.whole_log();
+    let before = events_of(&case.server.data());
+    let instants = std::env::var("OPENRMS_CRASH_CYCLES");
+    let instants = instants.map_or(INSTANTS, |text| text.parse().unwrap());
+    let mut whole_time = None;
+    let (mut killed, mut had_rows) = (0, 0);
+    for number in 0..=instants {
+        let Some(database) = fleet::TestDatabase::new(case.server.folder.path()) else {
+            return;
+        };
+        let data = case.at(&format!("restored-{number}"));
+        let mut arguments: Vec<String> = vec![
+            "restore".into(),
+            text(&case.archive),
+            "--data".into(),
+            text(&data),
+        ];
+        arguments.extend(database.arguments());
+        let again: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let began = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rmsd"))
+            .args(&arguments)
+            .args(["--password-file", &case.password])
+            .env_remove("RMSD_CONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let Some(time) = whole_time else {
+            assert!(child.wait().unwrap().success());
+            whole_time = Some(began.elapsed());
+            continue;
+        };
+        // The instants are spread over the time that it takes.
+        let life: Duration = time * number / instants;
+        while began.elapsed() < life && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        killed += u32::from(status.code().is_none());
+        let (exit, answer) = case.run(&again);
+        if exit == 0 {
+            had_rows += u32::from(answer["log"]["events"].as_u64() > Some(0));
+            assert_eq!(answer["log"]["events"], before.len());
+        } else {
+            // It had been completed.
+            assert_eq!((exit, code(&answer)), (1, "not-empty"), "{answer}");
+            assert!(data.exists());
+        }
+        let (exit, out, err) = rmsd(&["key", "check", "--data", &text(&data)], "");
+        assert_eq!(exit, 0, "{number}: {out}{err}");
+        assert_eq!(events_of(&data), before, "{number}");
+        let left = case.names();
+        let left = left.iter().find(|name| name.starts_with(".openrms"));
+        assert_eq!(left, None);
+        assert!(!data.join("openrms.db").exists());
+    }
+    println!("killed {killed} of {instants} times, {had_rows} completed, {whole_time:?} for each");
+    assert!(killed > instants / 3 && had_rows > 0);
+}
+
+/// `OPENRMS_CRASH_CYCLES` asks for more instants than these.
+const INSTANTS: u32 = 14;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use error::{AppendError, SpoolError};
-pub use reader::Batch;
+pub use reader::{Batch, peek};
 
 use cursor::Cursor;
 use reader::Reader;

@@ -1,5 +1,6 @@
 //! Draining: records in order, from the cursor on, and files given back when all of them is done.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -228,6 +229,50 @@ fn first_record(file: &mut File, path: &Path) -> Result<Option<u64>, SpoolError>
         Header::First(first) => Ok(Some(first)),
         Header::Damaged => Ok(None),
         Header::Foreign => Err(SpoolError::Foreign(path.to_owned())),
+    }
+}
+
+/// Shows the records that wait in a folder, and changes nothing; also while another process drains
+/// it, whose latest steps may or may not be seen. A folder that is not there holds none.
+pub fn peek(folder: &Path, mut see: impl FnMut(&[u8])) -> Result<(), SpoolError> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let cursor = Cursor::load(folder)?.unwrap_or_default();
+    for found in segment::list(folder)? {
+        let from = match found.number.cmp(&cursor.segment) {
+            Ordering::Less => continue,
+            Ordering::Equal => cursor.offset.max(HEADER_LEN as u64),
+            Ordering::Greater => HEADER_LEN as u64,
+        };
+        match peek_segment(&found.path, from, &mut see) {
+            // It was given back meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => read.map_err(|error| SpoolError::new(&found.path, error))?,
+        }
+    }
+    Ok(())
+}
+
+fn peek_segment(path: &Path, from: u64, see: &mut impl FnMut(&[u8])) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let end = file.metadata()?.len();
+    file.seek(SeekFrom::Start(from))?;
+    let mut window = Window::new(file, end.saturating_sub(from));
+    loop {
+        let needed = match segment::next(window.bytes()) {
+            Piece::Record(record, length) => {
+                see(record);
+                window.pass(length);
+                continue;
+            }
+            Piece::Cut(needed) => needed,
+            Piece::Damaged => return Ok(()),
+        };
+        // What is being written has no end yet; of damage tells whoever drains it.
+        if !window.fill(needed)? {
+            return Ok(());
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use openrms_spool::{AppendError, Durability, LONGEST_RECORD, Settings, Spool, SpoolError};
+use openrms_spool::{AppendError, Durability, LONGEST_RECORD, Settings, Spool, SpoolError, peek};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -38,6 +38,37 @@ fn records_come_in_order_and_until_they_are_done() {
     assert!(spool.read(1, 1).unwrap().records.is_empty());
     spool.append(b"later").unwrap();
     assert_eq!(spool.read(9, 9).unwrap().records, [b"later"]);
+}
+
+#[test]
+fn whoever_peeks_sees_what_waits_and_changes_nothing() {
+    let folder = folder();
+    let seen = || {
+        let mut seen = Vec::new();
+        peek(folder.path(), |record| seen.push(record.to_vec())).unwrap();
+        seen
+    };
+    let small = Settings {
+        segment_bytes: 64,
+        ..Settings::default()
+    };
+    let spool = open(&folder, small);
+    let all: Vec<Vec<u8>> = (0..20).map(|number| vec![number; 20]).collect();
+    for record in &all {
+        spool.append(record).unwrap();
+    }
+    assert_eq!(seen(), all);
+    let batch = spool.read(7, usize::MAX).unwrap();
+    spool.done(&batch).unwrap();
+    assert_eq!(seen(), all[7..]);
+    assert_eq!(spool.read(100, usize::MAX).unwrap().records, all[7..]);
+    drop(spool);
+    // The last of them cut short.
+    let last = files(&folder).pop().unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(seen(), all[7..19]);
+    peek(&folder.path().join("none"), |_| panic!("a record")).unwrap();
 }
 
 #[test]

@@ -116,6 +116,12 @@ pub enum StoreError {
         /// Where it is now.
         to: String,
     },
+    /// A backup was being restored into it, and nobody has seen the end of that.
+    #[error("the restore of the backup {backup} into this database was begun and not completed")]
+    Unfinished {
+        /// The digest of the backup.
+        backup: String,
+    },
     /// Rows can only be moved into a database that has none.
     #[error("the database is not empty: there are rows in its table {table}")]
     NotEmpty {

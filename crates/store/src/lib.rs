@@ -21,6 +21,7 @@ pub mod logging;
 mod moving;
 mod policies;
 mod postgres;
+mod restoring;
 mod sqlite;
 mod transfer;
 mod trust;
@@ -43,6 +44,7 @@ pub use location::{Found, Location};
 pub use moving::Moving;
 pub use policies::{CryptographicMode, Policies, RevocationType};
 pub use postgres::{LocationError, Postgres, PostgresDirectoryCache, PostgresLocation};
+pub use restoring::Restoring;
 pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
 pub use transfer::{RowSink, RowSource, TABLES, Table, Value};
 pub use trust::{

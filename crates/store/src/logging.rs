@@ -9,6 +9,7 @@ mod day;
 mod event;
 mod reports;
 pub(crate) mod statements;
+mod transfer;
 
 use async_trait::async_trait;
 
@@ -18,6 +19,8 @@ pub use reports::{
     AccountReport, AuditedCertificate, Chosen, ContentReport, EventFilter, OperationReport,
     RefusalReport, Reports, SuperUserUse,
 };
+
+pub use transfer::{Entry, Imported, LOG_TABLES, export, import};
 
 pub use crate::postgres::PostgresLogging;
 pub use crate::sqlite::SqliteLogging;
@@ -95,15 +98,7 @@ pub async fn retire(database: &dyn LoggingDatabase, oldest: Day) -> Result<Retir
 /// What the reports need of a back end.
 pub(crate) mod backend {
     use super::{StoreError, async_trait};
-
-    /// A value of a row.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub enum Value {
-        Null,
-        Integer(i64),
-        Text(String),
-        Bytes(Vec<u8>),
-    }
+    use crate::Value;
 
     #[async_trait]
     pub trait Select: Send + Sync {

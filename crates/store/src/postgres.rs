@@ -97,6 +97,64 @@ impl Postgres {
         Ok(false)
     }
 
+    /// The backup whose restore into this database was not completed.
+    pub(crate) async fn unfinished(
+        location: &PostgresLocation,
+    ) -> Result<Option<String>, StoreError> {
+        let mut connection = match connect(location).await {
+            Err(StoreError::Missing { .. }) => return Ok(None),
+            connected => connected?,
+        };
+        let backup = within(PATIENCE, schema::unfinished(&mut connection)).await;
+        close(connection).await;
+        backup
+    }
+
+    pub(crate) async fn may_restore(
+        location: &PostgresLocation,
+        backup: &str,
+    ) -> Result<bool, StoreError> {
+        let mut connection = match connect(location).await {
+            Err(StoreError::Missing { .. }) => return Ok(true),
+            connected => connected?,
+        };
+        let begun = within(PATIENCE, schema::unfinished(&mut connection)).await?;
+        let may = begun.as_deref() == Some(backup)
+            || within(PATIENCE, schema::is_blank(&mut connection)).await?;
+        close(connection).await;
+        Ok(may)
+    }
+
+    /// Opens a database to restore a backup into; whether that has been done already.
+    pub(crate) async fn begin_restoring(
+        location: &PostgresLocation,
+        backup: &str,
+    ) -> Result<(Self, bool), StoreError> {
+        let mut connection = connect(location).await?;
+        let begun = within(PATIENCE, schema::unfinished(&mut connection)).await?;
+        let is_blank = within(PATIENCE, schema::is_blank(&mut connection)).await?;
+        if !is_blank && begun.as_deref() != Some(backup) {
+            return Err(StoreError::NotEmpty {
+                table: "configuration",
+            });
+        }
+        if is_blank {
+            // Perhaps of another backup, of which nothing has come.
+            if begun.is_some() {
+                schema::complete_restoring(&mut connection).await?;
+            }
+            schema::migrate(&mut connection, &schema::cluster()).await?;
+            schema::begin_restoring(&mut connection, backup).await?;
+        }
+        let listening = Listening::new(location.options(), &mut connection).await;
+        close(connection).await;
+        Ok((Self::of(location, listening), !is_blank))
+    }
+
+    pub(crate) async fn complete_restoring(&self) -> Result<(), StoreError> {
+        schema::complete_restoring(&mut *self.writer().await?).await
+    }
+
     pub(crate) async fn leave(&self, to: &str) -> Result<(), StoreError> {
         within(PATIENCE, schema::leave(&mut *self.writer().await?, to)).await
     }
@@ -126,11 +184,15 @@ impl Postgres {
         schema::migrate(&mut connection, &schema::cluster()).await?;
         let listening = Listening::new(location.options(), &mut connection).await;
         close(connection).await;
-        Ok(Self {
+        Ok(Self::of(location, listening))
+    }
+
+    fn of(location: &PostgresLocation, listening: Listening) -> Self {
+        Self {
             pool: pool(location.connections().get(), location.options()),
             listening,
             location: location.clone(),
-        })
+        }
     }
 }
 

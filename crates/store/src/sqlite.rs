@@ -25,6 +25,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 
 use crate::moving::GONE;
+use crate::restoring::UNFINISHED;
 use crate::{Found, StoreError};
 use fault::{database, migration};
 
@@ -179,6 +180,7 @@ pub(crate) async fn schema(path: &Path) -> Result<Option<i64>, StoreError> {
 pub(crate) fn known_step(newest: Option<(i64, String)>) -> Result<Option<i64>, StoreError> {
     match newest {
         Some((GONE, to)) => Err(StoreError::Moved { to }),
+        Some((UNFINISHED, backup)) => Err(StoreError::Unfinished { backup }),
         newest => Ok(newest.map(|(version, _)| version)),
     }
 }

@@ -1,7 +1,8 @@
-//! Everything a cluster's database holds as rows of plain values, to move it to another database
-//! or into a backup.
+//! Everything a database holds as rows of plain values, to move it to another database or into a
+//! backup.
 
 use crate::StoreError;
+use crate::logging::LOG_TABLES;
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,9 +30,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of this name.
+    /// The table of this name, of a cluster's database or of its log.
     pub fn named(name: &str) -> Option<&'static Self> {
-        TABLES.iter().find(|table| table.name == name)
+        let mut all = TABLES.iter().chain(LOG_TABLES);
+        all.find(|table| table.name == name)
     }
 
     /// Refuses a row that cannot be one of this table.
@@ -64,19 +66,19 @@ pub(crate) enum Kind {
     Bytes,
 }
 
-/// Takes rows, see [`Store::export`](crate::Store::export).
+/// Takes rows, see [`Store::export`](crate::Store::export) and [`logging::export`](crate::logging::export).
 pub trait RowSink: Send {
     /// Takes one row. An error ends the export and is its outcome.
     fn row(&mut self, table: &'static Table, row: &[Value]) -> Result<(), StoreError>;
 }
 
-/// Gives rows, see [`Store::import`](crate::Store::import).
+/// Gives rows, see [`Store::import`](crate::Store::import) and [`logging::import`](crate::logging::import).
 pub trait RowSource: Send {
     /// The next row; none after the last one.
     fn next(&mut self) -> Result<Option<(&'static Table, Vec<Value>)>, StoreError>;
 }
 
-const fn table(
+pub(crate) const fn table(
     name: &'static str,
     key: usize,
     columns: &'static [&'static str],

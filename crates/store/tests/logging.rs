@@ -11,10 +11,10 @@
 mod support;
 
 use openrms_store::logging::{
-    Certificate, Chosen, Day, EventFilter, LogEvent, LoggingDatabase, LoggingError,
-    PostgresLogging, Reports, SqliteLogging, retire,
+    Certificate, Chosen, Day, EventFilter, Imported, LOG_TABLES, LogEvent, LoggingDatabase,
+    LoggingError, PostgresLogging, Reports, SqliteLogging, export, import, retire,
 };
-use openrms_store::{StoreError, Uuid};
+use openrms_store::{RowSink, RowSource, StoreError, Table, Uuid, Value};
 
 #[tokio::test]
 async fn events_are_read_as_they_were_stored() {
@@ -330,6 +330,107 @@ async fn what_is_no_logging_database_is_left_alone() {
     let error = SqliteLogging::open_or_create(&path).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"something else");
+}
+
+/// Rows on their way from one database to another.
+#[derive(Default, Clone, PartialEq)]
+struct Rows(std::collections::VecDeque<(&'static Table, Vec<Value>)>);
+
+impl RowSink for Rows {
+    fn row(&mut self, table: &'static Table, row: &[Value]) -> Result<(), StoreError> {
+        self.0.push_back((table, row.to_vec()));
+        Ok(())
+    }
+}
+
+impl RowSource for Rows {
+    fn next(&mut self) -> Result<Option<(&'static Table, Vec<Value>)>, StoreError> {
+        Ok(self.0.pop_front())
+    }
+}
+
+async fn all_rows(database: &dyn LoggingDatabase) -> Rows {
+    let mut rows = Rows::default();
+    export(database, &mut rows).await.unwrap();
+    rows
+}
+
+#[tokio::test]
+async fn a_log_comes_from_any_database_into_any_other_and_each_event_once() {
+    let today: Day = TODAY.parse().unwrap();
+    for from in places().await {
+        for to in places().await {
+            let (from, to) = (from.open().await, to.open().await);
+            // More than are read at once, of several days.
+            for age in 0..3 {
+                let day = today.minus(age).to_string();
+                let first = age * 10_000;
+                let all: Vec<_> = (first..first + 700)
+                    .map(|number| event(number, &day))
+                    .collect();
+                from.store(&all, &[]).await.unwrap();
+            }
+            let certificates: Vec<_> = (0..40).map(certificate).collect();
+            from.store(&[], &certificates).await.unwrap();
+            // Some are there, and one that the other database does not have.
+            let some: Vec<_> = (300..400).map(|number| event(number, TODAY)).collect();
+            to.store(&some, &certificates[..5]).await.unwrap();
+            to.store(&[event(90_000, TODAY)], &[]).await.unwrap();
+            let rows = all_rows(&*from).await;
+            let expected = Imported {
+                events: 2100,
+                certificates: 40,
+            };
+            for _ in 0..2 {
+                assert_eq!(import(&*to, &mut rows.clone()).await.unwrap(), expected);
+                let count = Reports::new(&*to, Chosen::EVER).count().await.unwrap();
+                assert_eq!(count, 2101);
+            }
+            let mut found = all_rows(&*to).await;
+            let id = Value::Bytes(event(90_000, TODAY).id.as_bytes().to_vec());
+            found.0.retain(|(_, row)| row[0] != id);
+            assert!(found == rows);
+            from.close().await;
+            to.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_tell_no_event_are_refused_by_name() {
+    let place = Place::Sqlite(tempfile::tempdir().unwrap());
+    let database = place.open().await;
+    database
+        .store(&[event(1, TODAY)], &[certificate(1)])
+        .await
+        .unwrap();
+    let rows = all_rows(&*database).await;
+    let [events, certificates] = LOG_TABLES;
+    let setting = Table::named("setting").unwrap();
+    for (table, column, value) in [
+        (events, 0, Value::Bytes(vec![1; 15])),
+        (events, 1, Value::Text("now".to_owned())),
+        (events, 2, Value::Null),
+        (events, 19, Value::Integer(-1)),
+        (events, 20, Value::Bytes(vec![1; 33])),
+        (certificates, 0, Value::Bytes(vec![1; 31])),
+        (certificates, 2, Value::Integer(i64::MAX)),
+        (setting, 0, Value::Null),
+    ] {
+        let mut wrong = rows.clone();
+        let at = usize::from(table == certificates);
+        wrong.0[at].0 = table;
+        if table == setting {
+            wrong.0[at].1.truncate(2);
+        }
+        wrong.0[at].1[column] = value;
+        let refused = import(&*database, &mut wrong).await.unwrap_err();
+        let LoggingError::Refused { reason } = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(!reason.is_empty());
+    }
+    database.close().await;
 }
 
 /// An event of a day. Even ones are alice's and ask for licenses, odd ones are bob's and ask for

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openrms_store::{
-    Change, DirectoryCache, Found, Location, Moving, NewAnswer, PostgresDirectoryCache, Sqlite,
-    Store, StoreError,
+    Change, DirectoryCache, Found, Location, Moving, NewAnswer, PostgresDirectoryCache, Restoring,
+    Sqlite, Store, StoreError,
 };
 use sqlx::{Connection as _, Row as _};
 use support::{TestDatabase, key, setting};
@@ -45,6 +45,58 @@ async fn a_wrong_password_and_a_database_that_is_not_there_are_named() {
     let again = location.create_database().await;
     assert!(matches!(again, Err(StoreError::AlreadyExists { .. })));
     assert_eq!(location.inspect().await.unwrap(), Found::Empty);
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn a_restore_that_was_not_completed_goes_on_and_nobody_else_opens_the_database() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let (one, location) = (database.postgres(), database.location());
+    let (first, second) = ("a".repeat(64), "b".repeat(64));
+    assert!(Restoring::may_begin(&one, &first).await.unwrap());
+    assert!(!Restoring::was_begun(&one, &first).await.unwrap());
+    // Tables that a process made before it was killed.
+    location.open_or_create().await.unwrap().close().await;
+    assert!(Restoring::may_begin(&one, &first).await.unwrap());
+
+    let begun = Restoring::begin(&one, &second).await.unwrap();
+    assert!(!begun.is_filled());
+    begun.store().close().await;
+    for opened in [location.open().await, location.open_or_create().await] {
+        let error = opened.unwrap_err();
+        assert!(matches!(&error, StoreError::Unfinished { backup } if *backup == second));
+    }
+    assert!(location.schema().await.is_err());
+    // Nothing has come of that one.
+    let begun = Restoring::begin(&one, &first).await.unwrap();
+    assert!(!begun.is_filled());
+    begun.store().apply(&[setting("1")], None).await.unwrap();
+    begun.store().close().await;
+
+    assert!(!Restoring::may_begin(&one, &second).await.unwrap());
+    assert!(!Restoring::was_begun(&one, &second).await.unwrap());
+    let refused = Restoring::begin(&one, &second).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::NotEmpty { .. }),
+        "{refused:?}"
+    );
+    assert!(Restoring::was_begun(&one, &first).await.unwrap());
+    let begun = Restoring::begin(&one, &first).await.unwrap();
+    assert!(begun.is_filled());
+    begun.complete().await.unwrap();
+
+    let store = location.open().await.unwrap();
+    assert_eq!(store.snapshot().await.unwrap().settings["a"], "1");
+    store.close().await;
+    assert!(!Restoring::may_begin(&one, &first).await.unwrap());
+    assert!(!Restoring::was_begun(&one, &first).await.unwrap());
+    let refused = Restoring::begin(&one, &first).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::NotEmpty { .. }),
+        "{refused:?}"
+    );
     database.destroy().await;
 }
 

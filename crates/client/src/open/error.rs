@@ -65,6 +65,12 @@ pub enum OpenError {
     /// Not a key that this client deciphers with.
     #[error("the server gave a content key of the kind {0}, for which this client has no cipher")]
     KeyType(&'static str),
+    /// No key of AES is as long.
+    #[error("the server gave a key of AES of {0} bytes, which no such key has")]
+    KeyLength(usize),
+    /// Nobody says which cipher the content is in.
+    #[error(transparent)]
+    CipherUnknown(#[from] pfile::CipherUnknown),
     /// The license demands a list of what is revoked, which this client cannot look at.
     #[error("the use license demands a revocation list, which is not at hand")]
     RevocationListNeeded,
@@ -95,7 +101,8 @@ impl Coded for OpenError {
             Self::Io(_) => "content-not-readable",
             Self::NoRightNow { .. } => "rights-ended",
             Self::ClockSetBack { .. } => "clock-set-back",
-            Self::KeyType(_) => "content-key-unsupported",
+            Self::KeyType(_) | Self::KeyLength(_) => "content-key-unsupported",
+            Self::CipherUnknown(_) => "content-cipher-unknown",
             Self::RevocationListNeeded => "revocation-list-needed",
         }
     }
@@ -110,7 +117,9 @@ impl Coded for OpenError {
             | Self::NotProtected
             | Self::Container(_)
             | Self::Inspect(_)
-            | Self::KeyType(_) => Class::Malformed,
+            | Self::KeyType(_)
+            | Self::KeyLength(_)
+            | Self::CipherUnknown(_) => Class::Malformed,
             Self::RevocationListNeeded => Class::NotTrusted,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use openrms_crypto::content::{decrypt_stream, encrypt_stream};
+use openrms_crypto::content::{decrypt_end, decrypt_stream, encrypt_stream};
 use openrms_crypto::{Cipher, ContentKey};
 
 use super::{Header, Version, WriteError, Writer};
@@ -15,6 +15,76 @@ pub fn effective_cipher(version: Version, key_cipher: Cipher) -> Cipher {
         Cipher::Ecb | Cipher::Cbc512NoPadding if version.major > 2 => key_cipher,
         _ => Cipher::Cbc4k,
     }
+}
+
+/// The cipher of a pfile's content whose key came without one, as decommissioned servers give them
+/// out ([MS-RMSI] 3.2.4.1.3.4). Up to version 2 there is only one. From version 3 on the end of the
+/// content tells: CBC4K by its padding, ECB by zeros after the length in the header. One content in
+/// 256 ends like that of another cipher by chance.
+pub fn recognised_cipher<R: Read + Seek>(
+    file: &mut R,
+    header: &Header,
+    key: &ContentKey,
+) -> Result<Cipher, CipherUnknown> {
+    if effective_cipher(header.version, Cipher::Ecb) != Cipher::Ecb {
+        return Ok(Cipher::Cbc4k);
+    }
+    let length = header.content_length;
+    if length == 0 {
+        return Ok(Cipher::Ecb);
+    }
+    let end = |file: &mut R, cipher: Cipher| {
+        let unit = cipher.unit_len() as u64;
+        let first = (length - 1) / unit;
+        file.seek(SeekFrom::Start(header.content_offset + first * unit))?;
+        let mut last = Vec::with_capacity(cipher.unit_len());
+        file.take(length - first * unit).read_to_end(&mut last)?;
+        decrypt_end(&key.with_cipher(cipher), first, &last)
+            .map_err(|_| CipherUnknown::NotWholeBlocks(length))
+    };
+    // Writers leave all kinds of numbers in the field; one that fits an ECB content may be one.
+    let size = header.original_size.filter(|&size| size > 0);
+    let fill = size.and_then(|size| Cipher::Ecb.ciphertext_len(size)?.checked_sub(size));
+    let fits = size.and_then(|size| Cipher::Ecb.ciphertext_len(size)) == Some(length);
+    let fill = fill
+        .filter(|_| fits)
+        .and_then(|fill| usize::try_from(fill).ok());
+    let ends_with = |text: &[u8], count: usize, byte: usize| {
+        let end = text.len().checked_sub(count).and_then(|at| text.get(at..));
+        end.is_some_and(|end| end.iter().all(|&found| usize::from(found) == byte))
+    };
+    let padded = end(file, Cipher::Cbc4k)?;
+    let count = padded.last().map_or(0, |&last| usize::from(last));
+    let is_padded = (1..=16).contains(&count) && ends_with(&padded, count, count);
+    // By their lengths both may be; what was written at the end tells them apart.
+    if let Some(fill) = fill.filter(|&fill| fill > 0)
+        && !(is_padded && count == fill)
+        && ends_with(&end(file, Cipher::Ecb)?, fill, 0)
+    {
+        return Ok(Cipher::Ecb);
+    }
+    if is_padded {
+        Ok(Cipher::Cbc4k)
+    } else {
+        Err(CipherUnknown::NoSign)
+    }
+}
+
+/// Why nobody can tell which cipher a content is in.
+#[derive(Debug, thiserror::Error)]
+pub enum CipherUnknown {
+    /// It ends like the content of no cipher, or of those that leave no sign.
+    #[error(
+        "the content ends neither as CBC4K nor as ECB does: it is in another cipher, in ECB without \
+         fill, or damaged"
+    )]
+    NoSign,
+    /// No cipher gives such a length.
+    #[error("content of {0} bytes is of no cipher")]
+    NotWholeBlocks(u64),
+    /// Reading failed.
+    #[error("content could not be read")]
+    Io(#[from] io::Error),
 }
 
 /// Writes a pfile 3.0: header, `license` as it is, then all of `plain` enciphered. `extension` is
@@ -273,5 +343,49 @@ mod tests {
         let mut out = Vec::new();
         unprotect(&mut cursor, &header, &mut out, &key).unwrap();
         assert_eq!(out, [1; 16]);
+    }
+
+    #[test]
+    fn the_end_of_content_tells_the_cipher_that_nobody_named() {
+        let mut told = [0; 2];
+        for (index, cipher) in [Cipher::Cbc4k, Cipher::Ecb].into_iter().enumerate() {
+            for length in (1..70).chain([4080, 4095, 4096, 4097, 8191, 8192, 9001]) {
+                let (key, plain) = (key(cipher), plain(length));
+                let mut file = Vec::new();
+                let size = Some(length as u64);
+                protect(&*plain, &mut file, &key, b"license", ".txt", size).unwrap();
+                let mut file = io::Cursor::new(file);
+                let header = read_header(&mut file).unwrap();
+                let unnamed = key.with_cipher(Cipher::Cbc4k);
+                match recognised_cipher(&mut file, &header, &unnamed) {
+                    Ok(found) => {
+                        assert_eq!(found, cipher, "{length}");
+                        told[index] += 1;
+                    }
+                    // Nothing was filled up.
+                    Err(CipherUnknown::NoSign) => {
+                        assert!(cipher == Cipher::Ecb && length % 16 == 0, "{length}");
+                    }
+                    Err(other) => panic!("{length}: {other}"),
+                }
+            }
+        }
+        assert_eq!(told, [76, 69]);
+    }
+
+    #[test]
+    fn content_in_a_cipher_that_leaves_no_sign_is_refused_by_name() {
+        let (key, plain) = (key(Cipher::Cbc512NoPadding), plain(1040));
+        let mut file = Vec::new();
+        protect(&*plain, &mut file, &key, b"license", ".txt", None).unwrap();
+        let mut header = read_header(&mut io::Cursor::new(&file)).unwrap();
+        let found = recognised_cipher(&mut io::Cursor::new(&file), &header, &key);
+        assert!(matches!(found, Err(CipherUnknown::NoSign)), "{found:?}");
+        header.content_length -= 1;
+        let found = recognised_cipher(&mut io::Cursor::new(&file), &header, &key);
+        assert!(
+            matches!(found, Err(CipherUnknown::NotWholeBlocks(1039))),
+            "{found:?}"
+        );
     }
 }

@@ -9,7 +9,8 @@ use openrms_crypto::PublicKey;
 use openrms_engine::{Cluster, rehearsal};
 use openrms_formats::inspect;
 use openrms_protocol::CertificateChain;
-use openrms_store::{Sqlite, Store};
+use openrms_store::logging::{Chosen, Reports};
+use openrms_store::{Sqlite, Store, TABLES};
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::chain::{parse_verified, verify_path};
 use openrms_xrml::{Time, text};
@@ -18,13 +19,16 @@ use zeroize::Zeroizing;
 
 use super::archive;
 use super::contents::{Contents, summary};
+use super::log;
+use super::manifest::Manifest;
 use super::record::Verified;
-use super::records::Manifest;
 use super::restore::RestoreError;
 use crate::authority::ClientTrust;
 use crate::config::Config;
+use crate::database::Database;
 use crate::files;
 use crate::key_protection::Unlocked;
+use crate::logging;
 use crate::open::{Opened, blocking, connect};
 
 /// What a drill found.
@@ -34,8 +38,10 @@ pub struct Drill {
     pub good: bool,
     /// SHA-256 of the archive, in hexadecimal digits.
     pub digest: String,
-    /// Rows of the database.
+    /// Rows of the cluster's database.
     pub rows: u64,
+    /// Events of the log.
+    pub events: u64,
     /// What the backup is of.
     pub of: Manifest,
     /// What was looked at.
@@ -104,14 +110,22 @@ pub fn drill(
         let store: Arc<dyn Store> = Arc::new(Sqlite::create(&database).await?);
         let checks = rehearse(path, password, sample, store.clone(), now).await;
         store.close().await;
-        checks
+        let mut checks = checks?;
+        let in_it = found.log();
+        if in_it != (0, 0) {
+            let place = Database::Embedded(scratch.path().join("logging.db"));
+            let outcome = log_comes_back(path, password, &place, in_it).await;
+            checks.push(Check::of("log", outcome));
+        }
+        Ok::<_, RestoreError>(checks)
     })?;
     scratch.close().map_err(file)?;
     let good = checks.iter().all(|check| check.ok == Some(true));
     let mut drill = Drill {
         good,
         digest,
-        rows: found.rows.values().sum(),
+        rows: found.cluster_rows(),
+        events: found.log().0,
         of: found.manifest,
         checks,
         record: None,
@@ -147,8 +161,8 @@ async fn rehearse(
     let mut contents = Contents::open(archive, password).map_err(wrong)?;
     contents.manifest().map_err(wrong)?;
     let master = contents.master_key().map_err(wrong)?;
-    contents.files(|_| Ok(None::<fs::File>)).map_err(wrong)?;
-    let imported = store.import(&mut contents).await;
+    contents.files(|_| Ok(None)).map_err(wrong)?;
+    let imported = store.import(&mut contents.rows(TABLES)).await;
     if let Some(error) = contents.failure() {
         return Err(wrong(error));
     }
@@ -211,6 +225,31 @@ fn verified_chain(text: &str, anchors: Option<&Anchors>) -> Result<String, Strin
         None => "hold; the cluster knows no trust anchor that they should lead to",
     };
     Ok(format!("{} certificates {to}", path.len()))
+}
+
+/// Whether a logging database takes all of the log, and has it then.
+async fn log_comes_back(
+    archive: &Path,
+    password: &[u8],
+    place: &Database,
+    (events, certificates): (u64, u64),
+) -> Result<String, String> {
+    let failed = |error: &dyn std::fmt::Display| error.to_string();
+    log::import(archive, password, place)
+        .await
+        .map_err(|error| failed(&error))?;
+    let database = logging::open_database(place)
+        .await
+        .map_err(|error| failed(&error))?;
+    let stored = Reports::new(&*database, Chosen::EVER).count().await;
+    database.close().await;
+    let stored = stored.map_err(|error| failed(&error))?;
+    if stored != events {
+        return Err(format!("{stored} events of {events} are stored"));
+    }
+    Ok(format!(
+        "{events} events and {certificates} certificates are as they were"
+    ))
 }
 
 async fn cluster_of(opened: &Opened) -> Result<Result<Cluster, String>, RestoreError> {

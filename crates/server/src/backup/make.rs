@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
+use openrms_spool::SpoolError;
 use openrms_store::{RowSink, Store, StoreError, Table, Value};
 use openrms_xrml::Time;
 use serde::Serialize;
@@ -12,10 +13,13 @@ use zeroize::Zeroizing;
 
 use super::archive::{self, ArchiveError};
 use super::contents::summary;
-use super::records::{FileName, Keeping, Manifest, Writer};
+use super::log::{self, SavedLog};
+use super::manifest::{FileName, Keeping, Manifest};
+use super::records::Writer;
 use crate::config::Config;
 use crate::files;
 use crate::key_protection::{self, KeyProtection, KeyProtectionError, MasterKey};
+use crate::logging::LogDatabaseError;
 use crate::open::{OpenError, blocking, connect};
 use crate::people::PeopleSource;
 
@@ -28,7 +32,7 @@ pub struct BackupOptions {
     pub password: Zeroizing<Vec<u8>>,
     /// The configuration file of this server.
     pub configuration: Option<PathBuf>,
-    /// Whether the audit file goes into it, where there is one.
+    /// Whether the log goes into it: the logging database, and the audit file where there is one.
     pub with_logs: bool,
     /// Whether the cluster's key stays out of it.
     pub without_key: bool,
@@ -45,8 +49,10 @@ pub struct Backup {
     pub digest: String,
     /// Its length.
     pub bytes: u64,
-    /// Rows of the database.
+    /// Rows of the cluster's database.
     pub rows: u64,
+    /// The log, where it was asked for.
+    pub log: Option<SavedLog>,
     /// The files in it.
     pub files: Vec<&'static str>,
     /// What it is of.
@@ -83,10 +89,16 @@ pub enum BackupError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The logging database cannot be read.
+    #[error("the logging database: {0}")]
+    Log(LogDatabaseError),
+    /// Nobody can tell how many events wait in the spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
-/// Makes a backup, as of one instant of the database. It appears under its name when it was
-/// written and read back whole. Blocks.
+/// Makes a backup, as of one instant of the cluster's database; the log goes on while it is read. It
+/// appears under its name when it was written and read back whole. Blocks.
 pub fn backup(config: &Config, options: &BackupOptions, now: Time) -> Result<Backup, BackupError> {
     if options.output.exists() && !options.force {
         return Err(BackupError::Exists(options.output.clone()));
@@ -106,6 +118,9 @@ async fn make(
     now: Time,
 ) -> Result<Backup, BackupError> {
     let file = |error| BackupError::File(options.output.clone(), error);
+    // Before the log is read: what neither waits now nor is stored comes later.
+    let waiting = options.with_logs.then(|| log::waiting(&config.logging));
+    let waiting = waiting.transpose()?;
     let (keys, master) = key(store, config, options.without_key).await?;
     let policies = store.snapshot().await?.policies;
     let manifest = Manifest {
@@ -133,6 +148,7 @@ async fn make(
     draft.as_file().rewind().map_err(file)?;
     let digest = archive::digest(draft.as_file()).map_err(file)?;
     let bytes = draft.as_file().metadata().map_err(file)?.len();
+    let (events, certificates) = found.log();
     files::persist(draft, &options.output, options.force).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(options.output.clone()),
         _ => file(error),
@@ -141,7 +157,12 @@ async fn make(
         archive: options.output.clone(),
         digest,
         bytes,
-        rows: rows.values().sum(),
+        rows: found.cluster_rows(),
+        log: waiting.map(|waiting| SavedLog {
+            events,
+            certificates,
+            waiting,
+        }),
         files: kept.into_iter().map(FileName::as_str).collect(),
         of: manifest,
     })
@@ -180,6 +201,13 @@ async fn write(
         return Err(file(error));
     }
     exported?;
+    if options.with_logs {
+        let exported = log::export(&config.logging, &mut sink).await;
+        if let Some(error) = sink.failed.take() {
+            return Err(file(error));
+        }
+        exported.map_err(BackupError::Log)?;
+    }
     let Rows {
         writer,
         written: rows,

@@ -9,6 +9,7 @@ use super::provision::DatabaseArguments;
 use super::{Failure, Output, Place, secrets};
 use crate::backup::{
     BackupOptions, Check, RestoreOptions, backup as make, drill, restore as put_back,
+    restore_log as put_log_back,
 };
 use crate::clock;
 use crate::key_protection::KeyProtectionError;
@@ -22,8 +23,7 @@ pub(super) struct Backup {
     /// absent.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Put the audit file into it as well, where one is written. The logging database is never in
-    /// it.
+    /// Put the log into it as well: the logging database, and the audit file where one is written.
     #[arg(long)]
     with_logs: bool,
     /// Leave the key out of it: what is in a security module cannot be in it, and a key file or a
@@ -38,6 +38,7 @@ pub(super) struct Backup {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(super) struct Restore {
     /// The archive.
     archive: PathBuf,
@@ -46,7 +47,7 @@ pub(super) struct Restore {
     password_file: Option<PathBuf>,
     /// The new data directory, which must not be there or be empty. With --drill, that of the
     /// cluster that is to remember that the drill went well.
-    #[arg(long, value_name = "DIR", required_unless_present = "drill")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["drill", "config"])]
     data: Option<PathBuf>,
     /// The new database, which must be empty or not be there yet.
     #[command(flatten)]
@@ -55,14 +56,21 @@ pub(super) struct Restore {
     /// who has lost that password.
     #[arg(long)]
     key_file: bool,
+    /// Leave the log in the backup, where it cannot be brought in now.
+    #[arg(long)]
+    without_logs: bool,
+    /// Bring in the log alone, for the cluster that is there: --data or --config names it. Events
+    /// that are there already are passed over.
+    #[arg(long, conflicts_with_all = ["database", "key_file", "without_logs"])]
+    logs_only: bool,
     /// Only try it, on scratch storage: could the restored cluster serve?
-    #[arg(long, conflicts_with_all = ["database", "key_file"])]
+    #[arg(long, conflicts_with_all = ["database", "key_file", "without_logs", "logs_only"])]
     drill: bool,
     /// A protected file of the cluster, which must still open.
     #[arg(long, value_name = "FILE", requires = "drill")]
     sample: Option<PathBuf>,
-    /// The same cluster, by its configuration file.
-    #[arg(long, value_name = "FILE", requires = "drill")]
+    /// With --drill or --logs-only, the cluster by its configuration file.
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
     config: Option<PathBuf>,
 }
 
@@ -85,8 +93,21 @@ pub(super) fn backup(command: &Backup, output: &Output) -> Result<(), Failure> {
              its own tools, or nothing that was protected opens again.",
         );
     }
+    let log = made.log.map_or_else(String::new, |log| {
+        if log.waiting > 0 {
+            output.say(format_args!(
+                "{} events waited in the spool of this server and may not be in it: the server \
+                 brings them into the logging database when both run.",
+                log.waiting
+            ));
+        }
+        format!(
+            " {} events and {} certificates of the log,",
+            log.events, log.certificates
+        )
+    });
     let text = format!(
-        "{} holds {} as of now: {} rows, {} bytes, read back and whole.\n\
+        "{} holds {} as of now: {} rows,{log} {} bytes, read back and whole.\n\
          Show that it can be restored: rmsd restore --drill {}",
         made.archive.display(),
         made.of.name,
@@ -103,8 +124,12 @@ pub(super) fn restore(command: &Restore, output: &Output) -> Result<(), Failure>
     let password = secrets::password(file, "Password of the backup", output)?;
     let password = Zeroizing::new(password.as_bytes().to_vec());
     match &command.data {
-        Some(data) if !command.drill => to(command, data, password, output),
-        _ => rehearse(command, &password, output),
+        _ if command.logs_only => logs_only(command, &password, output),
+        _ if command.drill => rehearse(command, &password, output),
+        Some(data) if command.config.is_none() => to(command, data, password, output),
+        _ => Err(Failure::usage(
+            "--config goes with --drill or --logs-only; a new cluster is put to --data",
+        )),
     }
 }
 
@@ -120,20 +145,42 @@ fn to(
         data: data.to_owned(),
         database: command.database.server()?,
         key_file: command.key_file,
+        without_log: command.without_logs,
     };
     let restored = put_back(&options, clock::now())?;
     output.say(
         "What the configuration names outside of the data directory is not in a backup: TLS keys, \
          keytabs, files with passwords. Look through rmsd.toml before the first start.",
     );
+    let log = restored.log.as_ref().map_or_else(String::new, |log| {
+        format!(
+            "\n{} events of the log are in {}.",
+            log.events, log.database
+        )
+    });
     let text = format!(
-        "{}\n{} is restored to {}: rmsd serve --data {}",
+        "{}{log}\n{} is restored to {}: rmsd serve --data {}",
         lines(&restored.checks),
         restored.of.name,
         restored.data.display(),
         restored.data.display()
     );
     output.answer(&restored, text.trim_start());
+    Ok(())
+}
+
+fn logs_only(command: &Restore, password: &[u8], output: &Output) -> Result<(), Failure> {
+    let config = Place {
+        config: command.config.clone(),
+        data: command.data.clone(),
+    }
+    .load()?;
+    let log = put_log_back(&command.archive, password, &config)?;
+    let text = format!(
+        "{} events and {} certificates of the backup are in {}.",
+        log.events, log.certificates, log.database
+    );
+    output.answer(&log, text);
     Ok(())
 }
 

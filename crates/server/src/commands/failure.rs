@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::authority::TrustError;
 use crate::backup::archive::ArchiveError;
-use crate::backup::{BackupError, RestoreError};
+use crate::backup::records::RecordError;
+use crate::backup::{BackupError, LogRestoreError, RestoreError};
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
 use crate::credential::CredentialError;
@@ -131,6 +132,8 @@ impl From<StoreError> for Failure {
                 .with_hint("An administrator of the database server makes it."),
             StoreError::InUse { .. } => Self::new(FAILED, "database-in-use", error),
             StoreError::Moved { .. } => Self::new(FAILED, "database-moved", error),
+            StoreError::Unfinished { .. } => Self::new(FAILED, "restore-unfinished", error)
+                .with_hint("Give the `rmsd restore` that was begun once more."),
             StoreError::SchemaTooNew { .. } => Self::new(FAILED, "schema-too-new", error),
             _ => Self::new(FAILED, "database", error),
         }
@@ -295,6 +298,8 @@ impl From<BackupError> for Failure {
             BackupError::Archive(error) => error.into(),
             BackupError::Open(error) => error.into(),
             BackupError::Keys(error) => error.into(),
+            BackupError::Log(_) => Self::new(FAILED, "logging-database", error),
+            BackupError::Spool(_) => Self::new(FAILED, "spool", error),
             _ => Self::failed(error),
         }
     }
@@ -304,9 +309,15 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         let message = error.to_string();
         let failure = match error {
-            RestoreError::Archive(_, error) => error.into(),
+            RestoreError::Archive(_, error)
+            | RestoreError::Log(LogRestoreError::Archive(error)) => error.into(),
             RestoreError::NotEmpty(_) => Self::new(FAILED, "not-empty", ""),
             RestoreError::NoKey => Self::new(FAILED, "no-key", ""),
+            RestoreError::NoLog => Self::new(FAILED, "no-log", ""),
+            RestoreError::OtherCluster { .. } => Self::new(FAILED, "other-cluster", ""),
+            RestoreError::Log(_) => Self::new(FAILED, "logging-database", "").with_hint(
+                "Leave the log out for now, --without-logs, and bring it in later: --logs-only.",
+            ),
             RestoreError::Unfit { .. } => Self::new(FAILED, "backup-not-good", ""),
             RestoreError::Configuration(_) => Self::new(MALFORMED, "bad-configuration", ""),
             RestoreError::Open(error) => error.into(),
@@ -326,6 +337,9 @@ impl From<ArchiveError> for Failure {
             ArchiveError::WrongPassword => Self::new(DENIED, "wrong-password", error),
             ArchiveError::Format { .. } => Self::new(MALFORMED, "other-release", error)
                 .with_hint("Restore it with the release that made it, then upgrade."),
+            ArchiveError::Record(RecordError::OtherTable(_)) => {
+                Self::new(MALFORMED, "other-release", error)
+            }
             ArchiveError::NotAnArchive => Self::new(MALFORMED, "not-a-backup", error),
             _ => Self::new(MALFORMED, "backup-damaged", error)
                 .with_hint("Nothing of a damaged backup is used: take another one."),

@@ -101,6 +101,11 @@ pub(crate) fn open<'a>(key: &MacKey, bytes: &'a [u8]) -> Result<Record<'a>, Reco
     }
 }
 
+/// Whether a record says that it is an event, signed or not.
+pub(crate) fn is_event(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[VERSION, EVENT])
+}
+
 fn sign(key: &MacKey, mut out: Vec<u8>) -> Vec<u8> {
     let tag = key.tag(&out);
     out.extend_from_slice(&tag);

@@ -8,10 +8,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::backend::Value;
 use super::statements::{self, COLUMNS, Row};
 use super::{Day, Digest, LogEvent, LoggingDatabase, event};
-use crate::StoreError;
+use crate::{StoreError, Value};
 
 /// The reports of a range of time.
 #[derive(Clone, Copy)]

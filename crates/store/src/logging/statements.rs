@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::backend::Value;
 use super::{Certificate, Day, Digest, LogEvent};
-use crate::StoreError;
+use crate::{StoreError, Value};
 
 /// How one database spells what the others spell otherwise.
 pub(crate) struct Dialect {
@@ -81,6 +80,7 @@ pub(crate) const COLUMNS: &str = "id, time, host, request, item, path, operation
      user_agent, authenticated, secure, user_name, metadata, outcome, reason, account, content, \
      issued, ground, micros, received_xrml, issued_xrml";
 pub(crate) const COLUMN_COUNT: usize = 22;
+pub(crate) const CERTIFICATE_COLUMNS: &str = "digest, kind, day, text";
 
 /// An instant's day as far as there can be a table for it.
 pub(crate) fn day_of(event: &LogEvent<'_>) -> Result<Day, String> {
@@ -147,6 +147,18 @@ pub(crate) fn event(row: Vec<Value>) -> Result<LogEvent<'static>, StoreError> {
         micros: u64::try_from(row.integer("micros")?).map_err(|_| corrupt("micros"))?,
         received_xrml: row.digests("received_xrml")?,
         issued_xrml: row.digests("issued_xrml")?,
+    })
+}
+
+/// Reads a row of [`CERTIFICATE_COLUMNS`].
+pub(crate) fn whole_certificate(row: Vec<Value>) -> Result<Certificate<'static>, StoreError> {
+    let mut row = Row(row.into_iter());
+    let digest = row.bytes("digest")?;
+    Ok(Certificate {
+        digest: digest.try_into().map_err(|_| corrupt("digest"))?,
+        kind: row.text("kind")?,
+        day: Day::of_number(row.integer("day")?).ok_or_else(|| corrupt("day"))?,
+        text: row.text("text")?,
     })
 }
 

@@ -13,10 +13,10 @@ use super::{
     BATCH, Db, LONG_WORK, PostgresLocation, UNHURRIED, again_within, close, close_pool, connect,
     log, pool, schema, unacquired, within,
 };
-use crate::StoreError;
-use crate::logging::backend::{Select, Value};
+use crate::logging::backend::Select;
 use crate::logging::statements::{self, COLUMNS, Dialect};
 use crate::logging::{Certificate, Day, LogEvent, LoggingDatabase, LoggingError};
+use crate::{StoreError, Value};
 
 /// A [`LoggingDatabase`] on a PostgreSQL server. Any number of listeners write to it at once.
 #[derive(Debug)]

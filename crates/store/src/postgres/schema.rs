@@ -11,6 +11,7 @@ use super::fault::{database, migration};
 use super::location::APPLICATION;
 use super::{Connection, LONG_WORK, PATIENCE, within};
 use crate::moving::GONE;
+use crate::restoring::UNFINISHED;
 use crate::{Entity, Found, StoreError, TABLES};
 
 /// The steps of the schema of a cluster.
@@ -121,14 +122,45 @@ async fn make(connection: &mut Connection, steps: &Migrator) -> Result<(), Store
     made.map_err(|error| migration(&error))
 }
 
-async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<bool, StoreError> {
-    let history: bool = sqlx::query("SELECT to_regclass($1) IS NOT NULL")
-        .bind(HISTORY)
-        .fetch_one(&mut *connection)
+/// Whether it holds no row of a cluster and nothing of anybody else. Tables that were just made
+/// are blank.
+pub(super) async fn is_blank(connection: &mut Connection) -> Result<bool, StoreError> {
+    match inspect(connection).await? {
+        (Found::Missing | Found::Empty, _) => return Ok(true),
+        (Found::Foreign, _) => return Ok(false),
+        (Found::Cluster, _) => {}
+    }
+    for table in TABLES {
+        if !exists(connection, table.name).await? {
+            continue;
+        }
+        // Only names of our own are put into it. A configuration of version 0 was never written.
+        let select = match table.name {
+            "configuration" => "SELECT 1 FROM configuration WHERE version <> 0 LIMIT 1".to_owned(),
+            name => format!("SELECT 1 FROM {name} LIMIT 1"),
+        };
+        let row = sqlx::query(AssertSqlSafe(select))
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|error| database(&error))?;
+        if row.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn exists(connection: &mut Connection, table: &str) -> Result<bool, StoreError> {
+    sqlx::query("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
+        .fetch_one(connection)
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(|error| database(&error))?;
-    if !history {
+        .map_err(|error| database(&error))
+}
+
+async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<bool, StoreError> {
+    if !exists(connection, HISTORY).await? {
         return Ok(false);
     }
     // Only the name of the table is put into it, which is ours.
@@ -149,6 +181,10 @@ async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<
             return Err(StoreError::Moved {
                 to: to.unwrap_or_default(),
             });
+        }
+        if found == UNFINISHED {
+            let backup = unfinished(connection).await?.unwrap_or_default();
+            return Err(StoreError::Unfinished { backup });
         }
         if found > supported {
             return Err(StoreError::SchemaTooNew { found, supported });
@@ -192,14 +228,50 @@ pub(super) async fn others(connection: &mut Connection) -> Result<i64, StoreErro
     .map_err(|error| database(&error))
 }
 
-/// Adds the step that no release knows.
+/// The backup whose restore was begun and not completed.
+pub(super) async fn unfinished(connection: &mut Connection) -> Result<Option<String>, StoreError> {
+    if !exists(connection, HISTORY).await? {
+        return Ok(None);
+    }
+    sqlx::query("SELECT description FROM openrms_schema WHERE version = $1")
+        .bind(UNFINISHED)
+        .fetch_optional(connection)
+        .await
+        .and_then(|row| row.map(|row| row.try_get(0)).transpose())
+        .map_err(|error| database(&error))
+}
+
+pub(super) async fn begin_restoring(
+    connection: &mut Connection,
+    backup: &str,
+) -> Result<(), StoreError> {
+    add_step(connection, UNFINISHED, backup).await
+}
+
+pub(super) async fn complete_restoring(connection: &mut Connection) -> Result<(), StoreError> {
+    remove_step(connection, UNFINISHED).await
+}
+
 pub(super) async fn leave(connection: &mut Connection, to: &str) -> Result<(), StoreError> {
+    add_step(connection, GONE, to).await
+}
+
+pub(super) async fn stay(connection: &mut Connection) -> Result<(), StoreError> {
+    remove_step(connection, GONE).await
+}
+
+/// Adds a step that no release knows.
+async fn add_step(
+    connection: &mut Connection,
+    step: i64,
+    description: &str,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO openrms_schema (version, description, success, checksum, execution_time)
          VALUES ($1, $2, TRUE, $3, 0)",
     )
-    .bind(GONE)
-    .bind(to)
+    .bind(step)
+    .bind(description)
     .bind([0_u8].as_slice())
     .execute(connection)
     .await
@@ -207,9 +279,9 @@ pub(super) async fn leave(connection: &mut Connection, to: &str) -> Result<(), S
     .map_err(|error| database(&error))
 }
 
-pub(super) async fn stay(connection: &mut Connection) -> Result<(), StoreError> {
+async fn remove_step(connection: &mut Connection, step: i64) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM openrms_schema WHERE version = $1")
-        .bind(GONE)
+        .bind(step)
         .execute(connection)
         .await
         .map(|_| ())

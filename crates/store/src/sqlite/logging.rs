@@ -12,10 +12,10 @@ use sqlx::{AssertSqlSafe, Row as _, Sqlite, Transaction};
 
 use super::fault::database;
 use super::{codes, file, log, make, migrate, options, pool};
-use crate::StoreError;
-use crate::logging::backend::{Select, Value};
+use crate::logging::backend::Select;
 use crate::logging::statements::{self, COLUMN_COUNT, COLUMNS, Dialect};
 use crate::logging::{Certificate, Day, LogEvent, LoggingDatabase, LoggingError};
+use crate::{StoreError, Value};
 
 /// A [`LoggingDatabase`] in a SQLite file. Other processes may have it open as well.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _, TypeInfo as _, ValueRef as _};
 use super::fault::database;
 use super::{Arguments, Db, Row};
 use crate::StoreError;
-use crate::logging::backend::Value;
+use crate::Value;
 use crate::logging::{Day, LoggingError};
 
 /// A query of the reports, with its values.
