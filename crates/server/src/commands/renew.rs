@@ -9,7 +9,7 @@ use super::enroll::{TrustArguments, answer, take_over, write_request};
 use super::{Failure, Output, Place, secrets};
 use crate::clock;
 use crate::credential::Credential;
-use crate::enrollment::{self, OnLine, SignIn, Trust};
+use crate::enrollment::{self, OnLine, SignIn};
 use crate::open::{Opened, blocking};
 use crate::root_cluster::RootSignIn;
 use crate::tickets::TicketSource;
@@ -89,18 +89,14 @@ impl SignInArguments {
 
 pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
     if let Some(file) = &renew.request {
-        let file = Some(file.as_path());
-        return write_request(
-            (file, "RenewRequest.xml"),
-            renew.force,
-            &renew.place,
-            output,
-        );
+        let suffix = "RenewRequest.xml";
+        return write_request(Some(file), suffix, renew.force, &renew.place, output);
     }
     let done = if let Some(response) = &renew.complete {
         take_over(response, &renew.trust, &renew.place)?
     } else {
         let config = renew.place.load()?;
+        let trust = renew.trust.read()?;
         let said = renew.sign_in.read(output)?;
         let sign_in = said.as_ref().or(config.root_cluster.as_ref());
         let by = OnLine {
@@ -110,7 +106,6 @@ pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
         blocking(async || {
             let opened = Opened::open(&config).await?;
             let (store, provider) = (&*opened.store, &*opened.provider);
-            let trust = Trust::default();
             let done = enrollment::on_line(store, provider, trust, &by, clock::now()).await?;
             opened.store.close().await;
             Ok::<_, Failure>(done)
