@@ -145,8 +145,8 @@ impl Client {
         Ok(protection)
     }
 
-    /// The lockbox, made when it is missing; made anew for a hierarchy of the other mode, in which
-    /// nothing can have been sealed to it yet.
+    /// The lockbox, made when it is missing; made anew for a hierarchy of the other mode, whose servers
+    /// want nothing of what was sealed to the old one: it is acquired anew as well.
     pub(crate) fn lockbox_in(
         &self,
         session: &mut Session,

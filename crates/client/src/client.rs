@@ -7,6 +7,7 @@ mod builder;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use openrms_crypto::Mode;
 use openrms_protocol::certification::{Certify, CertifyResponse};
 use openrms_protocol::publishing::{GetClientLicensorCert, GetClientLicensorCertResponse};
 use openrms_protocol::{CertificateChain, CertificateText, Contract, FaultCode, Response, Service};
@@ -108,7 +109,7 @@ impl Client {
     /// Acquires a RAC for whom the credentials name, stores it, and makes it the account in use
     /// (MS-RMPR 3.3.4.1).
     pub fn certify(&self, persistence: Persistence) -> Result<Arc<Account>, Error> {
-        self.certify_in(&mut self.session(), persistence, None)
+        self.in_either_mode(|| self.certify_in(&mut self.session(), persistence, None))
     }
 
     /// Signs in: remembers the user name, then acquires RAC and CLC.
@@ -121,10 +122,12 @@ impl Client {
             let lock = self.home.lock()?;
             Settings::update(&lock, |settings| settings.user = Some(user.to_owned()))?;
         }
-        let mut session = self.session();
-        let account = self.certify_in(&mut session, persistence, None)?;
-        let licensor = self.licensor_in(&mut session, &account)?;
-        Ok((account, licensor))
+        self.in_either_mode(|| {
+            let mut session = self.session();
+            let account = self.certify_in(&mut session, persistence, None)?;
+            let licensor = self.licensor_in(&mut session, &account)?;
+            Ok((account, licensor))
+        })
     }
 
     /// Makes another account of this machine the one in use.
@@ -147,15 +150,17 @@ impl Client {
 
     /// The account in use; certified when there is none, or when its RAC has expired.
     pub fn account(&self) -> Result<Arc<Account>, Error> {
-        self.account_in(&mut self.session())
+        self.in_either_mode(|| self.account_in(&mut self.session()))
     }
 
     /// The CLC of the account in use; acquired when there is none, or when it has expired
     /// (MS-RMPR 3.5.4.2).
     pub fn client_licensor(&self) -> Result<Arc<Licensor>, Error> {
-        let mut session = self.session();
-        let account = self.account_in(&mut session)?;
-        self.licensor_in(&mut session, &account)
+        self.in_either_mode(|| {
+            let mut session = self.session();
+            let account = self.account_in(&mut session)?;
+            self.licensor_in(&mut session, &account)
+        })
     }
 
     /// Use licenses in the store.
@@ -190,17 +195,60 @@ impl Client {
 
     /// Anchors, account and CLC in one, for publishing.
     pub(crate) fn publisher(&self) -> Result<Publisher, Error> {
-        let mut session = self.session();
-        let account = self.account_in(&mut session)?;
-        let licensor = self.licensor_in(&mut session, &account)?;
-        Ok((self.hierarchy_in(&mut session)?, account, licensor))
+        self.in_either_mode(|| {
+            let mut session = self.session();
+            let account = self.account_in(&mut session)?;
+            let licensor = self.licensor_in(&mut session, &account)?;
+            Ok((self.hierarchy_in(&mut session)?, account, licensor))
+        })
     }
 
     /// Anchors and account in one, for opening.
     pub(crate) fn reader(&self) -> Result<(Arc<Hierarchy>, Arc<Account>), Error> {
+        self.in_either_mode(|| {
+            let mut session = self.session();
+            let account = self.account_in(&mut session)?;
+            Ok((self.hierarchy_in(&mut session)?, account))
+        })
+    }
+
+    /// Does something that the server may refuse to a machine of cryptographic mode 1. When it does,
+    /// and the cluster has gone over to mode 2, the machine follows, and it is done again.
+    pub(crate) fn in_either_mode<T>(&self, act: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        match act() {
+            Err(Error::Service(ServiceError::Fault { fault, url }))
+                if fault.code == Some(FaultCode::UnsupportedCryptographicSet) =>
+            {
+                if self.follow_mode()? {
+                    act()
+                } else {
+                    Err(ServiceError::Fault { fault, url }.into())
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Goes over to mode 2 where the server hands out an SPC issuer of that mode. It must lead to the
+    /// anchors that are trusted already, so nothing more is trusted than before, whoever handed it
+    /// out; and there is no way back to mode 1, which somebody in between might like.
+    fn follow_mode(&self) -> Result<bool, Error> {
         let mut session = self.session();
-        let account = self.account_in(&mut session)?;
-        Ok((self.hierarchy_in(&mut session)?, account))
+        let known = match self.stored_hierarchy(&mut session)? {
+            Some(known) if known.mode() == Mode::One => known,
+            _ => return Ok(false),
+        };
+        let server = self.server()?;
+        let bundle = match self.fetch_bundle(&server) {
+            Err(HierarchyError::NoBundle { .. }) => return Ok(false),
+            bundle => bundle?,
+        };
+        let next = known.activating_by(&bundle)?;
+        if next.mode() == Mode::One {
+            return Ok(false);
+        }
+        self.adopt(&mut session, server, bundle.name, next, true)?;
+        Ok(true)
     }
 
     /// Asks services on behalf of this client.
@@ -259,6 +307,13 @@ impl Client {
         if *policy == JoinPolicy::TrustOnFirstUse && !server.origin().is_private() {
             return Err(HierarchyError::NotPrivate(server.clone()).into());
         }
+        let bundle = self.fetch_bundle(server)?;
+        let hierarchy = Hierarchy::from_bundle(&bundle, policy)?;
+        let replace = matches!(policy, JoinPolicy::Pinned(_));
+        self.adopt(session, server.clone(), bundle.name, hierarchy, replace)
+    }
+
+    fn fetch_bundle(&self, server: &ServerUrl) -> Result<Bundle, HierarchyError> {
         let caller = Caller {
             transport: self.transport.as_ref(),
             server: Some(server),
@@ -266,25 +321,18 @@ impl Client {
             source: &NoCredentials,
             user: None,
         };
-        let answer = caller
-            .get(&format!("{server}{BUNDLE_PATH}"))
-            .map_err(HierarchyError::from)?;
+        let answer = caller.get(&format!("{server}{BUNDLE_PATH}"))?;
         if answer.status != 200 {
             let status = answer.status;
             return Err(HierarchyError::NoBundle {
                 server: server.clone(),
                 status,
-            }
-            .into());
+            });
         }
-        let bundle: Bundle =
-            serde_json::from_slice(&answer.body).map_err(|error| HierarchyError::Bundle {
-                server: server.clone(),
-                reason: error.to_string(),
-            })?;
-        let hierarchy = Hierarchy::from_bundle(&bundle, policy)?;
-        let replace = matches!(policy, JoinPolicy::Pinned(_));
-        self.adopt(session, server.clone(), bundle.name, hierarchy, replace)
+        serde_json::from_slice(&answer.body).map_err(|error| HierarchyError::Bundle {
+            server: server.clone(),
+            reason: error.to_string(),
+        })
     }
 
     fn adopt(
@@ -312,6 +360,9 @@ impl Client {
         };
         if changed {
             hierarchy.store(&lock)?;
+        }
+        let is_held = |held: &Arc<Hierarchy>| held.is_same(&hierarchy);
+        if changed || !session.hierarchy.as_ref().is_some_and(is_held) {
             // The lockbox is the machine's; nobody is asked for its passphrase twice.
             let lockbox = session.lockbox.take();
             *session = Session {

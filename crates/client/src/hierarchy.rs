@@ -237,6 +237,16 @@ impl Hierarchy {
         )
     }
 
+    /// The same anchors, with the SPC issuer of a cluster's bundle, which must lead to them. Other
+    /// anchors in the bundle do not count.
+    pub(crate) fn activating_by(&self, bundle: &Bundle) -> Result<Self, HierarchyError> {
+        Self::new(
+            self.anchors.clone(),
+            &bundle.spc_issuer_key_pem,
+            &bundle.spc_issuer_chain,
+        )
+    }
+
     /// Reads the stored hierarchy; `None` when none was joined. Half of one counts as none.
     pub fn load(home: &Home) -> Result<Option<Self>, HierarchyError> {
         let files = [ANCHORS_FILE, KEY_FILE, CHAIN_FILE].map(|name| home.read_text(name));

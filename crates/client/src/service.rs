@@ -351,7 +351,11 @@ fn fault_code(fault: &Fault) -> (&'static str, Class, Option<&'static str>) {
             NotTrusted,
             Some("sign in again at this server"),
         ),
-        FaultCode::UnsupportedCryptographicSet => ("mode-unsupported", NotTrusted, None),
+        FaultCode::UnsupportedCryptographicSet => (
+            "mode-unsupported",
+            NotTrusted,
+            Some("the server is of the other cryptographic mode; rms init joins it anew"),
+        ),
         FaultCode::InvalidRightsLabelSignature => ("license-signature-invalid", NotTrusted, None),
         FaultCode::RightsLabelNoMatchingIssuedPrincipal
         | FaultCode::UnsignedIssuanceLicenseNoMatchingIssuedPrincipal

@@ -2,39 +2,39 @@
 //! root -> CA -> enrollment CA -> enrollment service -> SLC, and
 //! CA -> intermediate CA -> security processor CA -> SPC issuer.
 //!
-//! The enrollment service answers Enroll (MS-RMPR 3.6) and, as servers since 2.0 do for
-//! themselves, self-enrollment.
+//! What stands below the CA is made for one cryptographic mode (MS-RMPR 3.1.4.7). A hierarchy of
+//! mode 1 may get the same again for mode 2, below the same root and CA, so that everybody who trusts
+//! its anchors trusts both. The enrollment service answers Enroll (MS-RMPR 3.6) and, as servers since
+//! 2.0 do for themselves, self-enrollment.
+
+mod hierarchy;
 
 use std::sync::Arc;
 
-use openrms_crypto::rsa::KeyError;
 use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey, SoftwareKey};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, Revocation};
 use openrms_protocol::{CertificateChain, FaultCode};
-use openrms_store::{AuthorityRole, SealedBytes, Store, StoredKey};
+use openrms_store::{AuthorityRole, Store, StoredKey};
 use openrms_xrml::anchors::{Anchor, Anchors};
-use openrms_xrml::chain;
-use openrms_xrml::issuing::{IssuingCertificate, IssuingRole, ServerLicensorCertificate};
-use openrms_xrml::{Guid, Identity, Interval, Time};
+use openrms_xrml::issuing::ServerLicensorCertificate;
+use openrms_xrml::{Identity, Interval, SharedNode, Time, chain};
 
 use crate::certify::issued_chain;
-use crate::context::new_guid;
 use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
 use crate::keys::KeyVault;
 use crate::refusal::Refusal;
-
-/// What a new hierarchy is made of, ready to be stored.
-#[derive(Debug)]
-pub struct NewHierarchy {
-    /// Keys and certificates by role.
-    pub roles: Vec<AuthorityRole>,
-    /// What every participant must trust.
-    pub anchors: Anchors,
-}
+pub use hierarchy::{NewHierarchy, added_for_mode_two, create};
 
 /// The service that makes SLCs.
 #[derive(Debug)]
 pub struct EnrollmentService {
+    /// One for each mode in which the hierarchy certifies.
+    branches: Vec<Branch>,
+}
+
+/// Who signs the SLCs of one mode.
+#[derive(Debug)]
+struct Branch {
     identity: Identity,
     chain: CertificateChain<'static>,
     key: Arc<dyn PrivateKey>,
@@ -56,6 +56,9 @@ pub enum AuthorityError {
     /// The authority was not created, or only in part.
     #[error("the authority has no {0}: create it first")]
     Missing(&'static str),
+    /// The authority certifies in the other mode only.
+    #[error("the authority does not certify in cryptographic mode {}", .0.number())]
+    OtherMode(Mode),
     /// A key of the authority is unusable.
     #[error("the key of the authority's {0}: {1}")]
     Key(&'static str, String),
@@ -64,67 +67,11 @@ pub enum AuthorityError {
     Certificate(&'static str, String),
 }
 
-/// Makes a hierarchy. Its certificates are valid from a day ago for a hundred years; trust ends by
-/// replacing anchors, not by a date that nobody watches.
-pub fn create(
-    provider: &dyn KeyProvider,
-    vault: &KeyVault,
-    name: &str,
-    mode: Mode,
-    now: Time,
-) -> Result<NewHierarchy, AuthorityError> {
-    let builder = Builder::new(provider, name, mode, now);
-    // CAs have keys of 2048 bits in both modes (MS-RMPR 2.2.9.3.2); only what servers and
-    // clients use every day is shorter in mode 1.
-    let root = builder.root()?;
-    let ca = builder.tagged(CA, IssuingRole::Ca, "DRM CA", Mode::Two, &root)?;
-    let enrollment_ca = builder.tagged(
-        ENROLLMENT_CA,
-        IssuingRole::EnrollmentCa,
-        "DRM Server Enrollment CA",
-        mode,
-        &ca,
-    )?;
-    let service = builder.named(
-        ENROLLMENT_SERVICE,
-        IssuingRole::EnrollmentService,
-        "DRM Server Enrollment Service",
-        &enrollment_ca,
-    )?;
-    let machine_ca = builder.tagged(
-        MACHINE_CA,
-        IssuingRole::IntermediateSecurityProcessorCa,
-        "DRM Machine Activation Server CA",
-        mode,
-        &ca,
-    )?;
-    let processor_ca = builder.named(
-        PROCESSOR_CA,
-        IssuingRole::SecurityProcessorCa,
-        "DRM Machine Activation Desktop Security Processor CA",
-        &machine_ca,
-    )?;
-    let spc_issuer = builder.spc_issuer(vault, &processor_ca)?;
-    let anchors = Anchors::new([Anchor {
-        name: root.identity.object().name.clone().unwrap_or_default(),
-        key: root.identity.key().clone(),
-    }]);
-    let links = [root, ca, enrollment_ca, service, machine_ca, processor_ca];
-    let roles = links
-        .into_iter()
-        .map(|link| link.stored)
-        .chain([spc_issuer])
-        .collect();
-    Ok(NewHierarchy { roles, anchors })
-}
-
 /// The anchors of a stored hierarchy: the key that signed the CA's certificate.
 pub fn anchors(roles: &[AuthorityRole]) -> Result<Anchors, AuthorityError> {
-    let ca = find(roles, CA)?;
-    let bad = |error: String| AuthorityError::Certificate(CA, error);
-    let nodes = chain::parse_verified(&ca.certificate).map_err(|e| bad(e.to_string()))?;
-    let issuer = nodes.first().and_then(|node| Identity::of_issuer(node));
-    let issuer = issuer.ok_or_else(|| bad("names no issuer".into()))?;
+    let (ca, _) = certified(find(roles, CA)?, CA)?;
+    let issuer = Identity::of_issuer(&ca);
+    let issuer = issuer.ok_or_else(|| AuthorityError::Certificate(CA, "names no issuer".into()))?;
     let name = issuer.object().name.clone().unwrap_or_default();
     Ok(Anchors::new([Anchor {
         name,
@@ -132,19 +79,28 @@ pub fn anchors(roles: &[AuthorityRole]) -> Result<Anchors, AuthorityError> {
     }]))
 }
 
-/// The key that a server must trust to honor this hierarchy's SPCs: that of the security
+/// The key that a server must trust to honor this hierarchy's SPCs of a mode: that of the security
 /// processor CA, which stands second in every SPC issuer's chain.
-pub fn spc_authority_key(roles: &[AuthorityRole]) -> Result<PublicKey, AuthorityError> {
-    let processor = find(roles, PROCESSOR_CA)?;
-    let bad = |error: String| AuthorityError::Certificate(PROCESSOR_CA, error);
-    let nodes = chain::parse_verified(&processor.certificate).map_err(|e| bad(e.to_string()))?;
-    let key = nodes.first().and_then(|node| node.principal_key().cloned());
-    key.ok_or_else(|| bad("certifies no key".into()))
+pub fn spc_authority_key(roles: &[AuthorityRole], mode: Mode) -> Result<PublicKey, AuthorityError> {
+    Ok(find_in(roles, PROCESSOR_CA, mode)?.1)
 }
 
-/// The SPC issuer, for client packages.
-pub fn spc_issuer(roles: &[AuthorityRole], vault: &KeyVault) -> Result<SpcIssuer, AuthorityError> {
-    let role = find(roles, SPC_ISSUER)?;
+/// The newest mode in which the hierarchy certifies.
+pub fn newest_mode(roles: &[AuthorityRole]) -> Result<Mode, AuthorityError> {
+    match spc_authority_key(roles, Mode::Two) {
+        Ok(_) => Ok(Mode::Two),
+        Err(AuthorityError::OtherMode(_)) => Ok(Mode::One),
+        Err(error) => Err(error),
+    }
+}
+
+/// The SPC issuer of a mode, for client packages.
+pub fn spc_issuer(
+    roles: &[AuthorityRole],
+    vault: &KeyVault,
+    mode: Mode,
+) -> Result<SpcIssuer, AuthorityError> {
+    let (role, _) = find_in(roles, SPC_ISSUER, mode)?;
     let stored = StoredKey {
         sealed: role.sealed_private_key.clone(),
         public_modulus: Vec::new(),
@@ -153,7 +109,7 @@ pub fn spc_issuer(roles: &[AuthorityRole], vault: &KeyVault) -> Result<SpcIssuer
     };
     let bad = |error: String| AuthorityError::Key(SPC_ISSUER, error);
     let (_, blob) = vault
-        .open(SPC_ISSUER, &stored)
+        .open(&role.role, &stored)
         .map_err(|e| bad(e.to_string()))?;
     let key = SoftwareKey::from_private_key_blob(blob.expose()).map_err(|e| bad(e.to_string()))?;
     Ok(SpcIssuer {
@@ -163,12 +119,79 @@ pub fn spc_issuer(roles: &[AuthorityRole], vault: &KeyVault) -> Result<SpcIssuer
 }
 
 impl EnrollmentService {
-    /// The enrollment service of a stored hierarchy.
+    /// The enrollment service of a stored hierarchy, in each mode that it has.
     pub fn load(
         roles: &[AuthorityRole],
         provider: &dyn KeyProvider,
     ) -> Result<Self, AuthorityError> {
-        let role = find(roles, ENROLLMENT_SERVICE)?;
+        find(roles, ENROLLMENT_SERVICE)?;
+        let branches = roles
+            .iter()
+            .filter(|role| is_role(role, ENROLLMENT_SERVICE))
+            .map(|role| Branch::load(role, provider))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { branches })
+    }
+
+    /// Decides on an Enroll request (MS-RMPR 3.6.4.1): makes and signs the SLC. The service is
+    /// open to all callers and requires nothing of them; whom to let through to it is the
+    /// business of the network in front. A server that was enrolled before must come with the
+    /// same key. The length of its key says which mode it is of.
+    pub async fn enroll(
+        &self,
+        store: &dyn Store,
+        request: &Enroll,
+        valid_days: u32,
+        now: Time,
+    ) -> Result<EnrollResponse<'_>, Refusal> {
+        let refused = |error: EnrolleeError| match error {
+            EnrolleeError::KeyLength(_) => {
+                Refusal::new(FaultCode::UnsupportedCryptographicSet, error)
+            }
+            error => Refusal::new(FaultCode::UnspecifiedError, error),
+        };
+        let enrollee = Enrollee::read(&request.public_key, &request.guid, &request.enrollee)
+            .map_err(refused)?;
+        let branch = self.branch(enrollee.key().bits())?;
+        let revocation_authorities = match &request.revocation {
+            Revocation::Standard => Vec::new(),
+            Revocation::Custom(keys) => keys
+                .iter()
+                .map(|der| PublicKey::from_pkcs1_der(der))
+                .collect::<Result<_, _>>()
+                .map_err(|error| {
+                    let reason = format!("revocation authority: {error}");
+                    Refusal::new(FaultCode::UnspecifiedError, reason)
+                })?,
+        };
+        let certifier = Certifier {
+            identity: &branch.identity,
+            key: branch.key.as_ref(),
+            range: branch.range,
+            revocation_authorities,
+            store,
+        };
+        let slc = enrollee
+            .certify(&certifier, valid_days, now)
+            .await
+            .map_err(refused)?;
+        Ok(EnrollResponse {
+            licensor_certificate_chain: issued_chain(slc, &branch.chain)?,
+        })
+    }
+
+    fn branch(&self, bits: usize) -> Result<&Branch, Refusal> {
+        let mut branches = self.branches.iter();
+        let branch = branches.find(|branch| branch.identity.key().bits() == bits);
+        branch.ok_or_else(|| {
+            let reason = format!("no server with a key of {bits} bits is certified here");
+            Refusal::new(FaultCode::UnsupportedCryptographicSet, reason)
+        })
+    }
+}
+
+impl Branch {
+    fn load(role: &AuthorityRole, provider: &dyn KeyProvider) -> Result<Self, AuthorityError> {
         let handle = KeyHandle::new(role.sealed_private_key.as_slice().to_vec());
         let key = provider
             .load(&handle)
@@ -188,211 +211,6 @@ impl EnrollmentService {
             range,
         })
     }
-
-    /// Decides on an Enroll request (MS-RMPR 3.6.4.1): makes and signs the SLC. The service is
-    /// open to all callers and requires nothing of them; whom to let through to it is the
-    /// business of the network in front. A server that was enrolled before must come with the
-    /// same key.
-    pub async fn enroll(
-        &self,
-        store: &dyn Store,
-        request: &Enroll,
-        valid_days: u32,
-        now: Time,
-    ) -> Result<EnrollResponse<'_>, Refusal> {
-        let refused = |error: EnrolleeError| match error {
-            EnrolleeError::KeyLength(_) => {
-                Refusal::new(FaultCode::UnsupportedCryptographicSet, error)
-            }
-            error => Refusal::new(FaultCode::UnspecifiedError, error),
-        };
-        let enrollee = Enrollee::read(&request.public_key, &request.guid, &request.enrollee)
-            .map_err(refused)?;
-        let revocation_authorities = match &request.revocation {
-            Revocation::Standard => Vec::new(),
-            Revocation::Custom(keys) => keys
-                .iter()
-                .map(|der| PublicKey::from_pkcs1_der(der))
-                .collect::<Result<_, _>>()
-                .map_err(|error| {
-                    let reason = format!("revocation authority: {error}");
-                    Refusal::new(FaultCode::UnspecifiedError, reason)
-                })?,
-        };
-        let certifier = Certifier {
-            identity: &self.identity,
-            key: self.key.as_ref(),
-            range: self.range,
-            revocation_authorities,
-            store,
-        };
-        let slc = enrollee
-            .certify(&certifier, valid_days, now)
-            .await
-            .map_err(refused)?;
-        Ok(EnrollResponse {
-            licensor_certificate_chain: issued_chain(slc, &self.chain)?,
-        })
-    }
-}
-
-/// Makes the hierarchy link by link.
-struct Builder<'p> {
-    provider: &'p dyn KeyProvider,
-    name: &'p str,
-    mode: Mode,
-    now: Time,
-    range: Interval,
-}
-
-/// One authority: who it is, what it signs with, and what is stored of it.
-struct Link {
-    identity: Identity,
-    key: Arc<dyn PrivateKey>,
-    stored: AuthorityRole,
-}
-
-impl<'p> Builder<'p> {
-    fn new(provider: &'p dyn KeyProvider, name: &'p str, mode: Mode, now: Time) -> Self {
-        let start = now.floor_minute();
-        let range = Interval {
-            from: start.plus(-86_400),
-            until: start.plus_days(36_525),
-        };
-        Self {
-            provider,
-            name,
-            mode,
-            now: start,
-            range,
-        }
-    }
-
-    /// The root key, which has no certificate.
-    fn root(&self) -> Result<Link, AuthorityError> {
-        let (handle, key) = self.key(ROOT, Mode::Two)?;
-        let name = format!("{} DRM Root", self.name);
-        let identity = IssuingCertificate::tagged_authority(&name, key.public().clone());
-        let stored = self.stored(ROOT, handle.as_bytes(), String::new());
-        Ok(Link {
-            identity,
-            key,
-            stored,
-        })
-    }
-
-    /// An authority that is named by a tag.
-    fn tagged(
-        &self,
-        stored: &'static str,
-        role: IssuingRole,
-        title: &str,
-        mode: Mode,
-        above: &Link,
-    ) -> Result<Link, AuthorityError> {
-        let (handle, key) = self.key(stored, mode)?;
-        let name = format!("{} {title}", self.name);
-        let identity = IssuingCertificate::tagged_authority(&name, key.public().clone());
-        let chain = self.certify(role, &identity, above)?;
-        Ok(Link {
-            identity,
-            key,
-            stored: self.stored(stored, handle.as_bytes(), chain),
-        })
-    }
-
-    /// An authority that is named by a GUID.
-    fn named(
-        &self,
-        stored: &'static str,
-        role: IssuingRole,
-        title: &str,
-        above: &Link,
-    ) -> Result<Link, AuthorityError> {
-        let (handle, key) = self.key(stored, self.mode)?;
-        let identity = self.identity(stored, role, title, key.public())?;
-        let chain = self.certify(role, &identity, above)?;
-        Ok(Link {
-            identity,
-            key,
-            stored: self.stored(stored, handle.as_bytes(), chain),
-        })
-    }
-
-    /// The SPC issuer: its key must be handed out, so the provider does not hold it.
-    fn spc_issuer(&self, vault: &KeyVault, above: &Link) -> Result<AuthorityRole, AuthorityError> {
-        let bad = |error: KeyError| AuthorityError::Key(SPC_ISSUER, error.to_string());
-        let key = SoftwareKey::generate(self.mode).map_err(bad)?;
-        let title = "DRM Desktop Security Processor Activation Certificate";
-        let identity = self.identity(SPC_ISSUER, IssuingRole::SpcIssuer, title, key.public())?;
-        let chain = self.certify(IssuingRole::SpcIssuer, &identity, above)?;
-        let sealed = vault.seal(SPC_ISSUER, &key, self.now).map_err(bad)?.sealed;
-        Ok(self.stored(SPC_ISSUER, sealed.as_slice(), chain))
-    }
-
-    fn key(
-        &self,
-        role: &'static str,
-        mode: Mode,
-    ) -> Result<(KeyHandle, Arc<dyn PrivateKey>), AuthorityError> {
-        self.provider
-            .generate(mode)
-            .map_err(|error| AuthorityError::Key(role, error.to_string()))
-    }
-
-    fn identity(
-        &self,
-        stored: &'static str,
-        role: IssuingRole,
-        title: &str,
-        key: &PublicKey,
-    ) -> Result<Identity, AuthorityError> {
-        let name = format!("{} {title}", self.name);
-        let id = guid(stored)?;
-        Ok(IssuingCertificate::principal_of(
-            role,
-            id,
-            Some(&name),
-            None,
-            key.clone(),
-            &[],
-        ))
-    }
-
-    /// One certificate and the chain above it, concatenated.
-    fn certify(
-        &self,
-        role: IssuingRole,
-        principal: &Identity,
-        above: &Link,
-    ) -> Result<String, AuthorityError> {
-        let certificate = IssuingCertificate {
-            role,
-            id: guid("hierarchy")?,
-            issued: self.now,
-            validity: None,
-            issuer: above.identity.clone(),
-            principal: principal.clone(),
-            range: self.range,
-            revocation_authorities: Vec::new(),
-        }
-        .sign(above.key.as_ref(), self.mode.hash())
-        .map_err(|error| AuthorityError::Certificate("hierarchy", error.to_string()))?;
-        Ok(certificate + &above.stored.certificate)
-    }
-
-    fn stored(&self, role: &str, sealed: &[u8], certificate: String) -> AuthorityRole {
-        AuthorityRole {
-            role: role.to_owned(),
-            sealed_private_key: SealedBytes::new(sealed.to_vec()),
-            certificate,
-            created: self.now.unix(),
-        }
-    }
-}
-
-fn guid(role: &'static str) -> Result<Guid, AuthorityError> {
-    new_guid().map_err(|error| AuthorityError::Key(role, error.to_string()))
 }
 
 fn find<'r>(
@@ -405,6 +223,41 @@ fn find<'r>(
         .ok_or(AuthorityError::Missing(name))
 }
 
+/// What is stored for a role in a mode, and the key that it certifies.
+fn find_in<'r>(
+    roles: &'r [AuthorityRole],
+    name: &'static str,
+    mode: Mode,
+) -> Result<(&'r AuthorityRole, PublicKey), AuthorityError> {
+    find(roles, name)?;
+    for role in roles.iter().filter(|role| is_role(role, name)) {
+        let (_, key) = certified(role, name)?;
+        if key.bits() == mode.rsa_bits() {
+            return Ok((role, key));
+        }
+    }
+    Err(AuthorityError::OtherMode(mode))
+}
+
+/// The certificate of a role, and the key that it certifies.
+fn certified(
+    role: &AuthorityRole,
+    name: &'static str,
+) -> Result<(SharedNode, PublicKey), AuthorityError> {
+    let bad = |error: String| AuthorityError::Certificate(name, error);
+    let nodes = chain::parse_verified(&role.certificate).map_err(|e| bad(e.to_string()))?;
+    let leaf = nodes.into_iter().next();
+    let leaf = leaf.ok_or_else(|| bad("empty chain".into()))?;
+    let key = leaf.principal_key().cloned();
+    let key = key.ok_or_else(|| bad("certifies no key".into()))?;
+    Ok((leaf, key))
+}
+
+/// Whether something is stored for that role, in whichever mode.
+fn is_role(role: &AuthorityRole, name: &str) -> bool {
+    role.role == name || role.role.strip_suffix(ADDED) == Some(name)
+}
+
 const ROOT: &str = "root";
 const CA: &str = "ca";
 const ENROLLMENT_CA: &str = "enrollment-ca";
@@ -412,3 +265,5 @@ const ENROLLMENT_SERVICE: &str = "enrollment-service";
 const MACHINE_CA: &str = "machine-activation-ca";
 const PROCESSOR_CA: &str = "security-processor-ca";
 const SPC_ISSUER: &str = "spc-issuer";
+/// Ends the names of what a hierarchy of mode 1 got for mode 2.
+const ADDED: &str = "-mode2";

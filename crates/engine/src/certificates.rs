@@ -153,6 +153,14 @@ pub(crate) fn judge_rac<'c>(
         .first()
         .ok_or_else(|| unexpected("empty chain".into()))?;
     let rac = AccountCertificate::new(leaf.clone()).map_err(|e| unexpected(e.to_string()))?;
+    // Before trust: where the root cluster has gone over to mode 2, its old key is trusted no more, and
+    // this is what tells a client to follow.
+    if !suits_mode(leaf, cluster.mode, false) {
+        return Err(Refusal::new(
+            FaultCode::UnsupportedCryptographicSet,
+            "key length or hash algorithm of the RAC",
+        ));
+    }
     let now = Some(context.now);
     let path = chain::verify_path(&nodes, now, |key| cluster.rac_issuer(key).is_some());
     match path {
@@ -181,12 +189,6 @@ pub(crate) fn judge_rac<'c>(
         ));
     }
     check_lockbox(cluster, rac.repository_version())?;
-    if !suits_mode(leaf, cluster.mode, false) {
-        return Err(Refusal::new(
-            FaultCode::UnsupportedCryptographicSet,
-            "key length or hash algorithm of the RAC",
-        ));
-    }
     let account = rac.account();
     // CLCs, ULs and the log call the person by this address; that the issuer may vouch for
     // another one does not make up for it.

@@ -191,10 +191,7 @@ impl Cluster {
             .collect();
         Ok(Self {
             version: snapshot.version,
-            mode: match current.mode {
-                CryptographicMode::One => Mode::One,
-                CryptographicMode::Two => Mode::Two,
-            },
+            mode: mode_of(current.mode),
             author_proof: AuthorProof::from_setting(snapshot.settings.get("author-proof")),
             root,
             revocation_authorities: snapshot
@@ -452,6 +449,14 @@ impl AuthorProof {
             Some("off") => Self::Off,
             _ => Self::ForOwner,
         }
+    }
+}
+
+/// A mode as it is stored.
+pub fn mode_of(stored: CryptographicMode) -> Mode {
+    match stored {
+        CryptographicMode::One => Mode::One,
+        CryptographicMode::Two => Mode::Two,
     }
 }
 

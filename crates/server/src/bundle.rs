@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 
+use openrms_crypto::Mode;
 use openrms_engine::cluster::ROOT_URL;
 use serde::{Deserialize, Serialize};
 
@@ -32,11 +33,11 @@ pub struct ClientBundle {
 /// The bundle of the cluster in a data directory. Blocks; the server need not run.
 pub fn client_bundle(data_dir: impl Into<PathBuf>) -> Result<ClientBundle, BundleError> {
     let config = Config::for_data_dir(data_dir)?;
-    bundle_of(&config)
+    bundle_of(&config, None)
 }
 
-/// The bundle of the cluster of a configuration.
-pub(crate) fn bundle_of(config: &Config) -> Result<ClientBundle, BundleError> {
+/// The bundle of the cluster of a configuration, for machines of its mode or of another one.
+pub(crate) fn bundle_of(config: &Config, mode: Option<Mode>) -> Result<ClientBundle, BundleError> {
     blocking(async || {
         let opened = Opened::open(config).await?;
         let snapshot = opened.store.snapshot().await.map_err(TrustError::from)?;
@@ -45,7 +46,7 @@ pub(crate) fn bundle_of(config: &Config) -> Result<ClientBundle, BundleError> {
             .authority_roles()
             .await
             .map_err(TrustError::from)?;
-        let trust = ClientTrust::load(&roles, &snapshot, &opened.vault)?;
+        let trust = ClientTrust::load(&roles, &snapshot, &opened.vault, mode)?;
         // Clients of a licensing cluster join at its root cluster.
         let root = snapshot.settings.get(ROOT_URL).cloned();
         let server = root

@@ -10,6 +10,7 @@ mod failure;
 mod federation;
 mod keys;
 mod log;
+mod mode;
 mod person;
 mod provision;
 mod renew;

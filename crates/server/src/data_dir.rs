@@ -79,11 +79,6 @@ impl DataDir {
         self.0.join("running.lock")
     }
 
-    /// A hierarchy that was made and is not yet wholly stored.
-    pub(crate) fn pending_hierarchy(&self) -> PathBuf {
-        self.0.join("authority.pending.json")
-    }
-
     /// The token of the administration site.
     pub fn read_admin_token(&self) -> io::Result<Secret> {
         let bytes = files::read_limited(&self.admin_token(), 1024)?;

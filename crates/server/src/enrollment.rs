@@ -165,44 +165,46 @@ impl Certifier {
     }
 }
 
+/// A certificate that was judged and is yet to be stored.
+#[derive(Debug)]
+pub(crate) struct Certified {
+    /// The SLC chain, leaf first, concatenated.
+    pub(crate) chain: String,
+    /// Until when the server may issue.
+    pub(crate) until: Time,
+    /// What is trusted with it.
+    pub(crate) trusted: Vec<Change>,
+}
+
+/// What a request for a certificate is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Application<'a> {
+    /// The configuration as it is.
+    pub(crate) stored: &'a ConfigurationSnapshot,
+    /// This cluster's own trust anchor, if it has one.
+    pub(crate) roles: &'a [AuthorityRole],
+    /// The server.
+    pub(crate) own: &'a OwnServer,
+}
+
 /// Asks for an SLC on line, and takes it over.
 pub(crate) async fn on_line(
     store: &dyn Store,
     provider: &dyn KeyProvider,
-    mut trust: Trust,
+    trust: Trust,
     by: &OnLine,
     now: Time,
 ) -> Result<Enrolled, EnrollError> {
     let stored = store.snapshot().await?;
     let roles = store.authority_roles().await?;
     let own = OwnServer::of(&stored, provider)?;
-    let (text, asked) = match Certifier::of(&stored, &roles) {
-        Certifier::Own => {
-            let service = EnrollmentService::load(&roles, provider)?;
-            let days = slc::days(&stored.settings);
-            let answer = service.enroll(store, &own.enroll(), days, now).await?;
-            (answer.licensor_certificate_chain.concatenated(), None)
-        }
-        Certifier::Service(url) => {
-            let (service, request) = (url.clone(), own.enroll());
-            let ask = move |by: &OnLine| ask::enroll(&service, request, by);
-            (by.apart(ask).await?, Some(url))
-        }
-        Certifier::Root(url) => {
-            let (root, request) = (url.clone(), own.sub_enroll());
-            let ask = move |by: &OnLine| ask::sub_enroll(&root, request, by);
-            (by.apart(ask).await?, Some(url))
-        }
-        Certifier::Files => return Err(EnrollError::ByFiles),
+    let application = Application {
+        stored: &stored,
+        roles: &roles,
+        own: &own,
     };
-    if let Some(url) = asked
-        && trust.bundle.is_none()
-        && !stored.settings.contains_key(FOREIGN)
-    {
-        let fetch = move |by: &OnLine| ask::fetch_trust(&url, by);
-        trust.bundle = Some(by.apart(fetch).await?);
-    }
-    take_over(store, &stored, &roles, &own, (text, trust), now).await
+    let certified = application.certify(store, provider, trust, by, now).await?;
+    application.take_over(store, certified).await
 }
 
 /// Until when the root cluster at this URL may issue, as it says; a certificate of its making ends no
@@ -218,12 +220,7 @@ pub(crate) fn request_document(
     stored: &ConfigurationSnapshot,
     provider: &dyn KeyProvider,
 ) -> Result<String, EnrollError> {
-    let own = OwnServer::of(stored, provider)?;
-    Ok(if own.root.is_some() {
-        offline_enrollment::encode_sub_request(&own.sub_enroll())
-    } else {
-        offline_enrollment::encode_request(&own.enroll())
-    })
+    Ok(OwnServer::of(stored, provider)?.request_document())
 }
 
 /// Takes over the SLC of a response document.
@@ -237,80 +234,153 @@ pub(crate) async fn by_file(
     let stored = store.snapshot().await?;
     let roles = store.authority_roles().await?;
     let own = OwnServer::of(&stored, provider)?;
-    let limits = Limits::client();
-    let chain = if own.root.is_some() {
-        offline_enrollment::decode_sub_response(document, &limits)
-            .map(|response| response.licensor_certificate_chain)
-    } else {
-        offline_enrollment::decode_response(document, &limits)
-            .map(|response| response.licensor_certificate_chain)
+    let application = Application {
+        stored: &stored,
+        roles: &roles,
+        own: &own,
     };
-    let text = chain.map_err(malformed("response"))?.concatenated();
-    take_over(store, &stored, &roles, &own, (text, trust), now).await
+    let certified = application.judge_document(document, &trust, now)?;
+    application.take_over(store, certified).await
 }
 
-/// Judges a chain and stores it, unless the configuration was changed meanwhile.
-async fn take_over(
-    store: &dyn Store,
-    stored: &ConfigurationSnapshot,
-    roles: &[AuthorityRole],
-    own: &OwnServer,
-    (text, trust): (String, Trust),
-    now: Time,
-) -> Result<Enrolled, EnrollError> {
-    let mut changes = Vec::new();
-    let (anchors, spc_authority) = match (&trust.bundle, stored.settings.get(FOREIGN)) {
-        (Some(bundle), _) => {
-            let value = serde_json::to_string(bundle)
-                .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
-            let name = FOREIGN.to_owned();
-            changes.push(Change::PutSetting { name, value });
-            foreign(bundle)?
+impl Application<'_> {
+    /// Asks whoever certifies this cluster on line, and judges the answer.
+    pub(crate) async fn certify(
+        self,
+        store: &dyn Store,
+        provider: &dyn KeyProvider,
+        mut trust: Trust,
+        by: &OnLine,
+        now: Time,
+    ) -> Result<Certified, EnrollError> {
+        let Self { stored, own, .. } = self;
+        let (chain, asked) = match Certifier::of(stored, self.roles) {
+            Certifier::Own => {
+                let service = EnrollmentService::load(self.roles, provider)?;
+                let days = slc::days(&stored.settings);
+                let answer = service.enroll(store, &own.enroll(), days, now).await?;
+                (answer.licensor_certificate_chain.concatenated(), None)
+            }
+            Certifier::Service(url) => {
+                let (service, request) = (url.clone(), own.enroll());
+                let ask = move |by: &OnLine| ask::enroll(&service, request, by);
+                (by.apart(ask).await?, Some(url))
+            }
+            Certifier::Root(url) => {
+                let (root, request) = (url.clone(), own.sub_enroll());
+                let ask = move |by: &OnLine| ask::sub_enroll(&root, request, by);
+                (by.apart(ask).await?, Some(url))
+            }
+            Certifier::Files => return Err(EnrollError::ByFiles),
+        };
+        if let Some(url) = asked
+            && trust.bundle.is_none()
+            && self.known()?.is_none()
+        {
+            let mode = own.mode;
+            let fetch = move |by: &OnLine| ask::fetch_trust(&url, mode, by);
+            trust.bundle = Some(by.apart(fetch).await?);
         }
-        (None, Some(text)) => {
-            let bundle: ClientTrust = serde_json::from_str(text)
-                .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
-            foreign(&bundle)?
+        self.judge(chain, &trust, now)
+    }
+
+    /// What another authority handed over before, for machines of this mode.
+    fn known(self) -> Result<Option<ClientTrust>, EnrollError> {
+        let known = self.stored.settings.get(FOREIGN);
+        let known = known.map(|text| ClientTrust::parse(text)).transpose()?;
+        Ok(match known {
+            Some(known) if known.mode()? == self.own.mode => Some(known),
+            _ => None,
+        })
+    }
+
+    /// Judges the SLC of a response document.
+    pub(crate) fn judge_document(
+        self,
+        document: &[u8],
+        trust: &Trust,
+        now: Time,
+    ) -> Result<Certified, EnrollError> {
+        let limits = Limits::client();
+        let chain = if self.own.root.is_some() {
+            offline_enrollment::decode_sub_response(document, &limits)
+                .map(|response| response.licensor_certificate_chain)
+        } else {
+            offline_enrollment::decode_response(document, &limits)
+                .map(|response| response.licensor_certificate_chain)
+        };
+        let chain = chain.map_err(malformed("response"))?.concatenated();
+        self.judge(chain, trust, now)
+    }
+
+    /// Judges a chain, and what is to be trusted with it.
+    fn judge(self, chain: String, trust: &Trust, now: Time) -> Result<Certified, EnrollError> {
+        let Self { stored, roles, own } = self;
+        let mut trusted = Vec::new();
+        let is_foreign = stored.settings.contains_key(FOREIGN);
+        let (anchors, spc_authority) = match (&trust.bundle, self.known()?) {
+            (Some(bundle), _) => {
+                let value = serde_json::to_string(bundle)
+                    .map_err(|error| TrustError::Damaged("client trust", error.to_string()))?;
+                let name = FOREIGN.to_owned();
+                trusted.push(Change::PutSetting { name, value });
+                foreign(bundle)?
+            }
+            (None, Some(known)) => foreign(&known)?,
+            (None, None) if roles.is_empty() || is_foreign => return Err(EnrollError::NoBundle),
+            (None, None) => (
+                authority::anchors(roles)?,
+                authority::spc_authority_key(roles, own.mode)?,
+            ),
+        };
+        if let Some(pinned) = &trust.pinned
+            && !anchors.iter().all(|anchor| pinned.contains(&anchor.key))
+        {
+            return Err(EnrollError::OtherHierarchy);
         }
-        (None, None) if roles.is_empty() => return Err(EnrollError::NoBundle),
-        (None, None) => (
-            authority::anchors(roles)?,
-            authority::spc_authority_key(roles)?,
-        ),
-    };
-    if let Some(pinned) = &trust.pinned
-        && !anchors.iter().all(|anchor| pinned.contains(&anchor.key))
-    {
-        return Err(EnrollError::OtherHierarchy);
+        if spc_authority.bits() != own.mode.rsa_bits() {
+            return Err(EnrollError::OtherMode("client bundle"));
+        }
+        let range = own.judge(&chain, &anchors, now)?;
+        if own.root.is_some() {
+            let above = chain::split(&chain).map_err(malformed("certificate chain"))?;
+            trusted.push(Change::PutSetting {
+                name: ROOT_SLC.to_owned(),
+                value: above.get(1..).unwrap_or_default().concat(),
+            });
+        }
+        // At a renewal it stays as it is: an administrator may have withdrawn it.
+        if trust.bundle.is_some() || !own.is_enrolled {
+            trusted.push(Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
+                modulus: spc_authority.modulus_le().to_vec(),
+                exponent: spc_authority.exponent(),
+                name: "clients of the hierarchy".into(),
+            }));
+        }
+        Ok(Certified {
+            chain,
+            until: range.until,
+            trusted,
+        })
     }
-    if spc_authority.bits() != own.mode.rsa_bits() {
-        return Err(EnrollError::OtherMode("client bundle"));
-    }
-    let range = own.judge(&text, &anchors, now)?;
-    if own.root.is_some() {
-        let above = chain::split(&text).map_err(malformed("certificate chain"))?;
-        changes.push(Change::PutSetting {
-            name: ROOT_SLC.to_owned(),
-            value: above.get(1..).unwrap_or_default().concat(),
+
+    /// Stores a certificate, unless the configuration was changed meanwhile.
+    async fn take_over(
+        self,
+        store: &dyn Store,
+        certified: Certified,
+    ) -> Result<Enrolled, EnrollError> {
+        let mut changes = certified.trusted;
+        changes.push(Change::SetLicensorChain {
+            id: self.own.id.clone(),
+            slc_chain: certified.chain,
         });
+        store.apply(&changes, Some(self.stored.version)).await?;
+        Ok(Enrolled {
+            key: self.own.id.clone(),
+            until: certified.until,
+        })
     }
-    // At a renewal it stays as it is: an administrator may have withdrawn it.
-    if trust.bundle.is_some() || !own.is_enrolled {
-        changes.push(Change::PutTrustedSpcCaKey(TrustedSpcCaKey {
-            modulus: spc_authority.modulus_le().to_vec(),
-            exponent: spc_authority.exponent(),
-            name: "clients of the hierarchy".into(),
-        }));
-    }
-    changes.push(Change::SetLicensorChain {
-        id: own.id.clone(),
-        slc_chain: text,
-    });
-    store.apply(&changes, Some(stored.version)).await?;
-    Ok(Enrolled {
-        key: own.id.clone(),
-        until: range.until,
-    })
 }
 
 /// Anchors of another authority, and the key above its SPC issuer, which must lead to them.

@@ -121,6 +121,9 @@ events! {
     ConfigurationChanged 1016 "configuration-changed" Info
         "Another version of the configuration is in use."
         "Nothing, if that was meant.";
+    LogRecordsMissing 1017 "log-records-missing" Error
+        "Log events that were in the spool are gone from it and were not stored."
+        "Find out who or what removed or damaged them: somebody, or the disk.";
 }
 
 impl Event {

@@ -11,14 +11,14 @@ use openrms_engine::keys::KeySource;
 
 /// Key pairs in stock.
 pub(crate) struct KeyPool {
-    mode: Mode,
     wanted: usize,
     stock: Mutex<Stock>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct Stock {
+    /// The mode of the keys: that in which one was taken last.
+    mode: Mode,
     keys: VecDeque<SoftwareKey>,
     stopped: bool,
 }
@@ -27,9 +27,12 @@ impl KeyPool {
     /// A pool and the thread that fills it.
     pub(crate) fn start(mode: Mode, wanted: usize) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let pool = Arc::new(Self {
-            mode,
             wanted,
-            stock: Mutex::default(),
+            stock: Mutex::new(Stock {
+                mode,
+                keys: VecDeque::new(),
+                stopped: false,
+            }),
             changed: Condvar::new(),
         });
         let filled = Arc::clone(&pool);
@@ -62,9 +65,15 @@ impl KeyPool {
             if stock.stopped {
                 return;
             }
+            let mode = stock.mode;
             drop(stock);
-            match SoftwareKey::generate(self.mode) {
-                Ok(key) => self.lock().keys.push_back(key),
+            match SoftwareKey::generate(mode) {
+                Ok(key) => {
+                    let mut stock = self.lock();
+                    if stock.mode == mode {
+                        stock.keys.push_back(key);
+                    }
+                }
                 Err(error) => {
                     tracing::error!(%error, "making keys ahead of time was given up");
                     return;
@@ -80,11 +89,15 @@ impl KeyPool {
 
 impl KeySource for KeyPool {
     fn take(&self, mode: Mode) -> Result<SoftwareKey, KeyError> {
-        let ready = if mode == self.mode {
-            self.lock().keys.pop_front()
-        } else {
-            None
-        };
+        let mut stock = self.lock();
+        if stock.mode != mode {
+            // The cluster's mode was changed.
+            stock.mode = mode;
+            stock.keys.clear();
+            self.changed.notify_one();
+        }
+        let ready = stock.keys.pop_front();
+        drop(stock);
         match ready {
             Some(key) => {
                 self.changed.notify_one();

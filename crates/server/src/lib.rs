@@ -46,6 +46,7 @@ mod health;
 mod http;
 mod key_pool;
 mod metrics;
+mod mode_upgrade;
 mod moving;
 mod open;
 mod outbound;

@@ -19,11 +19,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use openrms_crypto::mac::MacKey;
+use openrms_crypto::random::RandomError;
 use openrms_spool::{Durability, Settings, Spool, SpoolError};
 use openrms_store::logging::{LoggingDatabase, PostgresLogging, SqliteLogging};
 use openrms_store::{Location, StoreError};
 
-pub(crate) use drain::{Drain, DrainError};
+pub(crate) use drain::{Drain, DrainError, Drained};
 pub(crate) use journal::Journal;
 pub(crate) use listener::Listener;
 pub(crate) use settings::LoggingFile;
@@ -50,7 +51,7 @@ pub(crate) fn start(
         spool.clone(),
         key.clone(),
         shared.clone(),
-    ));
+    )?);
     let drain = Drain::new(spool, key, config.dead_letters());
     let listener = Listener::start(config.clone(), drain, journal.clone(), shared.clone());
     Ok((journal, Some(listener.map_err(LogError::Thread)?)))
@@ -88,6 +89,9 @@ pub enum LogError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Events could not be told from those of other servers.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// The system gives no thread.
     #[error("no thread can be started for the log: {0}")]
     Thread(std::io::Error),

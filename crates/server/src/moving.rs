@@ -153,19 +153,28 @@ async fn leave_when_same(
     rows.send(None).map_err(|_| MoveError::BrokenOff)?;
     let written = written.recv().map_err(|_| MoveError::BrokenOff)?;
     digests.compare(&written)?;
-    source.leave(to).await.map_err(MoveError::From)?;
+    match leave(source, to, &digests).await {
+        Ok(true) => Ok(digests.moved()),
+        doubtful => {
+            // Who was told that it failed goes on here. What stopped it may stop this as well, and
+            // is what is told.
+            let stayed = source.stay().await;
+            doubtful.and(stayed).map_err(MoveError::From)?;
+            Err(MoveError::Changed)
+        }
+    }
+}
+
+/// Leaves a database; whether it still holds what was read.
+async fn leave(source: &Moving, to: &Location, read: &Digests) -> Result<bool, StoreError> {
+    source.leave(to).await?;
     // From here on nobody can open it. Whoever came before, and was not seen, has written or not.
     let mut again = Digests::new();
-    let unchanged = source.is_alone().await.map_err(MoveError::From)? && {
-        let read = source.store().export(&mut again).await;
-        read.map_err(MoveError::From)?;
-        again == digests
-    };
-    if !unchanged {
-        source.stay().await.map_err(MoveError::From)?;
-        return Err(MoveError::Changed);
+    if !source.is_alone().await? {
+        return Ok(false);
     }
-    Ok(digests.moved())
+    source.store().export(&mut again).await?;
+    Ok(again == *read)
 }
 
 /// Writes everything that arrives, and reads again what was written.

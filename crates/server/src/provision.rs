@@ -20,11 +20,11 @@ use std::path::PathBuf;
 use openrms_crypto::{Mode, PublicKey};
 use openrms_directory::{ForestName, People, PeopleError};
 use openrms_engine::authority::{self, AuthorityError};
-use openrms_store::{AuthorityRole, Found, StoreError};
+use openrms_store::{Change, Found, StoreError};
 use openrms_xrml::anchors::Anchors;
 use serde::Serialize;
 
-use crate::authority::{Pending, TrustError};
+use crate::authority::TrustError;
 use crate::clock;
 use crate::config::{ConfigError, Tls};
 use crate::credential::Credential;
@@ -137,10 +137,8 @@ pub enum Step {
     Database,
     /// The keys to come are protected.
     Keys,
-    /// The hierarchy's keys are made and written down.
-    HierarchyMade,
     /// The hierarchy is in the database.
-    HierarchyStored,
+    Hierarchy,
     /// The people list is there.
     People,
     /// The token of the administration site is there.
@@ -174,9 +172,6 @@ pub enum ProvisionError {
         /// Its mode.
         mode: u8,
     },
-    /// The trust anchor in the data directory was made for the other mode.
-    #[error("the authority in {0} was made for the other cryptographic mode")]
-    AuthorityMode(PathBuf),
     /// A file or folder cannot be made.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
@@ -303,7 +298,7 @@ pub fn provision_root_with(
             }
         }
         if options.authority == Authority::Own {
-            store_hierarchy(&data, &opened, &options.name, options.mode, progress).await?;
+            store_hierarchy(&opened, &options.name, options.mode, progress).await?;
         }
         let list = match (&options.people, &options.forest) {
             (Some(list), _) => list.clone(),
@@ -325,6 +320,7 @@ pub fn provision_root_with(
         progress(Step::AdminToken);
         OneServer::from(options).write(&data, &url)?;
         progress(Step::ConfigFile);
+        let snapshot = opened.store.snapshot().await?;
         let server_key = cluster::make(&opened, options, &url, shared, &snapshot).await?;
         progress(Step::Cluster);
         let by_files = options.authority.is_by_files();
@@ -378,7 +374,7 @@ pub fn create_authority(
     let _held = prepare_folder(&data)?;
     blocking(async || {
         let opened = open(&data, None, keys, credential, &|_| {}).await?;
-        let made = store_hierarchy(&data, &opened, name, mode, &|_| {}).await;
+        let made = store_hierarchy(&opened, name, mode, &|_| {}).await;
         opened.store.close().await;
         made
     })
@@ -419,43 +415,26 @@ async fn open(
     Ok(Opened::with_keys(store, unlocked)?)
 }
 
-/// The hierarchy in the database: the one that is there, the one an earlier attempt wrote down,
-/// or a new one.
+/// The hierarchy in the database: the one that is there, or a new one. Says whether it was made now.
 async fn store_hierarchy(
-    data: &DataDir,
     opened: &Opened,
     name: &str,
     mode: Mode,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<bool, ProvisionError> {
-    let pending = match Pending::find(data) {
-        Some(pending) => Some(pending),
-        None if opened.store.authority_roles().await?.is_empty() => {
-            let now = clock::now();
-            let made = authority::create(&*opened.provider, &opened.vault, name, mode, now)?;
-            Some(Pending::write(data, &made)?)
-        }
-        None => None,
-    };
-    progress(Step::HierarchyMade);
-    let made = pending.is_some();
-    if let Some(pending) = pending {
-        pending.store(&*opened.store).await?;
-        pending.done()?;
-    }
-    progress(Step::HierarchyStored);
-    check_mode(data, &opened.store.authority_roles().await?, mode)?;
-    Ok(made)
-}
-
-/// SPCs of a hierarchy of one mode are refused by a cluster of the other.
-fn check_mode(data: &DataDir, roles: &[AuthorityRole], mode: Mode) -> Result<(), ProvisionError> {
-    let key = authority::spc_authority_key(roles)?;
-    if key.bits() == mode.rsa_bits() {
-        Ok(())
+    let roles = opened.store.authority_roles().await?;
+    let is_new = roles.is_empty();
+    if is_new {
+        let now = clock::now();
+        let made = authority::create(&*opened.provider, &opened.vault, name, mode, now)?;
+        let roles = made.roles.into_iter().map(Change::AddAuthorityRole);
+        opened.store.apply(&roles.collect::<Vec<_>>(), None).await?;
     } else {
-        Err(ProvisionError::AuthorityMode(data.path().to_owned()))
+        // SPCs of a hierarchy of one mode are refused by a cluster of the other.
+        authority::spc_authority_key(&roles, mode)?;
     }
+    progress(Step::Hierarchy);
+    Ok(is_new)
 }
 
 fn forest_name(text: &str) -> Result<ForestName, ProvisionError> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use openrms_crypto::Mode;
 use openrms_directory::{BuiltIn, ForestName, PeopleError};
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::cluster::ROOT_URL;
@@ -24,8 +25,9 @@ use crate::slc;
 pub(crate) struct Snapshot {
     pub(crate) cluster: Cluster,
     pub(crate) accounts: Accounts,
-    /// What clients are handed; absent when this server has no means to let clients join.
-    pub(crate) bundle: Option<String>,
+    /// What clients are handed, by mode; empty when this server has no means to
+    /// let clients join.
+    bundles: Vec<(Mode, String)>,
     /// The trust anchor's enrollment service, where there is one.
     pub(crate) enrollment: Option<EnrollmentService>,
     /// For how many days servers are certified here.
@@ -86,10 +88,13 @@ impl Snapshot {
                 })
                 .ok()
         };
-        let bundle = bundle(
-            &stored,
-            ClientTrust::load(&roles, &stored, &opened.vault).ok(),
-        );
+        let bundles = [Mode::One, Mode::Two]
+            .into_iter()
+            .filter_map(|mode| {
+                let trust = ClientTrust::load(&roles, &stored, &opened.vault, Some(mode)).ok()?;
+                Some((mode, bundle(&stored, trust)?))
+            })
+            .collect();
         // An organisation's directory was opened at the start.
         let accounts = if let Some(accounts) = accounts {
             accounts
@@ -108,7 +113,7 @@ impl Snapshot {
         Ok(Self {
             cluster,
             accounts,
-            bundle,
+            bundles,
             enrollment,
             slc_days: slc::days(&stored.settings),
             contact: stored.settings.get(CONTACT).cloned(),
@@ -116,15 +121,25 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// What clients are handed: those of the cluster's mode, where they ask for none.
+    pub(crate) fn bundle(&self, mode: Option<Mode>) -> Option<&str> {
+        let mode = mode.unwrap_or(self.cluster.mode);
+        let mut bundles = self.bundles.iter();
+        let (_, bundle) = bundles.find(|(of, _)| *of == mode)?;
+        Some(bundle)
+    }
+}
+
 /// Clients join at the root cluster, which certifies them.
-fn bundle(stored: &ConfigurationSnapshot, trust: Option<ClientTrust>) -> Option<String> {
+fn bundle(stored: &ConfigurationSnapshot, trust: ClientTrust) -> Option<String> {
     if stored.settings.contains_key(ROOT_URL) {
         return None;
     }
     serde_json::to_string(&ClientBundle {
         server: stored.policies.base_url.clone()?,
         name: stored.policies.name.clone(),
-        trust: trust?,
+        trust,
     })
     .ok()
 }

@@ -15,10 +15,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fleet::{Balancer, Node, Port, TestDatabase, client, eventually, sign_in};
+use fleet::{Balancer, Node, Port, TestDatabase, add_person, client, eventually, secret, sign_in};
 use openrms_client::{Client, Overwrite, OwnPolicy, Policy, Purge, Signer};
 use serde_json::Value;
-use support::{PASSWORD, rmsd, text};
+use support::{rmsd, text};
 
 #[test]
 fn a_second_server_needs_the_database_the_password_and_nothing_else() {
@@ -197,6 +197,7 @@ fn keys_of_a_server_stay_in_its_security_module() {
     };
     let mut provision = vec!["provision", "root", "--url", &url, "--data", &data];
     provision.extend(["--pkcs11-library", &library, "--pkcs11-token", TOKEN]);
+    provision.extend(["--mode", "1"]);
     let (code, answer) = module(&[&provision[..], &["--password-file", &pin]].concat());
     assert_eq!(code, 0, "{answer}");
     let (_, status) = module(&["key", "status", "--data", &data]);
@@ -208,6 +209,14 @@ fn keys_of_a_server_stay_in_its_security_module() {
     let alice = client(at("alice"), "alice");
     sign_in(&alice, &url);
     let file = protect_for(&alice, folder.path(), "in the module", "alice@example.test");
+    alice.purge_licenses(&Purge::All).unwrap();
+    assert_eq!(open(&alice, &file), "in the module");
+    assert!(node.stop());
+
+    // The next mode's key is made in it, and the old one stays in it.
+    let (code, answer) = module(&["key", "upgrade-mode", "--yes", "--data", &data]);
+    assert_eq!(code, 0, "{answer}");
+    node.start();
     alice.purge_licenses(&Purge::All).unwrap();
     assert_eq!(open(&alice, &file), "in the module");
     assert!(node.stop());
@@ -233,15 +242,8 @@ fn keys_of_a_server_stay_in_its_security_module() {
     let (code, answer) = module(&[&make[..], &["--without-key"]].concat());
     assert_eq!(code, 0, "{answer}");
     assert_eq!(answer["of"]["keys"], "security-module");
-    let put_back = [
-        "restore",
-        &archive,
-        "--data",
-        &restored,
-        "--password-file",
-        &words,
-    ];
-    let (code, answer) = module(&put_back);
+    let put_back = ["restore", &archive, "--data", &restored];
+    let (code, answer) = module(&[&put_back[..], &["--password-file", &words]].concat());
     assert_eq!(code, 0, "{answer}");
     let (code, answer) = module(&["key", "check", "--data", &restored]);
     assert_eq!(code, 0, "{answer}");
@@ -258,15 +260,8 @@ fn keys_of_a_server_stay_in_its_security_module() {
     );
     std::fs::write(&config, &before).unwrap();
     let new = secret(&at("new.password"), "correct Horse battery 9");
-    let set = [
-        "key",
-        "password",
-        "--data",
-        &data,
-        "--new-password-file",
-        &new,
-    ];
-    let (code, answer) = module(&set);
+    let set = ["key", "password", "--data", &data];
+    let (code, answer) = module(&[&set[..], &["--new-password-file", &new]].concat());
     assert_eq!(
         (code, &answer["error"]["code"]),
         (1, &"key-protection".into())
@@ -386,19 +381,6 @@ fn token(folder: &Path) -> Option<(String, PathBuf)> {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     Some(((*library).to_owned(), conf))
-}
-
-fn secret(path: &Path, value: &str) -> String {
-    std::fs::write(path, value).unwrap();
-    text(path)
-}
-
-fn add_person(data: &str, password: &Path, name: &str) {
-    let password = secret(password, PASSWORD);
-    let mail = format!("{name}@example.test");
-    let mut add = vec!["person", "add", name, "--mail", &mail, "--data", data];
-    add.extend(["--password-file", &password, "--json"]);
-    ok(&add, &[]);
 }
 
 fn signs_in(url: &str, name: &str) -> bool {

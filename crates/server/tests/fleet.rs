@@ -26,7 +26,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fleet::{Balancer, Node, TestDatabase, client_of};
+use fleet::{Balancer, Node, StopOnDrop, TestDatabase, client_of};
 use network::Network;
 use openrms_client::{
     Client, JoinPolicy, MachineSettings, OwnPolicy, Persistence, Policy, Purge, Signer,
@@ -195,15 +195,6 @@ impl Side {
 
     fn errors(&self) -> Vec<String> {
         self.errors.lock().unwrap().clone()
-    }
-}
-
-/// Ends the load, also when the test fails.
-struct StopOnDrop<'w>(&'w AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

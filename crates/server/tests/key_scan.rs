@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use fleet::{Node, Port, TestDatabase, client, sign_in};
+use fleet::{Node, Port, StopOnDrop, TestDatabase, add_person, client, secret, sign_in};
 use memchr::memmem;
 use openrms_client::{OwnPolicy, Policy, Purge, Signer};
 use openrms_crypto::SoftwareKey;
@@ -46,29 +46,23 @@ fn no_key_is_found_on_disk_in_the_database_in_logs_on_command_lines_or_in_a_core
         return;
     };
     let secrets = tempfile::tempdir().unwrap();
-    let password_file = secrets.path().join("keys");
-    fs::write(&password_file, KEY_PASSWORD).unwrap();
-    let person_file = secrets.path().join("person");
-    fs::write(&person_file, PASSWORD).unwrap();
+    let keys = secret(&secrets.path().join("keys"), KEY_PASSWORD);
     let port = Port::reserve();
     let (url, data) = (format!("http://{}", port.address), text(&at("data")));
-    let (keys, person) = (text(&password_file), text(&person_file));
 
-    let watching = AtomicBool::new(true);
+    let over = AtomicBool::new(false);
     let mut needles = Needles::default();
     let command_lines = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch_command_lines(&watching));
-        let _over = StopOnDrop(&watching);
+        let watcher = scope.spawn(|| watch_command_lines(&over));
+        let _over = StopOnDrop(&over);
         let mut provision = vec!["provision", "root", "--url", &url, "--data", &data];
         let more = database.arguments();
         provision.extend(["--password-file", &keys]);
         provision.extend(more.iter().map(String::as_str));
-        succeed(&provision);
+        let (code, _, complaint) = rmsd(&provision, "");
+        assert_eq!(code, 0, "{complaint}");
         for name in ["alice", "bob"] {
-            let mail = format!("{name}@example.test");
-            let mut add = vec!["person", "add", name, "--mail", &mail, "--data", &data];
-            add.extend(["--password-file", &person]);
-            succeed(&add);
+            add_person(&data, &secrets.path().join("person"), name);
         }
         // With a cache, content keys of lately licensed documents stay in memory: so the manual says.
         let config = at("data").join("rmsd.toml");
@@ -96,7 +90,7 @@ fn no_key_is_found_on_disk_in_the_database_in_logs_on_command_lines_or_in_a_core
         assert_eq!(found, BTreeSet::new(), "in memory");
         needles.add("password of a person", PASSWORD.as_bytes());
         cores_of(&mut node, &at("cores"), &needles);
-        watching.store(false, Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
         watcher.join().unwrap()
     });
 
@@ -113,15 +107,6 @@ fn no_key_is_found_on_disk_in_the_database_in_logs_on_command_lines_or_in_a_core
     let mut files = 0;
     scan_folder(folder.path(), &needles, &mut files);
     assert!(files >= 5, "{files} files only");
-}
-
-/// Ends the watching, also when the test fails.
-struct StopOnDrop<'w>(&'w AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
 }
 
 /// What is looked for, with its name.
@@ -229,9 +214,9 @@ fn private_keys(database: &TestDatabase, needles: &mut Needles) -> Vec<u8> {
 }
 
 /// All command lines of all processes, again and again.
-fn watch_command_lines(watching: &AtomicBool) -> Vec<u8> {
+fn watch_command_lines(over: &AtomicBool) -> Vec<u8> {
     let mut seen = BTreeSet::new();
-    while watching.load(Ordering::Relaxed) {
+    while !over.load(Ordering::Relaxed) {
         for process in fs::read_dir("/proc").unwrap().flatten() {
             if let Ok(line) = fs::read(process.path().join("cmdline")) {
                 seen.insert(line);
@@ -318,11 +303,6 @@ fn scan_folder(folder: &Path, needles: &Needles, files: &mut usize) {
             assert_eq!(found, BTreeSet::new(), "{}", path.display());
         }
     }
-}
-
-fn succeed(arguments: &[&str]) {
-    let (code, _, complaint) = rmsd(arguments, "");
-    assert_eq!(code, 0, "{arguments:?}: {complaint}");
 }
 
 const KEY_PASSWORD: &str = "correct Horse battery 9, and a stable";

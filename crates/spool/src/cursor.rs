@@ -12,34 +12,48 @@ use crate::error::SpoolError;
 pub(crate) struct Cursor {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
+    /// How many records there were before it since the spool was made.
+    pub(crate) records: u64,
 }
 
 impl Cursor {
-    /// At the very beginning when there is no file.
-    pub(crate) fn load(folder: &Path) -> Result<Self, SpoolError> {
+    /// `None` when there is no file.
+    pub(crate) fn load(folder: &Path) -> Result<Option<Self>, SpoolError> {
         let path = folder.join(NAME);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
+                return Ok(None);
             }
             Err(error) => return Err(SpoolError::new(&path, error)),
         };
         let read = || {
-            let (segment, offset) = text.strip_suffix('\n')?.split_once(' ')?;
-            Some(Self {
-                segment: segment.parse().ok()?,
-                offset: offset.parse().ok()?,
-            })
+            let mut numbers = text.strip_suffix('\n')?.split(' ').map(str::parse::<u64>);
+            let mut number = || numbers.next()?.ok();
+            let (segment, offset, records) = (number()?, number()?, number()?);
+            let cursor = Self {
+                segment,
+                offset,
+                records,
+            };
+            numbers.next().is_none().then_some(cursor)
         };
-        read().ok_or(SpoolError::Foreign(path))
+        read().map(Some).ok_or(SpoolError::Foreign(path))
     }
 
-    /// Not synced to the disk: after a loss of power, records that were done are read again.
+    /// Its bytes are on the disk before it takes its name, so that a loss of power leaves the one or
+    /// the other and never an empty file, with which no spool could be opened.
     pub(crate) fn save(self, folder: &Path) -> Result<(), SpoolError> {
         let failed = |error| SpoolError::new(folder, error);
         let mut draft = NamedTempFile::with_prefix_in(".cursor-", folder).map_err(failed)?;
-        writeln!(draft, "{} {}", self.segment, self.offset).map_err(failed)?;
+        let Self {
+            segment,
+            offset,
+            records,
+        } = self;
+        writeln!(draft, "{segment} {offset} {records}")
+            .and_then(|()| draft.as_file().sync_data())
+            .map_err(failed)?;
         draft
             .persist(folder.join(NAME))
             .map_err(|refused| failed(refused.error))?;

@@ -24,7 +24,7 @@ pub enum SpoolError {
     Foreign(PathBuf),
 }
 
-/// Why a record was not taken. Nothing of it is kept.
+/// Why a record was not taken. Nothing of it is kept, unless the disk did not say that it has it.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// As much waits as may.

@@ -4,7 +4,8 @@
 //!
 //! Records are read in the order in which they were appended, and stay until they are said to be
 //! done: whoever is killed between storing and saying so reads them again, so each record names
-//! itself by an identifier of its own.
+//! itself by an identifier of its own. Records are counted, and each file says which one is its
+//! first: what was removed or damaged meanwhile is noticed by what follows it.
 
 mod cursor;
 mod error;
@@ -22,7 +23,7 @@ pub use reader::Batch;
 
 use cursor::Cursor;
 use reader::Reader;
-use segment::HEADER;
+use segment::HEADER_LEN;
 use writer::Writer;
 
 /// A spool. Any number of threads append, one drains.
@@ -84,12 +85,24 @@ impl Spool {
             Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
         let segments = segment::list(folder)?;
-        let cursor = Cursor::load(folder)?;
+        let first = segments
+            .iter()
+            .find(|found| found.length > HEADER_LEN as u64);
+        let cursor = match (Cursor::load(folder)?, first) {
+            (Some(cursor), _) => cursor,
+            (None, Some(first)) => reader::start_of(first)?,
+            (None, None) => {
+                // From the start, so that the first file is missed as well when it is removed.
+                let start = Cursor::default();
+                start.save(folder)?;
+                start
+            }
+        };
         let mut waiting = Vec::with_capacity(segments.len());
         for found in segments {
             // Left by a process that was killed while it gave the space back, or by one that had
             // nothing to append.
-            let is_empty = found.length == 0 || found.length == HEADER.len() as u64;
+            let is_empty = found.length == 0 || found.length == HEADER_LEN as u64;
             if found.number < cursor.segment || is_empty {
                 std::fs::remove_file(&found.path).map_err(failed)?;
             } else {

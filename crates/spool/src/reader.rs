@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::LONGEST_RECORD;
 use crate::cursor::Cursor;
 use crate::error::SpoolError;
-use crate::segment::{self, HEADER, Piece};
+use crate::segment::{self, Found, HEADER_LEN, Header, Piece};
 use crate::writer::{Extent, Writer};
 
 /// Records that wait.
@@ -18,7 +18,30 @@ pub struct Batch {
     /// Bytes that were passed over because they are no records: the end of what a killed process
     /// wrote, or damage of the disk.
     pub damaged_bytes: u64,
+    /// Records that were appended before the last of these or after it, and are not there any more:
+    /// damage, or somebody has removed them. What a killed process left half-written is none.
+    pub lost_records: u64,
+    /// Whether nothing waits behind it.
+    pub is_last: bool,
     end: Cursor,
+}
+
+impl Batch {
+    fn from(end: Cursor) -> Self {
+        Self {
+            records: Vec::new(),
+            damaged_bytes: 0,
+            lost_records: 0,
+            is_last: false,
+            end,
+        }
+    }
+
+    /// Goes on where so many records must have been before.
+    fn catch_up(&mut self, records: u64) {
+        self.lost_records += records.saturating_sub(self.end.records);
+        self.end.records = records;
+    }
 }
 
 #[derive(Debug)]
@@ -38,24 +61,26 @@ impl Reader {
         most: usize,
         bytes: usize,
     ) -> Result<Batch, SpoolError> {
-        let mut batch = Batch {
-            records: Vec::new(),
-            damaged_bytes: 0,
-            end: self.cursor,
-        };
+        let mut batch = Batch::from(self.cursor);
         let mut room = Room { most, bytes };
         loop {
-            let number = batch.end.segment;
             // Asked before the file is read: what is appended meanwhile is the next batch's.
-            let extent = writer.extent(number);
-            let is_over = self.read_segment(extent, &mut room, &mut batch)?;
-            if !is_over || extent != Extent::Complete || number >= writer.current() {
+            let extent = writer.extent(batch.end.segment);
+            let path = segment::path(&self.folder, batch.end.segment);
+            if !read_segment(&path, extent, &mut room, &mut batch)? {
                 return Ok(batch);
             }
-            batch.end = Cursor {
-                segment: number.saturating_add(1),
-                offset: 0,
-            };
+            match extent {
+                Extent::Current { records, .. } => {
+                    batch.catch_up(records);
+                    batch.is_last = true;
+                    return Ok(batch);
+                }
+                Extent::Complete { next } => {
+                    batch.end.segment = next;
+                    batch.end.offset = 0;
+                }
+            }
         }
     }
 
@@ -63,98 +88,146 @@ impl Reader {
         if batch.end <= self.cursor {
             return Ok(());
         }
-        let before = self.cursor.segment;
         self.cursor = batch.end;
         let saved = self.cursor.save(&self.folder);
-        for number in before..self.cursor.segment {
+        for number in writer.before(self.cursor.segment) {
             self.remove(writer, number)?;
         }
         // A full disk has no space for another cursor before the files are gone. One that is
-        // behind costs that records are read again after a restart.
+        // behind costs that records are read again after a restart, or missed.
         saved.or_else(|_| self.cursor.save(&self.folder))
     }
 
     pub(crate) fn turn_over(&mut self, writer: &Writer) -> Result<(), SpoolError> {
-        let Cursor { segment, offset } = self.cursor;
+        let Cursor {
+            segment, offset, ..
+        } = self.cursor;
         if !writer.turn_over(segment, offset)? {
             return Ok(());
         }
-        self.cursor = Cursor {
-            segment: segment.saturating_add(1),
-            offset: 0,
-        };
+        self.cursor.segment = segment.saturating_add(1);
+        self.cursor.offset = 0;
         self.remove(writer, segment)?;
         self.cursor.save(&self.folder)
     }
 
     fn remove(&self, writer: &Writer, number: u64) -> Result<(), SpoolError> {
         let path = segment::path(&self.folder, number);
-        let failed = |error| SpoolError::new(&path, error);
-        let length = match std::fs::metadata(&path) {
-            Ok(about) => about.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(error)),
-        };
-        std::fs::remove_file(&path).map_err(failed)?;
-        writer.freed(length);
-        Ok(())
+        match std::fs::remove_file(&path) {
+            // Somebody else was quicker.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(SpoolError::new(&path, error))
+            }
+            _ => {
+                writer.freed(number);
+                Ok(())
+            }
+        }
     }
+}
 
-    /// Reads on in the segment of `batch.end`; whether nothing is left in it.
-    fn read_segment(
-        &self,
-        extent: Extent,
-        room: &mut Room,
-        batch: &mut Batch,
-    ) -> Result<bool, SpoolError> {
-        let path = segment::path(&self.folder, batch.end.segment);
-        let failed = |error| SpoolError::new(&path, error);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            // Numbers may be left out.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-            Err(error) => return Err(failed(error)),
+/// The place before the first record of a segment.
+pub(crate) fn start_of(segment: &Found) -> Result<Cursor, SpoolError> {
+    let path = &segment.path;
+    let mut file = File::open(path).map_err(|error| SpoolError::new(path, error))?;
+    Ok(Cursor {
+        segment: segment.number,
+        offset: 0,
+        records: first_record(&mut file, path)?.unwrap_or(0),
+    })
+}
+
+/// The place after the last whole record of a segment.
+pub(crate) fn end_of(segment: &Found) -> Result<Cursor, SpoolError> {
+    let start = Cursor {
+        segment: segment.number,
+        ..Cursor::default()
+    };
+    let extent = Extent::Complete { next: u64::MAX };
+    let mut batch = Batch::from(start);
+    loop {
+        let mut room = Room {
+            most: usize::MAX,
+            bytes: CHUNK_BYTES,
         };
-        let end = match extent {
-            Extent::Current(length) => length,
-            Extent::Complete => file.metadata().map_err(failed)?.len(),
+        let is_over = read_segment(&segment.path, extent, &mut room, &mut batch)?;
+        batch.records.clear();
+        if is_over {
+            return Ok(batch.end);
+        }
+    }
+}
+
+/// Reads on in the segment of `batch.end`; whether nothing is left in it.
+fn read_segment(
+    path: &Path,
+    extent: Extent,
+    room: &mut Room,
+    batch: &mut Batch,
+) -> Result<bool, SpoolError> {
+    let failed = |error| SpoolError::new(path, error);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        // What follows tells how many records were in it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(failed(error)),
+    };
+    let there = file.metadata().map_err(failed)?.len();
+    let end = match extent {
+        Extent::Current { length, .. } => length.min(there),
+        Extent::Complete { .. } => there,
+    };
+    if batch.end.offset == 0 {
+        // A file of which not even the header was written holds nothing.
+        if end < HEADER_LEN as u64 {
+            batch.damaged_bytes += end;
+            return Ok(true);
+        }
+        match first_record(&mut file, path)? {
+            Some(first) => batch.catch_up(first),
+            None => batch.damaged_bytes += HEADER_LEN as u64,
+        }
+        batch.end.offset = HEADER_LEN as u64;
+    }
+    file.seek(SeekFrom::Start(batch.end.offset))
+        .map_err(failed)?;
+    let mut window = Window::new(file, end.saturating_sub(batch.end.offset));
+    loop {
+        if room.is_full() {
+            return Ok(false);
+        }
+        let needed = match segment::next(window.bytes()) {
+            Piece::Record(record, length) => {
+                room.take(record.len());
+                batch.records.push(record.to_vec());
+                batch.end.offset += length as u64;
+                batch.end.records = batch.end.records.saturating_add(1);
+                window.pass(length);
+                continue;
+            }
+            Piece::Cut(needed) => Some(needed),
+            Piece::Damaged => None,
         };
-        if batch.end.offset == 0 {
-            // A file of which not even the header was written holds nothing.
-            if end < HEADER.len() as u64 {
-                batch.damaged_bytes += end;
-                return Ok(true);
-            }
-            check_header(&mut file, &path)?;
-            batch.end.offset = HEADER.len() as u64;
+        let more = needed.map_or(Ok(false), |needed| window.fill(needed));
+        if !more.map_err(failed)? {
+            // Where the next record would begin is not known.
+            let left = window.left();
+            batch.damaged_bytes += left;
+            batch.end.offset += left;
+            return Ok(true);
         }
-        file.seek(SeekFrom::Start(batch.end.offset))
-            .map_err(failed)?;
-        let mut window = Window::new(file, end.saturating_sub(batch.end.offset));
-        loop {
-            if room.is_full() {
-                return Ok(false);
-            }
-            let needed = match segment::next(window.bytes()) {
-                Piece::Record(record, length) => {
-                    room.take(record.len());
-                    batch.records.push(record.to_vec());
-                    batch.end.offset += length as u64;
-                    window.pass(length);
-                    continue;
-                }
-                Piece::Cut(needed) => Some(needed),
-                Piece::Damaged => None,
-            };
-            let more = needed.map_or(Ok(false), |needed| window.fill(needed));
-            if !more.map_err(failed)? {
-                // Where the next record would begin is not known.
-                let left = window.left();
-                batch.damaged_bytes += left;
-                batch.end.offset += left;
-                return Ok(true);
-            }
-        }
+    }
+}
+
+/// The number of a segment's first record; `None` when that is damaged.
+fn first_record(file: &mut File, path: &Path) -> Result<Option<u64>, SpoolError> {
+    let mut header = [0; HEADER_LEN];
+    file.read_exact(&mut header)
+        .map_err(|error| SpoolError::new(path, error))?;
+    match segment::read_header(&header) {
+        Header::First(first) => Ok(Some(first)),
+        Header::Damaged => Ok(None),
+        Header::Foreign => Err(SpoolError::Foreign(path.to_owned())),
     }
 }
 
@@ -223,17 +296,7 @@ impl Window {
     }
 }
 
-fn check_header(file: &mut File, path: &Path) -> Result<(), SpoolError> {
-    let mut header = [0; HEADER.len()];
-    file.read_exact(&mut header)
-        .map_err(|error| SpoolError::new(path, error))?;
-    if header == *HEADER {
-        Ok(())
-    } else {
-        Err(SpoolError::Foreign(path.to_owned()))
-    }
-}
-
 /// Read at a time.
-const CHUNK: u64 = 256 << 10;
+const CHUNK: u64 = CHUNK_BYTES as u64;
+const CHUNK_BYTES: usize = 256 << 10;
 const _: () = assert!(LONGEST_RECORD < 16 << 20);

@@ -1,4 +1,5 @@
-//! One file of a spool: a header, then records, each with its length and a checksum of both.
+//! One file of a spool: a header with the number of its first record, then records, each with its
+//! length and a checksum of both.
 
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,41 @@ pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}{SUFFIX}"))
 }
 
+/// The header of a segment whose first record is the one of this number.
+pub(crate) fn header(first: u64) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    let (magic, rest) = header.split_at_mut(MAGIC.len());
+    let (number, sum) = rest.split_at_mut(NUMBER_LEN);
+    magic.copy_from_slice(MAGIC);
+    number.copy_from_slice(&first.to_le_bytes());
+    sum.copy_from_slice(&crc32fast::hash(&first.to_le_bytes()).to_le_bytes());
+    header
+}
+
+/// What a header says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// The number of the first record.
+    First(u64),
+    /// Which number that is cannot be read.
+    Damaged,
+    /// It is not one of ours.
+    Foreign,
+}
+
+/// Reads a header.
+pub(crate) fn read_header(header: &[u8; HEADER_LEN]) -> Header {
+    let Some(rest) = header.strip_prefix(MAGIC) else {
+        return Header::Foreign;
+    };
+    match rest.split_first_chunk() {
+        Some((number, sum)) if sum == crc32fast::hash(number).to_le_bytes() => {
+            Header::First(u64::from_le_bytes(*number))
+        }
+        _ => Header::Damaged,
+    }
+}
+
 /// Writes a record as it stands in a segment. The caller has checked its length.
 pub(crate) fn put(bytes: &mut Vec<u8>, record: &[u8]) {
     let length = u32::try_from(record.len())
@@ -95,8 +131,11 @@ fn checksum(length: [u8; 4], record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Bytes before the first record.
+pub(crate) const HEADER_LEN: usize = MAGIC.len() + NUMBER_LEN + 4;
 /// Begins each file; the digit is the version of the format.
-pub(crate) const HEADER: &[u8; 8] = b"rmsspl1\n";
+const MAGIC: &[u8] = b"rmsspl2\n";
+const NUMBER_LEN: usize = 8;
 const FRAME: usize = 8;
 const SUFFIX: &str = ".spool";
 
@@ -107,6 +146,20 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn a_header_is_read_as_it_was_written_or_said_to_be_damaged(
+            first in any::<u64>(),
+            flipped in 0..HEADER_LEN,
+            bit in 0..8_u8,
+        ) {
+            let mut bytes = header(first);
+            prop_assert_eq!(read_header(&bytes), Header::First(first));
+            bytes[flipped] ^= 1 << bit;
+            let found = read_header(&bytes);
+            let expected = if flipped < MAGIC.len() { Header::Foreign } else { Header::Damaged };
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn records_are_read_as_they_were_written(
             records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8),

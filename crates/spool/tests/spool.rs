@@ -120,18 +120,20 @@ fn what_a_killed_process_left_half_written_is_passed_over() {
         let spool = open(&folder, Settings::default());
         spool.append(b"after").unwrap();
         let batch = spool.read(9, 999).unwrap();
-        let expected: &[&[u8]] = if length < 8 + 8 + 6 {
+        let first = HEADER + 8 + 6;
+        let expected: &[&[u8]] = if length < first {
             &[b"after"]
         } else {
             &[b"before", b"after"]
         };
         assert_eq!(batch.records, expected, "{length}");
         let kept = match length {
-            0..8 => 0,
-            8..22 => 8,
-            _ => 22,
+            0..HEADER => 0,
+            _ if length < first => HEADER,
+            _ => first,
         };
         assert_eq!(batch.damaged_bytes, (length - kept) as u64, "{length}");
+        assert_eq!(batch.lost_records, 0, "{length}");
         spool.done(&batch).unwrap();
         assert_eq!(files(&folder).len(), 1);
     }
@@ -147,12 +149,13 @@ fn damage_costs_the_rest_of_its_file_and_no_other() {
     drop(spool);
     let damaged = files(&folder)[1].clone();
     let mut bytes = fs::read(&damaged).unwrap();
-    bytes[8 + 28 + 15] ^= 1;
+    bytes[HEADER + 28 + 15] ^= 1;
     fs::write(&damaged, bytes).unwrap();
     let spool = open(&folder, SMALL);
     let batch = spool.read(usize::MAX, usize::MAX).unwrap();
     let per_file = 40 - batch.records.len() + 1;
     assert_eq!(batch.damaged_bytes, 28 * (per_file as u64 - 1));
+    assert_eq!(batch.lost_records, per_file as u64 - 1);
     assert_eq!(batch.records.first().unwrap(), &[0; 20]);
     assert_eq!(batch.records.last().unwrap(), &[39; 20]);
 }
@@ -168,7 +171,9 @@ fn damage_in_the_file_that_grows_does_not_hold_up_what_comes_after() {
     fs::write(&file, bytes).unwrap();
     let batch = spool.read(9, 99).unwrap();
     assert_eq!((batch.records.len(), batch.damaged_bytes), (0, 8 + 7));
+    assert_eq!(batch.lost_records, 1);
     spool.done(&batch).unwrap();
+    assert_eq!(spool.read(9, 99).unwrap().lost_records, 0);
     spool.append(b"after").unwrap();
     assert_eq!(spool.read(9, 99).unwrap().records, [b"after"]);
 }
@@ -201,10 +206,8 @@ fn a_spool_is_opened_once_and_holds_nothing_of_others() {
     drop(spool);
     let foreign = folder.path().join("00000000000000000009.spool");
     fs::write(&foreign, "something else altogether").unwrap();
-    let spool = open(&folder, SMALL);
-    let error = spool.read(9, 9).unwrap_err();
+    let error = Spool::open(folder.path(), SMALL).unwrap_err();
     assert!(matches!(error, SpoolError::Foreign(_)), "{error}");
-    drop(spool);
     fs::remove_file(foreign).unwrap();
     fs::write(folder.path().join("cursor"), "1").unwrap();
     let error = Spool::open(folder.path(), SMALL).unwrap_err();
@@ -247,7 +250,7 @@ fn many_threads_append_while_one_drains() {
             }
             while drained.len() < 4 * each as usize {
                 let batch = spool.read(50, usize::MAX).unwrap();
-                assert_eq!(batch.damaged_bytes, 0);
+                assert_eq!((batch.damaged_bytes, batch.lost_records), (0, 0));
                 spool.done(&batch).unwrap();
                 drained.extend(batch.records);
             }
@@ -276,7 +279,7 @@ fn space_of_the_file_that_grows_is_given_back_when_all_of_it_is_done() {
     assert_eq!(second.records, [[2; 5_000]]);
     spool.done(&second).unwrap();
     spool.turn_over().unwrap();
-    assert_eq!((spool.waiting_bytes(), files(&folder).len()), (8, 1));
+    assert_eq!((spool.waiting_bytes(), files(&folder).len()), (20, 1));
     spool.append(b"after").unwrap();
     drop(spool);
     let spool = open(&folder, Settings::default());
@@ -290,6 +293,106 @@ fn openings_without_a_record_leave_nothing_behind() {
         drop(open(&folder, SMALL));
     }
     assert_eq!(files(&folder).len(), 1);
+}
+
+#[test]
+fn a_batch_says_whether_something_waits_behind_it() {
+    let folder = folder();
+    let spool = open(&folder, SMALL);
+    assert!(spool.read(9, 999).unwrap().is_last);
+    for number in 0..40_u8 {
+        spool.append(&[number; 20]).unwrap();
+    }
+    assert!(!spool.read(9, usize::MAX).unwrap().is_last);
+    assert!(!spool.read(usize::MAX, 100).unwrap().is_last);
+    assert!(spool.read(usize::MAX, usize::MAX).unwrap().is_last);
+}
+
+#[test]
+fn records_that_somebody_removes_are_missed_once() {
+    // The first, one in between, and the one that grows.
+    for removed in 0..3 {
+        for is_stopped in [false, true] {
+            let folder = folder();
+            let mut spool = open(&folder, SMALL);
+            for number in 0..25_u8 {
+                spool.append(&[number; 20]).unwrap();
+            }
+            let before = files(&folder);
+            assert_eq!(before.len(), 3);
+            let kept = removed == 2 && is_stopped;
+            fs::remove_file(&before[removed]).unwrap();
+            if is_stopped {
+                drop(spool);
+                spool = open(&folder, SMALL);
+            }
+            spool.append(b"after").unwrap();
+            let all = spool.read(usize::MAX, usize::MAX).unwrap();
+            assert_eq!(all.records.last().unwrap(), b"after");
+            let lost = 26 - all.records.len() as u64;
+            assert!(lost >= 5, "{lost}");
+            // Nothing tells of what was behind the last file of a spool that nobody had open.
+            let told = if kept { 0 } else { lost };
+            assert_eq!((all.lost_records, all.damaged_bytes), (told, 0));
+            // However it is read.
+            let mut missed = 0;
+            loop {
+                let batch = spool.read(3, usize::MAX).unwrap();
+                missed += batch.lost_records;
+                spool.done(&batch).unwrap();
+                if batch.is_last {
+                    break;
+                }
+            }
+            assert_eq!(missed, told);
+            assert_eq!(spool.read(9, 99).unwrap().lost_records, 0);
+            let on_disk = files(&folder)[0].metadata().unwrap().len();
+            assert_eq!((spool.waiting_bytes(), files(&folder).len()), (on_disk, 1));
+            drop(spool);
+            let spool = open(&folder, SMALL);
+            assert_eq!(spool.read(9, 99).unwrap().lost_records, 0);
+        }
+    }
+}
+
+#[test]
+fn what_follows_on_a_file_that_was_cut_or_removed_is_kept() {
+    type Harm = fn(&Path);
+    let cut: Harm = |path| {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(30).unwrap();
+    };
+    for harm in [cut, |path| fs::remove_file(path).unwrap()] {
+        let folder = folder();
+        let spool = open(&folder, Settings::default());
+        spool.append(&[1; 100]).unwrap();
+        spool.append(&[2; 100]).unwrap();
+        harm(files(&folder).last().unwrap());
+        // Missed at once, also when nothing follows.
+        assert_eq!(spool.read(9, 999).unwrap().lost_records, 2);
+        spool.append(b"after").unwrap();
+        let batch = spool.read(9, 999).unwrap();
+        assert_eq!((batch.records.len(), batch.lost_records), (1, 2));
+        assert_eq!(batch.records, [b"after"]);
+    }
+}
+
+#[test]
+fn a_spool_without_its_cursor_is_read_from_what_is_there() {
+    let folder = folder();
+    let spool = open(&folder, SMALL);
+    for number in 0..40_u8 {
+        spool.append(&[number; 20]).unwrap();
+    }
+    let batch = spool.read(20, usize::MAX).unwrap();
+    spool.done(&batch).unwrap();
+    drop(spool);
+    fs::remove_file(folder.path().join("cursor")).unwrap();
+    let spool = open(&folder, SMALL);
+    let batch = spool.read(usize::MAX, usize::MAX).unwrap();
+    assert_eq!(batch.records.last().unwrap(), &[39; 20]);
+    assert!((20..31).contains(&batch.records.len()));
+    assert_eq!((batch.lost_records, batch.damaged_bytes), (0, 0));
 }
 
 /// Runs itself once more, with a disk of its own.
@@ -362,7 +465,7 @@ fn fill_a_disk(disk: &Path) {
             }
             while !expected.is_empty() {
                 let batch = spool.read(20, usize::MAX).unwrap();
-                assert_eq!(batch.damaged_bytes, 0);
+                assert_eq!((batch.damaged_bytes, batch.lost_records), (0, 0));
                 let first: Vec<_> = expected.drain(..batch.records.len()).collect();
                 assert_eq!(batch.records, first);
                 // There may be no space for the cursor.
@@ -417,6 +520,7 @@ proptest! {
                     prop_assert_eq!(count, most.min(expected.len()));
                     let first: Vec<_> = expected.drain(..count).collect();
                     prop_assert_eq!(&batch.records, &first);
+                    prop_assert_eq!(batch.lost_records, 0);
                     spool.done(&batch).unwrap();
                 }
                 Step::Killed(bytes) => {
@@ -430,6 +534,7 @@ proptest! {
         }
         let rest = spool.read(usize::MAX, usize::MAX).unwrap();
         prop_assert_eq!(rest.records, Vec::from(expected));
+        prop_assert_eq!(rest.lost_records, 0);
     }
 }
 
@@ -456,3 +561,5 @@ const SMALL: Settings = Settings {
     segment_bytes: 300,
     durability: Durability::Process,
 };
+/// Bytes of a file before its first record.
+const HEADER: usize = 20;

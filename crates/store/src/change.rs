@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::{
-    ApplicationExclusion, LicensorKey, Policies, RacExclusion, RevocationAuthority, Template,
-    TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain,
+    ApplicationExclusion, AuthorityRole, LicensorKey, Policies, RacExclusion, RevocationAuthority,
+    Template, TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain,
 };
 
 /// One change of the configuration, made by [`crate::Store::apply`]. `Put` adds an entry or
@@ -42,6 +42,9 @@ pub enum Change {
     },
     /// Retires a key pair: it opens old content and signs nothing.
     RetireLicensorKey(String),
+    /// Adds what the trust anchor holds for a role; the role must be new, as an anchor's key is never
+    /// replaced.
+    AddAuthorityRole(AuthorityRole),
     /// Adds or replaces a template.
     PutTemplate(Template),
     /// Removes a template. Content published with it can no longer be licensed.

@@ -39,9 +39,19 @@ pub struct ConfigurationSnapshot {
 }
 
 impl ConfigurationSnapshot {
-    /// The key pair in use: the newest that is not retired.
+    /// The key pair in use: the newest that is certified and not retired, or else the newest that
+    /// waits for its first certificate.
     pub fn current_licensor_key(&self) -> Option<&LicensorKey> {
-        self.licensor_keys.iter().rev().find(|key| !key.retired)
+        let mut in_service = self.licensor_keys.iter().rev().filter(|key| !key.retired);
+        let newest = in_service.clone().next();
+        in_service.find(|key| !key.slc_chain.is_empty()).or(newest)
+    }
+
+    /// The key pair that is to take the place of the one in use, and waits for its certificate.
+    pub fn next_licensor_key(&self) -> Option<&LicensorKey> {
+        let newest = self.licensor_keys.iter().rev().find(|key| !key.retired)?;
+        let current = self.current_licensor_key()?;
+        (newest.id != current.id).then_some(newest)
     }
 }
 

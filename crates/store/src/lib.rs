@@ -119,19 +119,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Temporary RACs do not count.
     async fn certified_users(&self) -> Result<u64, StoreError>;
 
-    /// What the trust anchor of a hierarchy holds for one role.
-    async fn authority_role(&self, role: &str) -> Result<Option<AuthorityRole>, StoreError>;
-
     /// All roles of the trust anchor, by name.
     async fn authority_roles(&self) -> Result<Vec<AuthorityRole>, StoreError>;
-
-    /// Stores a role unless it is there, and returns what is stored, as
-    /// [`Store::insert_user_key`]: an anchor's key must never be replaced by a race.
-    async fn insert_authority_role(&self, role: AuthorityRole)
-    -> Result<AuthorityRole, StoreError>;
-
-    /// Puts a new certificate text, and only that, into an existing role.
-    async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError>;
 
     /// How the cluster's master key is protected; none when that is a matter of each server.
     async fn key_protection(&self) -> Result<Option<KeyProtection>, StoreError>;

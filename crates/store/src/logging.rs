@@ -41,7 +41,8 @@ pub trait LoggingDatabase: backend::Select {
     /// Drops the events of a day, with the table that held them.
     async fn drop_day(&self, day: Day) -> Result<(), StoreError>;
 
-    /// Removes certificates that were last seen before a day; how many.
+    /// Removes some certificates that were last seen before a day; how many. None when there are no
+    /// more.
     async fn drop_certificates(&self, before: Day) -> Result<u64, StoreError>;
 
     /// What the database takes on its disk, in bytes.
@@ -83,8 +84,12 @@ pub async fn retire(database: &dyn LoggingDatabase, oldest: Day) -> Result<Retir
             retired.days.push(day);
         }
     }
-    retired.certificates = database.drop_certificates(oldest).await?;
-    Ok(retired)
+    loop {
+        match database.drop_certificates(oldest).await? {
+            0 => return Ok(retired),
+            some => retired.certificates += some,
+        }
+    }
 }
 
 /// What the reports need of a back end.

@@ -1,10 +1,14 @@
 //! The store in a database of a PostgreSQL server, or of one that speaks its language: only what
 //! all of them have is used. Every statement ends within seconds, also when the server is dead.
 
+mod codes;
 mod directory_cache;
+#[path = "tables/fault.rs"]
 mod fault;
 mod listen;
 mod location;
+#[path = "tables/log.rs"]
+mod log;
 mod logging;
 mod schema;
 #[path = "tables/mod.rs"]
@@ -68,7 +72,8 @@ impl Postgres {
 
     pub(crate) async fn create_database(location: &PostgresLocation) -> Result<(), StoreError> {
         let mut connection = connect(&location.for_maintenance()).await?;
-        let created = schema::create_database(&mut connection, location.database()).await;
+        let creating = schema::create_database(&mut connection, location.database());
+        let created = within(LONG_WORK, creating).await;
         close(connection).await;
         created
     }
@@ -83,7 +88,7 @@ impl Postgres {
     pub(crate) async fn is_alone(&self) -> Result<bool, StoreError> {
         for _ in 0..LEAVING {
             let mut connection = self.reader().await?;
-            if schema::others(&mut connection).await? == 0 {
+            if within(PATIENCE, schema::others(&mut connection)).await? == 0 {
                 return Ok(true);
             }
             drop(connection);
@@ -93,11 +98,11 @@ impl Postgres {
     }
 
     pub(crate) async fn leave(&self, to: &str) -> Result<(), StoreError> {
-        schema::leave(&mut *self.writer().await?, to).await
+        within(PATIENCE, schema::leave(&mut *self.writer().await?, to)).await
     }
 
     pub(crate) async fn stay(&self) -> Result<(), StoreError> {
-        schema::stay(&mut *self.writer().await?).await
+        within(PATIENCE, schema::stay(&mut *self.writer().await?)).await
     }
 
     pub(crate) async fn schema(location: &PostgresLocation) -> Result<Option<i64>, StoreError> {
@@ -107,7 +112,7 @@ impl Postgres {
         };
         let (found, _) = within(PATIENCE, schema::inspect(&mut connection)).await?;
         let newest = match found {
-            Found::Cluster => schema::newest_step(&mut connection).await?,
+            Found::Cluster => within(PATIENCE, schema::newest_step(&mut connection)).await?,
             _ => None,
         };
         close(connection).await;
@@ -190,9 +195,17 @@ impl Postgres {
 async fn again<T, W: Future<Output = Result<T, StoreError>>>(
     work: impl Fn() -> W,
 ) -> Result<T, StoreError> {
+    again_within(PATIENCE, work).await
+}
+
+/// As [`again`], with a limit for each attempt.
+async fn again_within<T, W: Future<Output = Result<T, StoreError>>>(
+    limit: Duration,
+    work: impl Fn() -> W,
+) -> Result<T, StoreError> {
     let mut pause = FIRST_PAUSE;
     for _ in 0..REPETITIONS {
-        match within(PATIENCE, work()).await {
+        match within(limit, work()).await {
             Err(StoreError::Contention) => {
                 // Not the same for all, who would only meet again.
                 let part = u32::from(Uuid::new_v4().as_bytes()[0]);
@@ -202,7 +215,12 @@ async fn again<T, W: Future<Output = Result<T, StoreError>>>(
             done => return done,
         }
     }
-    within(PATIENCE, work()).await
+    within(limit, work()).await
+}
+
+/// A part of work that takes its time: as long as a living server takes for one, and no longer.
+async fn part<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    within(BATCH, work).await
 }
 
 /// The outcome of work, unless that takes longer than a living server takes.
@@ -322,6 +340,10 @@ const UNHURRIED: &str =
 
 /// How long a request waits for one piece of work.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a batch of rows may take, of an export, an import or the log.
+const BATCH: Duration = Duration::from_secs(30);
+/// How long it may take to make a database or its tables, and to answer a question about the log.
+const LONG_WORK: Duration = Duration::from_mins(10);
 /// How long it waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 const PING: Duration = Duration::from_secs(2);

@@ -2,9 +2,13 @@
 //! One connection writes, several read; other processes may have the same file open. The
 //! directory services database is a file of its own.
 
+mod codes;
 mod directory_cache;
+#[path = "tables/fault.rs"]
 mod fault;
 mod file;
+#[path = "tables/log.rs"]
+mod log;
 mod logging;
 #[path = "tables/mod.rs"]
 mod tables;
@@ -229,6 +233,11 @@ impl Sqlite {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// A part of work that takes its time. A file answers or fails.
+async fn part<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    work.await
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

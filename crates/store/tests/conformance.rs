@@ -439,7 +439,7 @@ async fn issued_certificates_are_found_by_guid_and_counted_by_account() {
 }
 
 #[tokio::test]
-async fn a_role_of_the_trust_anchor_keeps_its_key_and_renews_its_certificate() {
+async fn the_key_of_a_role_of_the_trust_anchor_is_never_replaced() {
     let role = |number: u8| AuthorityRole {
         role: "root".to_owned(),
         sealed_private_key: SealedBytes::new(vec![number]),
@@ -448,17 +448,11 @@ async fn a_role_of_the_trust_anchor_keeps_its_key_and_renews_its_certificate() {
     };
     for case in cases().await {
         let store = &case.store;
-        assert_eq!(store.authority_role("root").await.unwrap(), None);
-        assert_eq!(store.insert_authority_role(role(1)).await.unwrap(), role(1));
-        assert_eq!(store.insert_authority_role(role(2)).await.unwrap(), role(1));
-        store.renew_authority_role("root", "renewed").await.unwrap();
-        let renewed = AuthorityRole {
-            certificate: "renewed".to_owned(),
-            ..role(1)
-        };
-        assert_eq!(store.authority_roles().await.unwrap(), [renewed]);
-        let unknown = store.renew_authority_role("spc", "x").await;
-        assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+        let add = |number| [Change::AddAuthorityRole(role(number))];
+        store.apply(&add(1), None).await.unwrap();
+        let again = store.apply(&add(2), None).await;
+        assert!(matches!(again, Err(StoreError::AlreadyExists { .. })));
+        assert_eq!(store.authority_roles().await.unwrap(), [role(1)]);
         case.end().await;
     }
 }

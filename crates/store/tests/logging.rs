@@ -162,6 +162,56 @@ async fn old_days_go_and_take_with_them_the_certificates_that_only_they_name() {
 }
 
 #[tokio::test]
+async fn old_certificates_go_in_parts_and_all_of_them() {
+    for place in places().await {
+        let database = place.open().await;
+        let named: Vec<_> = (0..2_500_u32)
+            .map(|number| {
+                let mut named = certificate(0);
+                named.digest[..4].copy_from_slice(&number.to_be_bytes());
+                named
+            })
+            .collect();
+        database.store(&[], &named).await.unwrap();
+        let tomorrow: Day = "2026-11-21".parse().unwrap();
+        let first = database.drop_certificates(tomorrow).await.unwrap();
+        assert!((1..2_000).contains(&first), "{first}");
+        let retired = retire(&*database, tomorrow).await.unwrap();
+        assert_eq!(first + retired.certificates, 2_500);
+        database.close().await;
+    }
+}
+
+/// Databases that know nothing but serializable transactions refuse some, which is no outage.
+#[tokio::test]
+async fn a_batch_that_others_were_in_the_way_of_is_stored_again() {
+    for place in places().await {
+        let Place::Postgres(server) = &place else {
+            continue;
+        };
+        let database = place.open().await;
+        server
+            .execute(
+                "CREATE SEQUENCE attempts;
+                 CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   IF nextval('public.attempts') % 3 <> 0 THEN
+                     RAISE EXCEPTION 'try again' USING ERRCODE = '40001';
+                   END IF;
+                   RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER t BEFORE INSERT ON openrms_logging.log_certificate
+                 FOR EACH ROW EXECUTE FUNCTION fail_at_first()",
+            )
+            .await;
+        let (events, certificates) = ([event(1, TODAY)], [certificate(1)]);
+        database.store(&events, &certificates).await.unwrap();
+        let reports = Reports::new(&*database, Chosen::EVER);
+        assert_eq!(reports.count().await.unwrap(), 1);
+        database.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_table_that_another_process_dropped_is_made_again() {
     for place in places().await {
         let (one, other) = (place.open().await, place.open().await);
@@ -283,7 +333,7 @@ async fn what_is_no_logging_database_is_left_alone() {
 }
 
 /// An event of a day. Even ones are alice's and ask for licenses, odd ones are bob's and ask for
-/// RACs; those that three divides evenly are refused when four or five does as well.
+/// RACs; the fourth of seven is refused.
 fn event(number: u32, day: &str) -> LogEvent<'static> {
     let even = number.is_multiple_of(2);
     let refused = number % 7 == 4;

@@ -1,37 +1,18 @@
-//! PostgreSQL: what is refused and how it is named, servers at the same time, and a database that
-//! ends, hangs, and comes again.
+//! PostgreSQL: what is refused and how it is named, and servers at the same time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openrms_store::{
-    Change, DirectoryCache, Found, Location, Moving, NewAnswer, PostgresDirectoryCache,
-    SealedBytes, Sqlite, Store, StoreError, StoredKey,
+    Change, DirectoryCache, Found, Location, Moving, NewAnswer, PostgresDirectoryCache, Sqlite,
+    Store, StoreError,
 };
 use sqlx::{Connection as _, Row as _};
-use support::TestDatabase;
-
-fn key(number: u8) -> StoredKey {
-    StoredKey {
-        sealed: SealedBytes::new(vec![number; 700]),
-        public_modulus: vec![number; 256],
-        sealed_by: String::new(),
-        created: 0,
-    }
-}
-
-fn setting(value: &str) -> Change {
-    Change::PutSetting {
-        name: "a".to_owned(),
-        value: value.to_owned(),
-    }
-}
+use support::{TestDatabase, key, setting};
 
 fn postgres(location: openrms_store::PostgresLocation) -> Location {
     Location::Postgres(Box::new(location))
@@ -143,6 +124,25 @@ async fn a_database_of_somebody_else_is_refused_and_left_as_it_is() {
             .await;
     }
     assert_eq!(database.location().inspect().await.unwrap(), Found::Empty);
+    database.destroy().await;
+}
+
+#[tokio::test]
+async fn what_an_extension_puts_beside_the_tables_makes_no_database_foreign() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    // As Citus does, in each of its databases.
+    database
+        .execute(
+            "CREATE VIEW citus_tables AS SELECT 1 AS one; GRANT SELECT ON citus_tables TO PUBLIC",
+        )
+        .await;
+    let location = database.location();
+    assert_eq!(location.inspect().await.unwrap(), Found::Empty);
+    location.open_or_create().await.unwrap().close().await;
+    assert_eq!(location.inspect().await.unwrap(), Found::Cluster);
+    location.open().await.unwrap().close().await;
     database.destroy().await;
 }
 
@@ -535,191 +535,4 @@ async fn a_file_that_is_being_moved_is_opened_by_nobody_else_and_can_stay() {
     moving.stay().await.unwrap();
     moving.store().close().await;
     location.open().await.unwrap().close().await;
-}
-
-/// A server of databases of this test's own, which is treated badly.
-struct Victim {
-    state: tempfile::TempDir,
-    url: String,
-}
-
-impl Victim {
-    fn start() -> Option<Self> {
-        if std::env::var_os("OPENRMS_TEST_POSTGRES").is_none() {
-            println!("skipped: no PostgreSQL (eval \"$(tests/testbed/postgres up)\" starts one)");
-            return None;
-        }
-        let mut victim = Self {
-            state: tempfile::Builder::new()
-                .prefix("openrms-pg-")
-                .tempdir()
-                .unwrap(),
-            url: String::new(),
-        };
-        victim.command("up");
-        let url = victim.command("newdb");
-        victim.url.push_str(url.trim());
-        Some(victim)
-    }
-
-    fn command(&self, verb: &str) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/testbed/postgres");
-        let done = Command::new(script)
-            .arg(verb)
-            .arg("--state")
-            .arg(self.state.path().join("state"))
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{verb}: {done:?}");
-        String::from_utf8(done.stdout).unwrap()
-    }
-
-    fn location(&self) -> Location {
-        let location: openrms_store::PostgresLocation =
-            self.url.replace(":rms@", "@").parse().unwrap();
-        postgres(location.with_password("rms".to_owned().into()))
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        self.command("destroy");
-    }
-}
-
-#[tokio::test]
-async fn a_database_that_ends_and_comes_again_is_used_again() {
-    let Some(victim) = Victim::start() else {
-        return;
-    };
-    std::fs::set_permissions(
-        victim.state.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    let store = victim.location().open_or_create().await.unwrap();
-    store.insert_user_key("alice", key(1)).await.unwrap();
-    victim.command("crash");
-    let asked = Instant::now();
-    let error = store.user_key("alice").await.unwrap_err();
-    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
-    let error = store.insert_user_key("bob", key(2)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
-    assert!(
-        asked.elapsed() < Duration::from_secs(12),
-        "{:?}",
-        asked.elapsed()
-    );
-    victim.command("up");
-    assert_eq!(store.user_key("alice").await.unwrap(), Some(key(1)));
-    assert_eq!(store.insert_user_key("bob", key(2)).await.unwrap(), key(2));
-    store.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_hangs_holds_nobody_for_long() {
-    let Some(victim) = Victim::start() else {
-        return;
-    };
-    std::fs::set_permissions(
-        victim.state.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    let store = victim.location().open_or_create().await.unwrap();
-    store.insert_user_key("alice", key(1)).await.unwrap();
-    victim.command("freeze");
-    // More than there are connections, twice.
-    for _ in 0..2 {
-        let asked = Instant::now();
-        let asking: Vec<_> = (0..12)
-            .map(|_| {
-                let store = Arc::clone(&store);
-                tokio::spawn(async move { store.user_key("alice").await.unwrap_err() })
-            })
-            .collect();
-        for one in asking {
-            let error = one.await.unwrap();
-            assert!(
-                matches!(error, StoreError::Unreachable { .. } | StoreError::Busy),
-                "{error:?}"
-            );
-        }
-        assert!(
-            asked.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            asked.elapsed()
-        );
-    }
-    let refused = victim.location().open().await;
-    assert!(
-        matches!(refused, Err(StoreError::Unreachable { .. })),
-        "{refused:?}"
-    );
-    victim.command("thaw");
-    let asked = Instant::now();
-    while store.user_key("alice").await.is_err() {
-        assert!(asked.elapsed() < Duration::from_secs(30));
-    }
-    store.close().await;
-}
-
-/// Connections are cut while many changes are under way: each is made whole or not at all, and what
-/// was acknowledged is there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn connections_cut_in_the_middle_lose_nothing_that_was_acknowledged() {
-    let Some(database) = TestDatabase::new().await else {
-        return;
-    };
-    let store = database.location().open_or_create().await.unwrap();
-    let writers: Vec<_> = (0..4_u8)
-        .map(|writer| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                let mut acknowledged = Vec::new();
-                for round in 0..60 {
-                    let account = format!("{writer}-{round}");
-                    if store.insert_user_key(&account, key(writer)).await.is_ok() {
-                        acknowledged.push(account.clone());
-                    }
-                    let both = [
-                        setting(&account),
-                        Change::PutSetting {
-                            name: "b".to_owned(),
-                            value: account,
-                        },
-                    ];
-                    let _ = store.apply(&both, None).await;
-                }
-                acknowledged
-            })
-        })
-        .collect();
-    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
-        database
-            .execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE datname = current_database() AND application_name = 'openrms'",
-            )
-            .await;
-        let snapshot = loop {
-            if let Ok(snapshot) = store.snapshot().await {
-                break snapshot;
-            }
-        };
-        assert_eq!(snapshot.settings.get("a"), snapshot.settings.get("b"));
-    }
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.extend(writer.await.unwrap());
-    }
-    assert!(acknowledged.len() > 60, "{}", acknowledged.len());
-    for account in acknowledged {
-        assert!(
-            store.user_key(&account).await.unwrap().is_some(),
-            "{account}"
-        );
-    }
-    store.close().await;
-    database.destroy().await;
 }

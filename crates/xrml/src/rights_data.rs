@@ -219,6 +219,32 @@ impl RightsData {
             .as_ref()
             .map(|range| self.node.slice(range))
     }
+
+    /// An official template as another server key signs it: all else stays as it is.
+    pub fn signed_anew(
+        &self,
+        issuer: &Identity,
+        key: &dyn PrivateKey,
+        hash: HashAlgorithm,
+    ) -> Result<String, ResignError> {
+        let body = self.node.body();
+        // Markup in texts is written as entities: what looks like the element is the element.
+        let (before, rest) = body.split_once("<ISSUER>").ok_or(ResignError::NoIssuer)?;
+        let (_, after) = rest.split_once("</ISSUER>").ok_or(ResignError::NoIssuer)?;
+        let body = [before, &issuer.issuer(), after].concat();
+        Ok(sign(Hand::Server, false, &body, key, hash)?)
+    }
+}
+
+/// Why a template is not signed anew.
+#[derive(Debug, thiserror::Error)]
+pub enum ResignError {
+    /// It names nobody who signed it.
+    #[error("the template names no issuer")]
+    NoIssuer,
+    /// The key does not sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 impl Grantee {

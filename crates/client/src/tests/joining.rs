@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use openrms_xrml::spc::SecurityProcessorCertificate;
 
-use super::world::{FOREIGN, OURS, SERVER, World, code, machine};
+use super::world::{FOREIGN, OLD, OURS, SERVER, World, code, machine};
 use crate::*;
 
 fn server() -> ServerUrl {
@@ -120,6 +120,32 @@ fn a_second_hierarchy_is_never_trusted_on_first_use() {
         alice.status().unwrap().anchors,
         FOREIGN.hierarchy().fingerprints()
     );
+}
+
+#[test]
+fn a_machine_follows_into_the_other_mode_under_its_own_anchors_alone() {
+    // Whoever answers in the server's place can say that it is of the other mode.
+    for (joined, answers, error) in [
+        // The bundle leads to others' anchors.
+        (&OLD, &FOREIGN, "chain-untrusted"),
+        // It brings nothing of another mode: asked once, and no more.
+        (&OLD, &OLD, "mode-unsupported"),
+        // There is no way back to mode 1.
+        (&OURS, &OLD, "mode-unsupported"),
+    ] {
+        let world = World::new(answers);
+        world.other_mode.store(true, Ordering::SeqCst);
+        let alice = world.person("alice");
+        alice.join(joined.hierarchy()).unwrap();
+        let key = alice.activate().unwrap().fingerprint();
+        assert_eq!(code(alice.account()), (error, 4));
+        let status = alice.status().unwrap();
+        assert_eq!(status.anchors, joined.hierarchy().fingerprints());
+        assert_eq!(alice.activate().unwrap().fingerprint(), key);
+        let asked = world.requests();
+        let certify = asked.iter().filter(|(what, ..)| what == "Certify");
+        assert_eq!(certify.count(), 1, "{asked:?}");
+    }
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub(super) struct World {
     pub federation: AtomicBool,
     /// Refuses whoever does not say who they are, whatever they ask.
     pub closed: AtomicBool,
+    /// Says that it is of the other cryptographic mode, whatever is asked.
+    pub other_mode: AtomicBool,
     /// Signs other licenses than it is asked to.
     pub dishonest: AtomicBool,
     /// Where it says that services are; faults when it says nothing.
@@ -286,6 +288,7 @@ impl World {
             rac_days: AtomicI64::new(365),
             federation: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            other_mode: AtomicBool::new(false),
             dishonest: AtomicBool::new(false),
             locations: Mutex::default(),
             broken: Mutex::default(),
@@ -416,6 +419,8 @@ impl World {
         let head = request.answer_head(VersionData::SERVER);
         let decision = if external && !self.federation.load(Ordering::SeqCst) {
             Err(FaultCode::UnauthorizedAccess)
+        } else if self.other_mode.load(Ordering::SeqCst) {
+            Err(FaultCode::UnsupportedCryptographicSet)
         } else {
             self.decide(&request.operation, auth)
         };

@@ -83,7 +83,7 @@ impl World {
         let provider = SoftwareProvider::new(&kek);
         let vault = KeyVault::new(&kek).unwrap();
         let hierarchy = authority::create(&provider, &vault, "Test", mode, NOW).unwrap();
-        let issuer = authority::spc_issuer(&hierarchy.roles, &vault).unwrap();
+        let issuer = authority::spc_issuer(&hierarchy.roles, &vault, mode).unwrap();
         let service = EnrollmentService::load(&hierarchy.roles, &provider).unwrap();
 
         let (handle, key) = provider.generate(mode).unwrap();
@@ -95,7 +95,7 @@ impl World {
             .unwrap();
         let slc_chain = answer.licensor_certificate_chain.concatenated();
 
-        let spc_ca = authority::spc_authority_key(&hierarchy.roles).unwrap();
+        let spc_ca = authority::spc_authority_key(&hierarchy.roles, mode).unwrap();
         let policies = Policies {
             base_url: Some("http://rms.example/_wmcs".into()),
             server_version: "6.3.0.0".into(),

@@ -182,7 +182,7 @@ pub(super) async fn examine(opened: &Opened, now: Time) -> Result<Vec<Check>, Re
     let of_keys = format!("{keys} private keys are those of their certificates");
     let of_templates = format!("{} templates are understood", stored.templates.len());
     let roles = opened.store.authority_roles().await?;
-    let trust = ClientTrust::load(&roles, &stored, &opened.vault);
+    let trust = ClientTrust::load(&roles, &stored, &opened.vault, None);
     let anchors = trust.and_then(|trust| trust.anchors()).ok();
     let current = stored.current_licensor_key();
     let chain = current.map_or("", |key| key.slc_chain.as_str());

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use openrms_crypto::Mode;
 use serde_json::json;
 
 use super::documents::write;
 use super::keys::KeyArguments;
+use super::mode::{self, UpgradeAuthority};
 use super::provision::ModeArgument;
 use super::sign::{self, Sign};
 use super::{Failure, Output, Place};
@@ -21,6 +23,8 @@ pub(super) enum Authority {
     Create(Create),
     /// Certify the server of a request document.
     Sign(Sign),
+    /// Certify in cryptographic mode 2 besides mode 1, under the same anchors.
+    UpgradeMode(UpgradeAuthority),
     /// What a client package carries to self-activate.
     #[command(subcommand)]
     SpcIssuer(SpcIssuer),
@@ -61,6 +65,9 @@ pub(super) struct ExportIssuer {
     /// Replace files that are there.
     #[arg(long)]
     force: bool,
+    /// For machines of this cryptographic mode; of the cluster's by default.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
     #[command(flatten)]
     place: Place,
 }
@@ -89,6 +96,9 @@ pub(super) struct Bundle {
     /// Replace a file that is there.
     #[arg(long)]
     force: bool,
+    /// For machines of this cryptographic mode; of the cluster's by default.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
     #[command(flatten)]
     place: Place,
 }
@@ -108,8 +118,9 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
             output.answer(&json!({ "data": create.data, "already": !made }), text);
         }
         Authority::Sign(command) => sign::by_authority(command, output)?,
+        Authority::UpgradeMode(command) => mode::authority(command, output)?,
         Authority::SpcIssuer(SpcIssuer::Export(export)) => {
-            let trust = trust(&export.place)?;
+            let trust = trust(&export.place, export.mode)?;
             write(
                 &export.key,
                 trust.spc_issuer_key_pem.as_bytes(),
@@ -128,7 +139,7 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
             );
         }
         Authority::Anchors(AnchorsCommand::Export(export)) => {
-            let trust = trust(&export.place)?;
+            let trust = trust(&export.place, None)?;
             let document = json!({ "anchors_xml": trust.anchors_xml, "file": export.file });
             match &export.file {
                 Some(file) => {
@@ -143,9 +154,11 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
 }
 
 pub(super) fn bundle(command: &Bundle, output: &Output) -> Result<(), Failure> {
-    let bundle = match bundle_of(&command.place.load()?) {
+    let bundle = match bundle_of(&command.place.load()?, command.mode.map(Mode::from)) {
         // An authority without a cluster has what servers that enroll by files need.
-        Err(BundleError::NotProvisioned) => serde_json::to_value(trust(&command.place)?),
+        Err(BundleError::NotProvisioned) => {
+            serde_json::to_value(trust(&command.place, command.mode)?)
+        }
         bundle => serde_json::to_value(bundle?),
     }
     .map_err(Failure::failed)?;
@@ -160,7 +173,7 @@ pub(super) fn bundle(command: &Bundle, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn trust(place: &Place) -> Result<ClientTrust, Failure> {
+fn trust(place: &Place, mode: Option<ModeArgument>) -> Result<ClientTrust, Failure> {
     let config = place.load()?;
     blocking(async || {
         let opened = Opened::open(&config).await?;
@@ -170,6 +183,11 @@ fn trust(place: &Place) -> Result<ClientTrust, Failure> {
             .authority_roles()
             .await
             .map_err(TrustError::from)?;
-        Ok(ClientTrust::load(&roles, &stored, &opened.vault)?)
+        Ok(ClientTrust::load(
+            &roles,
+            &stored,
+            &opened.vault,
+            mode.map(Mode::from),
+        )?)
     })
 }

@@ -61,8 +61,13 @@ pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failur
     match command {
         EnrollCommand::Request(request) => {
             let file = request.file.as_deref();
-            let suffix = "EnrollRequest.xml";
-            write_request(file, suffix, request.force, &request.place, output)
+            write_request(
+                (file, "EnrollRequest.xml"),
+                request.force,
+                &request.place,
+                request_document,
+                output,
+            )
         }
         EnrollCommand::Complete(complete) => {
             let done = take_over(&complete.response, &complete.trust, &complete.place)?;
@@ -73,20 +78,27 @@ pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failur
     }
 }
 
-/// Writes the request document of a cluster; into a folder, or where no file is named, under the name
-/// of its server and a suffix.
+/// The request of a cluster for its key in use.
+pub(super) async fn request_document(opened: &Opened) -> Result<String, Failure> {
+    let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
+    Ok(enrollment::request_document(&stored, &*opened.provider)?)
+}
+
+/// Writes a request document of a cluster; into a folder, or where no file is named, under the name of
+/// its server and a suffix.
 pub(super) fn write_request(
-    file: Option<&Path>,
-    suffix: &str,
+    (file, suffix): (Option<&Path>, &str),
     force: bool,
     place: &Place,
+    document: impl AsyncFnOnce(&Opened) -> Result<String, Failure> + Send,
     output: &Output,
 ) -> Result<(), Failure> {
     let config = place.load()?;
     let (document, url) = blocking(async || {
         let opened = Opened::open(&config).await?;
+        let document = document(&opened).await?;
         let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
-        let document = enrollment::request_document(&stored, &*opened.provider)?;
+        opened.store.close().await;
         Ok::<_, Failure>((document, stored.policies.base_url.unwrap_or_default()))
     })?;
     let name = format!("{}{suffix}", outbound::host(&url));

@@ -2,6 +2,7 @@
 
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
+use openrms_engine::authority::AuthorityError;
 use openrms_store::StoreError;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
 use crate::http::ListenError;
 use crate::key_protection::KeyProtectionError;
+use crate::mode_upgrade::ModeUpgradeError;
 use crate::moving::MoveError;
 use crate::open::OpenError;
 use crate::people::PeopleFileError;
@@ -205,7 +207,9 @@ impl From<ProvisionError> for Failure {
                 .with_hint("Name another data directory with --data DIR."),
             ProvisionError::Running(_) => Self::new(FAILED, "server-running", error),
             ProvisionError::Config(error) => error.into(),
-            ProvisionError::AuthorityMode(_) => Self::new(FAILED, "authority-mode", error),
+            ProvisionError::Authority(AuthorityError::OtherMode(_)) => {
+                Self::new(FAILED, "authority-mode", error)
+            }
             ProvisionError::Keys(error) => error.into(),
             ProvisionError::Open(error) => error.into(),
             ProvisionError::PeopleFile(error) => error.into(),
@@ -246,6 +250,26 @@ impl From<EnrollError> for Failure {
                 .with_hint("Name the file that `rmsd client-bundle` wrote there, with --bundle."),
             EnrollError::NotProvisioned => Self::new(FAILED, "not-provisioned", error),
             EnrollError::Trust(error) => error.into(),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<ModeUpgradeError> for Failure {
+    fn from(error: ModeUpgradeError) -> Self {
+        match error {
+            ModeUpgradeError::Already => Self::new(FAILED, "already-mode-2", error),
+            ModeUpgradeError::NotEnrolled => Self::new(FAILED, "not-enrolled", error),
+            ModeUpgradeError::Decommissioned => Self::new(FAILED, "decommissioned", error),
+            ModeUpgradeError::NoRequest => Self::new(FAILED, "no-request", error)
+                .with_hint("`rmsd key upgrade-mode --request FILE` writes what is to be signed."),
+            ModeUpgradeError::Enroll(EnrollError::ByFiles) => Self::new(
+                FAILED,
+                "enrolled-by-files",
+                "the server was enrolled by files",
+            )
+            .with_hint("`rmsd key upgrade-mode --request FILE` writes what is to be signed."),
+            ModeUpgradeError::Enroll(error) => error.into(),
             _ => Self::failed(error),
         }
     }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::mode::{self, UpgradeMode};
 use super::{Failure, Output, Place, secrets};
 use crate::credential::Credential;
 use crate::key_protection::{self, KeyAccess, KeyProtection, Unlocked};
@@ -43,6 +44,9 @@ pub(super) enum Key {
     /// Set another password, or protect the keys of a key file with one. The keys stay the same;
     /// servers that run go on, and need the new password when they start the next time.
     Password(Password),
+    /// Bring the cluster from cryptographic mode 1 to mode 2: a new key, whose certificate the same
+    /// authority signs. The old key opens what was protected with it.
+    UpgradeMode(UpgradeMode),
     /// Check that this server's password, PIN or key file opens the cluster's keys.
     Check(Check),
 }
@@ -110,6 +114,7 @@ pub(super) fn run(command: &Key, output: &Output) -> Result<(), Failure> {
     match command {
         Key::Status(status) => tell(&status.place, output),
         Key::Password(password) => change(password, output),
+        Key::UpgradeMode(upgrade) => mode::cluster(upgrade, output),
         Key::Check(check) => {
             let config = check.place.load()?;
             let unlocked = blocking(async || {
@@ -158,8 +163,10 @@ fn tell(place: &Place, output: &Output) -> Result<(), Failure> {
     lines.extend(stored.licensor_keys.iter().map(|key| {
         let state = if Some(&key.id) == current.as_ref() {
             "in use"
-        } else {
+        } else if key.retired {
             "opens old content"
+        } else {
+            "waits for its certificate"
         };
         format!("{}  mode {}  {state}", key.id, key.mode.number())
     }));

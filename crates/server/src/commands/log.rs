@@ -17,7 +17,7 @@ use super::{Failure, Output, Place};
 use crate::clock;
 use crate::config::Config;
 use crate::logging::dead_letters::{DeadLetters, ReplayError};
-use crate::logging::{self, Drain, DrainError, LogDatabaseError};
+use crate::logging::{self, Drain, DrainError, Drained, LogDatabaseError};
 use crate::open::{OpenError, Opened, blocking};
 
 #[derive(Debug, Subcommand)]
@@ -351,27 +351,36 @@ fn drain(command: &DrainFolder, output: &Output) -> Result<(), Failure> {
         return Err(Failure::failed(format_args!("{folder} is no folder")));
     }
     let spool = Arc::new(Spool::open(&command.spool, Settings::default())?);
-    let (events, set_aside) = blocking(|| async {
+    let done = blocking(|| async {
         let opened = Opened::open(&config).await?;
         let database = logging::open_database(&config.logging.database).await?;
         let letters = config.logging.dead_letters();
         let drain = Drain::new(spool, logging::key(&opened), letters);
-        let (mut events, mut set_aside) = (0, 0);
-        loop {
+        let mut done = Drained::default();
+        while !done.is_empty {
             let step = drain.step(&*database).await?;
-            events += step.events;
-            set_aside += step.set_aside;
-            if step.is_empty {
-                break;
-            }
+            done = Drained {
+                events: done.events + step.events,
+                set_aside: done.set_aside + step.set_aside,
+                lost: done.lost + step.lost,
+                is_empty: step.is_empty,
+            };
         }
         drain.turn_over().map_err(DrainError::Spool)?;
         database.close().await;
-        Ok::<_, LogFailure>((events, set_aside))
+        Ok::<_, LogFailure>(done)
     })?;
+    let Drained {
+        events,
+        set_aside,
+        lost,
+        ..
+    } = done;
     output.answer(
-        &json!({ "stored": events, "set_aside": set_aside }),
-        format_args!("{events} events are in the database, {set_aside} among the dead letters"),
+        &json!({ "stored": events, "set_aside": set_aside, "lost": lost }),
+        format_args!(
+            "{events} events are in the database, {set_aside} among the dead letters, {lost} are gone"
+        ),
     );
     Ok(())
 }

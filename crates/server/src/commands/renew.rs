@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use openrms_crypto::Secret;
 
-use super::enroll::{TrustArguments, answer, take_over, write_request};
+use super::enroll::{TrustArguments, answer, request_document, take_over, write_request};
 use super::{Failure, Output, Place, secrets};
 use crate::clock;
+use crate::config::Config;
 use crate::credential::Credential;
 use crate::enrollment::{self, OnLine, SignIn};
 use crate::open::{Opened, blocking};
@@ -64,6 +65,16 @@ pub(super) struct SignInArguments {
 }
 
 impl SignInArguments {
+    /// How others are asked: as was said here, or else as `[root_cluster]` says.
+    pub(super) fn on_line(&self, config: &Config, output: &Output) -> Result<OnLine, Failure> {
+        let said = self.read(output)?;
+        let sign_in = said.as_ref().or(config.root_cluster.as_ref());
+        Ok(OnLine {
+            sign_in: sign_in.map_or(Ok(SignIn::Nobody), RootSignIn::open)?,
+            proxy: config.outbound_proxy.clone(),
+        })
+    }
+
     /// What was said; a password that is in no file is asked for.
     pub(super) fn read(&self, output: &Output) -> Result<Option<RootSignIn>, Failure> {
         if let Some(user) = &self.user {
@@ -89,20 +100,21 @@ impl SignInArguments {
 
 pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
     if let Some(file) = &renew.request {
-        let suffix = "RenewRequest.xml";
-        return write_request(Some(file), suffix, renew.force, &renew.place, output);
+        let file = Some(file.as_path());
+        return write_request(
+            (file, "RenewRequest.xml"),
+            renew.force,
+            &renew.place,
+            request_document,
+            output,
+        );
     }
     let done = if let Some(response) = &renew.complete {
         take_over(response, &renew.trust, &renew.place)?
     } else {
         let config = renew.place.load()?;
         let trust = renew.trust.read()?;
-        let said = renew.sign_in.read(output)?;
-        let sign_in = said.as_ref().or(config.root_cluster.as_ref());
-        let by = OnLine {
-            sign_in: sign_in.map_or(Ok(SignIn::Nobody), RootSignIn::open)?,
-            proxy: config.outbound_proxy.clone(),
-        };
+        let by = renew.sign_in.on_line(&config, output)?;
         blocking(async || {
             let opened = Opened::open(&config).await?;
             let (store, provider) = (&*opened.store, &*opened.provider);

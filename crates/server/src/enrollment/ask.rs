@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use openrms_crypto::Mode;
 use openrms_negotiate::{Initiator, NegotiateError, Tickets};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse};
 use openrms_protocol::server::{GetLicensorCertificate, GetLicensorCertificateResponse};
@@ -143,9 +144,14 @@ pub(super) fn root_slc(root: &str, by: &OnLine) -> Result<ServerLicensorCertific
     ServerLicensorCertificate::new(leaf).map_err(malformed(what))
 }
 
-/// What an authority, or a root cluster, hands out to its clients.
-pub(super) fn fetch_trust(service: &str, by: &OnLine) -> Result<ClientTrust, EnrollError> {
-    let url = format!("{}{}", origin(service), crate::http::CLIENT_BUNDLE_PATH);
+/// What an authority, or a root cluster, hands out to its clients for machines of a mode.
+pub(super) fn fetch_trust(
+    service: &str,
+    mode: Mode,
+    by: &OnLine,
+) -> Result<ClientTrust, EnrollError> {
+    let (path, mode) = (crate::http::CLIENT_BUNDLE_PATH, mode.number());
+    let url = format!("{}{path}?mode={mode}", origin(service));
     let mut answer = agent(by)?
         .get(&url)
         .call()

@@ -1,10 +1,11 @@
 //! This server as it asks for an SLC, and as the SLC must name it.
 
 use openrms_crypto::{KeyHandle, KeyProvider, Mode, PublicKey};
-use openrms_engine::cluster::ROOT_URL;
+use openrms_engine::cluster::{ROOT_URL, mode_of};
 use openrms_protocol::enrollment::{Enroll, EnrolleeServerInformation, Guid, Revocation};
+use openrms_protocol::offline_enrollment;
 use openrms_protocol::sub_enrollment::SubEnroll;
-use openrms_store::{ConfigurationSnapshot, CryptographicMode, RevocationType};
+use openrms_store::{ConfigurationSnapshot, LicensorKey, RevocationType};
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::chain::{self, ChainReadError};
 use openrms_xrml::issuing::ServerLicensorCertificate;
@@ -38,22 +39,28 @@ impl OwnServer {
         let current = stored
             .current_licensor_key()
             .ok_or(EnrollError::NotProvisioned)?;
-        let handle = KeyHandle::new(current.sealed_private_key.as_slice().to_vec());
+        Self::with_key(stored, current, provider)
+    }
+
+    /// With a key pair that need not be the one in use.
+    pub(crate) fn with_key(
+        stored: &ConfigurationSnapshot,
+        pair: &LicensorKey,
+        provider: &dyn KeyProvider,
+    ) -> Result<Self, EnrollError> {
+        let handle = KeyHandle::new(pair.sealed_private_key.as_slice().to_vec());
         let key = provider
             .load(&handle)
             .map_err(|error| EnrollError::Key(error.to_string()))?;
         let policies = &stored.policies;
         let authorities = stored.revocation_authorities.iter();
         Ok(Self {
-            id: current.id.clone(),
-            mode: match current.mode {
-                CryptographicMode::One => Mode::One,
-                CryptographicMode::Two => Mode::Two,
-            },
+            id: pair.id.clone(),
+            mode: mode_of(pair.mode),
             root: stored.settings.get(ROOT_URL).cloned(),
-            is_enrolled: !current.slc_chain.is_empty(),
+            is_enrolled: !pair.slc_chain.is_empty(),
             key: key.public().clone(),
-            guid: current.guid.to_string().parse()?,
+            guid: pair.guid.to_string().parse()?,
             info: EnrolleeServerInformation {
                 sku: Some(policies.sku.clone()),
                 version: policies.server_version.clone(),
@@ -67,6 +74,15 @@ impl OwnServer {
                 }
             },
         })
+    }
+
+    /// What it asks by hand: an authority, or the root cluster of a licensing cluster.
+    pub(crate) fn request_document(&self) -> String {
+        if self.root.is_some() {
+            offline_enrollment::encode_sub_request(&self.sub_enroll())
+        } else {
+            offline_enrollment::encode_request(&self.enroll())
+        }
     }
 
     /// What it asks an enrollment service for.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State as Extract;
+use axum::extract::{Query, State as Extract};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use openrms_crypto::Mode;
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::service::service;
@@ -88,11 +90,23 @@ async fn counters(Extract(core): Extract<Core>) -> Response {
     (kind, metrics::render(&core.state)).into_response()
 }
 
-async fn client_bundle(Extract(core): Extract<Core>) -> Response {
-    match &core.state.snapshot().bundle {
+/// What is asked of the client bundle.
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    /// The cryptographic mode of the machine to be activated; the cluster's when absent.
+    mode: Option<u32>,
+}
+
+async fn client_bundle(Extract(core): Extract<Core>, Query(wanted): Query<Wanted>) -> Response {
+    let snapshot = core.state.snapshot();
+    let mode = wanted.mode.map(Mode::from_number);
+    if mode == Some(None) {
+        return (StatusCode::BAD_REQUEST, "There are modes 1 and 2.\n").into_response();
+    }
+    match snapshot.bundle(mode.flatten()) {
         Some(bundle) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
-            (kind, bundle.clone()).into_response()
+            (kind, bundle.to_owned()).into_response()
         }
         None => (
             StatusCode::NOT_FOUND,

@@ -154,20 +154,21 @@ async fn post(
         form: form.as_str(),
         micros,
     };
-    let begun = Instant::now();
-    let written = match &answer {
-        // There is no space, which is why it was refused.
-        Err(Refused::NotLogged) => Ok(()),
-        _ => write_down(&state, &asked, &trace).await,
-    };
-    core.counters().logging.record(clock::micros_since(begun));
-    watch.note("Log", begun);
-    if let Err(unwritten) = written {
-        // What cannot be written down is not handed out.
-        let failures = &core.counters().logging_failures;
-        failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        answer = unwritten.refuse(answer, form, &id);
-        trace = take_trace(&mut answer);
+    // There may be no space, which is why it was refused.
+    if !matches!(answer, Err(Refused::NotLogged)) {
+        let begun = Instant::now();
+        let written = write_down(&state, &asked, &trace).await;
+        watch.note("Log", begun);
+        match written {
+            Ok(()) => core.counters().logging.record(clock::micros_since(begun)),
+            Err(unwritten) => {
+                // What cannot be written down is not handed out.
+                let failures = &core.counters().logging_failures;
+                failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                answer = unwritten.refuse(answer, form, &id);
+                trace = take_trace(&mut answer);
+            }
+        }
     }
     let mut response = match answer {
         Ok(outgoing) => encode(&parts.headers, outgoing),

@@ -6,11 +6,11 @@ use std::io;
 use std::path::Path;
 
 use openrms_crypto::mac::MacKey;
-use openrms_spool::{AppendError, Batch, Durability, Settings, Spool, SpoolError};
+use openrms_spool::{AppendError, Batch, Durability, LONGEST_RECORD, Settings, Spool, SpoolError};
 use openrms_store::StoreError;
 use openrms_store::logging::LoggingDatabase;
 
-use super::drain;
+use super::drain::{self, Unfit};
 use super::record::{self, Record};
 
 /// The dead letters of a spool.
@@ -25,6 +25,9 @@ pub(crate) struct DeadLetter {
     /// The record.
     pub(crate) record: Vec<u8>,
 }
+
+/// A record that is to be one, and why.
+pub(super) type SetAside<'r> = (&'r [u8], Unfit);
 
 /// Why dead letters were not replayed.
 #[derive(Debug, thiserror::Error)]
@@ -49,13 +52,14 @@ impl DeadLetters {
         Spool::open(folder, settings).map(Self)
     }
 
-    /// Adds one.
-    pub(crate) fn put(&self, record: &[u8], reason: &str) -> Result<(), SpoolError> {
-        let reason = reason.as_bytes();
-        let reason = reason.get(..LONGEST_REASON).unwrap_or(reason);
-        let length = u16::try_from(reason.len()).unwrap_or(0).to_le_bytes();
-        let letter = [&length[..], reason, record].concat();
-        self.0.append(&letter).map_err(|error| match error {
+    /// Adds some: all of them, or none.
+    pub(super) fn put(&self, records: &[SetAside<'_>]) -> Result<(), SpoolError> {
+        let letters: Vec<_> = records
+            .iter()
+            .map(|(record, unfit)| letter(record, &unfit.to_string()))
+            .collect();
+        let letters: Vec<&[u8]> = letters.iter().map(Vec::as_slice).collect();
+        self.0.append_all(&letters).map_err(|error| match error {
             AppendError::Spool(error) => error,
             other => SpoolError::File {
                 path: self.0.folder(),
@@ -85,9 +89,7 @@ impl DeadLetters {
         let letters: Vec<_> = batch.records.iter().map(|letter| read(letter)).collect();
         let records = letters.iter().map(|letter| &*letter.record);
         let taken = drain::take(database, key, records).await?;
-        for (record, reason) in &taken.set_aside {
-            self.put(record, reason)?;
-        }
+        self.put(&taken.set_aside)?;
         self.0.done(&batch)?;
         let left = taken.set_aside.len();
         Ok((letters.len().saturating_sub(left), left))
@@ -116,6 +118,16 @@ impl DeadLetter {
     }
 }
 
+/// Puts a reason and a record together. A record that is as long as any may be is cut: it is none of
+/// ours, and must not hold up what comes after it.
+fn letter(record: &[u8], reason: &str) -> Vec<u8> {
+    let reason = reason.as_bytes();
+    let reason = reason.get(..LONGEST_REASON).unwrap_or(reason);
+    let length = u16::try_from(reason.len()).unwrap_or(0).to_le_bytes();
+    let record = record.get(..LONGEST_KEPT).unwrap_or(record);
+    [&length[..], reason, record].concat()
+}
+
 /// Takes a letter apart. What is too short for one is all record.
 fn read(letter: &[u8]) -> DeadLetter {
     let parts = || {
@@ -130,3 +142,4 @@ fn read(letter: &[u8]) -> DeadLetter {
 }
 
 const LONGEST_REASON: usize = 1_000;
+const LONGEST_KEPT: usize = LONGEST_RECORD - LONGEST_REASON - 2;

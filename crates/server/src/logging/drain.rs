@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openrms_crypto::mac::MacKey;
-use openrms_spool::{Spool, SpoolError};
+use openrms_spool::{Batch, Spool, SpoolError};
 use openrms_store::StoreError;
 use openrms_store::logging::{Certificate, LogEvent, LoggingDatabase, LoggingError};
 
 use super::LogDatabaseError;
-use super::dead_letters::DeadLetters;
+use super::dead_letters::{DeadLetters, SetAside};
 use super::record::{self, Record, RecordError};
 use crate::events;
 
@@ -29,6 +29,8 @@ pub(crate) struct Drained {
     pub(crate) events: u64,
     /// Records that are among the dead letters now.
     pub(crate) set_aside: u64,
+    /// Records that are not in the spool any more, and were not stored.
+    pub(crate) lost: u64,
     /// Whether nothing waits any more.
     pub(crate) is_empty: bool,
 }
@@ -47,8 +49,16 @@ pub(crate) enum DrainError {
     Spool(#[from] SpoolError),
 }
 
-/// A record that was set aside, and why.
-pub(super) type SetAside<'r> = (&'r [u8], String);
+/// Why a record is set aside.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    /// It is none.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// What the database said of it.
+    #[error("{0}")]
+    Refused(String),
+}
 
 impl Drain {
     pub(crate) fn new(spool: Arc<Spool>, key: Arc<MacKey>, dead_letters: PathBuf) -> Self {
@@ -62,28 +72,39 @@ impl Drain {
     /// Takes the next batch to the database.
     pub(crate) async fn step(&self, database: &dyn LoggingDatabase) -> Result<Drained, DrainError> {
         let batch = self.spool.read(MOST_RECORDS, MOST_BYTES)?;
-        let mut drained = Drained {
-            is_empty: batch.records.len() < MOST_RECORDS,
-            ..Drained::default()
-        };
-        if batch.damaged_bytes > 0 {
-            let (bytes, folder) = (batch.damaged_bytes, self.spool.folder());
-            events::Event::LogMessageInvalid.emit(format_args!(
-                "{bytes} bytes of {} are no records and were passed over",
-                folder.display()
-            ));
-        }
         let records = batch.records.iter().map(Vec::as_slice);
         let taken = take(database, &self.key, records).await;
         let taken = taken.map_err(DrainError::Database)?;
         set_aside(&self.dead_letters, &taken.set_aside)?;
-        drained.events = taken.events;
-        drained.set_aside = taken.set_aside.len() as u64;
+        // Not before, or it would be told again with each attempt.
+        self.tell_of_damage(&batch);
         if let Err(error) = self.spool.done(&batch) {
             // After a restart they are read again and passed over.
             tracing::warn!(%error, "how far the spool was drained cannot be written down");
         }
-        Ok(drained)
+        Ok(Drained {
+            events: taken.events,
+            set_aside: taken.set_aside.len() as u64,
+            lost: batch.lost_records,
+            is_empty: batch.is_last,
+        })
+    }
+
+    fn tell_of_damage(&self, batch: &Batch) {
+        let folder = self.spool.folder();
+        let folder = folder.display();
+        if batch.damaged_bytes > 0 {
+            let bytes = batch.damaged_bytes;
+            events::Event::LogMessageInvalid.emit(format_args!(
+                "{bytes} bytes of {folder} are no records and were passed over"
+            ));
+        }
+        if batch.lost_records > 0 {
+            let records = batch.lost_records;
+            events::Event::LogRecordsMissing.emit(format_args!(
+                "{records} records are not in {folder} any more"
+            ));
+        }
     }
 
     /// Bytes that wait.
@@ -131,12 +152,7 @@ pub(super) async fn take<'r>(
     for bytes in records {
         match record::open(key, bytes) {
             Ok(record) => good.push((bytes, record)),
-            Err(error) => {
-                if error == RecordError::NotSigned {
-                    events::Event::LogMessageInvalid.emit(format_args!("a record: {error}"));
-                }
-                taken.set_aside.push((bytes, error.to_string()));
-            }
+            Err(error) => taken.set_aside.push((bytes, error.into())),
         }
     }
     // Parts that are still to be stored, the first of them last.
@@ -150,7 +166,7 @@ pub(super) async fn take<'r>(
             Err(LoggingError::Store(error)) => return Err(error),
             Err(LoggingError::Refused { reason }) => {
                 if let [(bytes, _)] = part {
-                    taken.set_aside.push((*bytes, reason));
+                    taken.set_aside.push((*bytes, Unfit::Refused(reason)));
                 } else {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
@@ -178,14 +194,16 @@ async fn store(
 }
 
 /// Puts records among the dead letters.
-pub(super) fn set_aside(folder: &Path, records: &[SetAside<'_>]) -> Result<(), SpoolError> {
+fn set_aside(folder: &Path, records: &[SetAside<'_>]) -> Result<(), SpoolError> {
     if records.is_empty() {
         return Ok(());
     }
-    let letters = DeadLetters::open(folder)?;
-    for (record, reason) in records {
-        letters.put(record, reason)?;
-        events::Event::EventSetAside.emit(format_args!("{reason}"));
+    DeadLetters::open(folder)?.put(records)?;
+    for (_, unfit) in records {
+        if matches!(unfit, Unfit::Record(RecordError::NotSigned)) {
+            events::Event::LogMessageInvalid.emit(format_args!("a record: {unfit}"));
+        }
+        events::Event::EventSetAside.emit(unfit);
     }
     Ok(())
 }

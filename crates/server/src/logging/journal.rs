@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openrms_crypto::mac::MacKey;
+use openrms_crypto::random::{self, RandomError};
 use openrms_crypto::sha256;
-use openrms_spool::{AppendError, Spool};
+use openrms_spool::{AppendError, Spool, SpoolError};
 use openrms_store::Uuid;
 use openrms_store::logging::{Certificate, Day, Digest, LogEvent};
 
@@ -71,19 +72,19 @@ impl Journal {
         spool: Arc<Spool>,
         key: Arc<MacKey>,
         shared: Arc<Shared>,
-    ) -> Self {
-        Self(Some(Open {
+    ) -> Result<Self, RandomError> {
+        Ok(Self(Some(Open {
             spool,
             key,
             host: host_name(),
             fields: config.fields,
             when_full: config.when_full,
             is_slow: config.durability == LogDurability::Power,
-            ids: Ids::default(),
+            ids: Ids::new()?,
             space: Space::default(),
             shared,
             seen: Mutex::default(),
-        }))
+        })))
     }
 
     /// Whether a field is written down.
@@ -276,9 +277,26 @@ impl Open {
         };
         let is_first = !logging.full.swap(true, Relaxed);
         if self.space.is_to_be_told() || is_first {
-            events::Event::SpoolFull.emit(format_args!("{error}; {count} {what} so far"));
+            let event = if is_out_of_space(error) {
+                events::Event::SpoolFull
+            } else {
+                events::Event::LoggingFailed
+            };
+            event.emit(format_args!("{error}; {count} {what} so far"));
         }
         if is_refused { Err(NotKept) } else { Ok(()) }
+    }
+}
+
+/// Whether more space would have helped.
+fn is_out_of_space(error: &AppendError) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error {
+        AppendError::Full(_) => true,
+        AppendError::Spool(SpoolError::File { error, .. }) => {
+            matches!(error.kind(), StorageFull | QuotaExceeded)
+        }
+        _ => false,
     }
 }
 
@@ -321,19 +339,18 @@ struct Ids {
     next: AtomicU32,
 }
 
-impl Default for Ids {
-    fn default() -> Self {
-        let mut random = [0; 8];
-        // Without it, two servers that start within a millisecond could give the same names.
-        let _ = openrms_crypto::random::fill(&mut random);
-        Self {
-            random: u64::from_le_bytes(random),
-            next: AtomicU32::new(0),
-        }
-    }
-}
-
 impl Ids {
+    /// Fails without chance: two servers would give the same names, and an event whose name is known
+    /// is passed over.
+    fn new() -> Result<Self, RandomError> {
+        let mut bytes = [0; 8];
+        random::fill(&mut bytes)?;
+        Ok(Self {
+            random: u64::from_le_bytes(bytes),
+            next: AtomicU32::new(0),
+        })
+    }
+
     fn next(&self, millis: i64) -> Uuid {
         let time = u128::from(u64::try_from(millis).unwrap_or(0)) & ((1 << 48) - 1);
         let number = u128::from(self.next.fetch_add(1, Relaxed));
@@ -391,7 +408,7 @@ mod tests {
 
     #[test]
     fn identifiers_rise_and_are_of_version_seven() {
-        let ids = Ids::default();
+        let ids = Ids::new().unwrap();
         let mut before = Uuid::nil();
         for number in 0..100_000_i64 {
             let id = ids.next(1_700_000_000_000 + number / 1000);

@@ -1,14 +1,15 @@
 //! The logging listener: a thread that takes events from the spool to the logging database in
 //! batches, and old ones out of it. A database that is down costs nothing but space in the spool.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use openrms_store::StoreError;
 use openrms_store::logging::{Day, LoggingDatabase, retire};
 use tokio::sync::Notify;
+use tokio::time::{sleep_until, timeout};
 
 use super::drain::{Drain, DrainError};
 use super::journal::Journal;
@@ -24,10 +25,23 @@ pub(crate) struct Listener {
     thread: JoinHandle<()>,
 }
 
+/// When it is to be over, once that is known.
 #[derive(Debug, Default)]
 struct End {
-    is_near: AtomicBool,
+    deadline: OnceLock<Instant>,
     told: Notify,
+}
+
+impl End {
+    /// Waits until it is known.
+    async fn near(&self) -> Instant {
+        loop {
+            if let Some(deadline) = self.deadline.get() {
+                return *deadline;
+            }
+            self.told.notified().await;
+        }
+    }
 }
 
 impl Listener {
@@ -60,7 +74,9 @@ impl Listener {
     /// Takes what waits to the database, for some seconds at most, and ends. The rest is taken
     /// after the next start.
     pub(crate) fn stop(self) {
-        self.end.is_near.store(true, Relaxed);
+        self.end
+            .deadline
+            .get_or_init(|| Instant::now() + LAST_DRAIN);
         self.end.told.notify_one();
         if self.thread.join().is_err() {
             tracing::error!("the logging listener had panicked");
@@ -82,13 +98,16 @@ struct Work {
 
 impl Work {
     async fn run(&mut self) {
-        let mut deadline = None;
+        let end = self.end.clone();
         loop {
-            let is_near = self.end.is_near.load(Relaxed);
-            if is_near && deadline.is_none() {
-                deadline = Some(Instant::now() + LAST_DRAIN);
-            }
-            let pause = match self.step().await {
+            let is_near = end.deadline.get().is_some();
+            let cut_off = async { sleep_until(end.near().await.into()).await };
+            // What is cut off is taken after the next start.
+            let stepped = tokio::select! {
+                stepped = self.step() => stepped,
+                () = cut_off => break,
+            };
+            let pause = match stepped {
                 Ok(true) => POLL,
                 Ok(false) => Duration::ZERO,
                 Err(error) => {
@@ -98,18 +117,17 @@ impl Work {
                     self.trouble.tell(&error)
                 }
             };
-            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if is_over || (is_near && !pause.is_zero()) {
-                break;
-            }
             if !pause.is_zero() {
+                if is_near {
+                    break;
+                }
                 // Only to be woken earlier.
-                let _ = tokio::time::timeout(pause, self.end.told.notified()).await;
+                let _ = timeout(pause, end.near()).await;
             }
         }
         if let Some(database) = self.database.take() {
             // A server that does not answer must not keep this one from ending.
-            let _ = tokio::time::timeout(LAST_DRAIN, database.close()).await;
+            let _ = timeout(LAST_DRAIN, database.close()).await;
         }
     }
 
@@ -127,12 +145,10 @@ impl Work {
         let logging = &self.shared.logging;
         logging.stored.fetch_add(drained.events, Relaxed);
         logging.dead_lettered.fetch_add(drained.set_aside, Relaxed);
+        logging.lost.fetch_add(drained.lost, Relaxed);
         let has_some = drained.events + drained.set_aside > 0;
         logging.batches.fetch_add(has_some.into(), Relaxed);
-        logging.oldest_seconds.store(0, Relaxed);
-        logging
-            .spool_bytes
-            .store(self.drain.waiting_bytes(), Relaxed);
+        self.note_waiting(drained.is_empty);
         if drained.is_empty && self.journal.is_full() {
             // The file that grows holds space that nothing else gives back.
             self.drain.turn_over()?;
@@ -145,12 +161,18 @@ impl Work {
     }
 
     fn note_failure(&self) {
+        self.shared.logging.failed_batches.fetch_add(1, Relaxed);
+        self.note_waiting(false);
+    }
+
+    /// Measures what waits, as far as anything does.
+    fn note_waiting(&self, is_empty: bool) {
         let logging = &self.shared.logging;
-        logging.failed_batches.fetch_add(1, Relaxed);
         logging
             .spool_bytes
             .store(self.drain.waiting_bytes(), Relaxed);
-        let waited = self.drain.oldest().map_or(0, |time| clock::millis() - time);
+        let oldest = (!is_empty).then(|| self.drain.oldest()).flatten();
+        let waited = oldest.map_or(0, |time| clock::millis() - time);
         let seconds = u64::try_from(waited / 1000).unwrap_or(0);
         logging.oldest_seconds.store(seconds, Relaxed);
     }
@@ -164,9 +186,10 @@ impl Work {
         if self.retired.is_some_and(|last| last.elapsed() < RETIRE) {
             return Ok(());
         }
+        // Also when it fails: what is not allowed now will not be in a moment.
+        self.retired = Some(Instant::now());
         let oldest = today.minus(self.config.keep_days.saturating_sub(1));
         let retired = retire(&**database, oldest).await?;
-        self.retired = Some(Instant::now());
         if !retired.days.is_empty() {
             let (days, certificates) = (retired.days.len(), retired.certificates);
             tracing::info!(%oldest, days, certificates, "old events were dropped");

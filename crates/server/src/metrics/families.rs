@@ -317,7 +317,7 @@ pub(super) const FAMILIES: &[Family] = &[
         kind: Kind::Counter,
         labels: &["result"],
         help: "Log events: put into the spool, dropped as it was full, stored in the logging \
-               database, set aside as they could not be.",
+               database, set aside as they could not be, lost as they vanished from the spool.",
         original: "",
         source: Source::Of(|view, samples| {
             let logging = view.logging();
@@ -325,6 +325,7 @@ pub(super) const FAMILIES: &[Family] = &[
             samples.value(&["dropped"], logging.dropped.load(Relaxed));
             samples.value(&["stored"], logging.stored.load(Relaxed));
             samples.value(&["dead-lettered"], logging.dead_lettered.load(Relaxed));
+            samples.value(&["lost"], logging.lost.load(Relaxed));
         }),
     },
     Family {

@@ -15,6 +15,8 @@ pub(crate) struct Logging {
     pub(crate) stored: AtomicU64,
     /// Events that could not be stored and were set aside.
     pub(crate) dead_lettered: AtomicU64,
+    /// Events and certificates that vanished from the spool.
+    pub(crate) lost: AtomicU64,
     /// Bytes that wait in the spool now.
     pub(crate) spool_bytes: AtomicU64,
     /// Seconds that the oldest event has been waiting, 0 when none is.

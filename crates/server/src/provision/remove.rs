@@ -57,12 +57,7 @@ pub fn unprovision(config: &Config, removal: Removal) -> Result<Removed, Provisi
         Err(_) if removal.without_database_answer => (None, None),
         Err(error) => return Err(error),
     };
-    let mut own = vec![
-        data.config(),
-        data.admin_token(),
-        data.pending_hierarchy(),
-        data.running(),
-    ];
+    let mut own = vec![data.config(), data.admin_token(), data.running()];
     let cache = data.directory_database();
     own.extend(["", "-wal", "-shm"].map(|suffix| with_suffix(&cache, suffix)));
     let (database, log) = (data.database(), data.logging_database());

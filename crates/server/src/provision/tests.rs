@@ -10,12 +10,11 @@ use super::*;
 use crate::config::Config;
 use crate::{client_bundle, running::Server};
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     Step::Folder,
     Step::Database,
     Step::Keys,
-    Step::HierarchyMade,
-    Step::HierarchyStored,
+    Step::Hierarchy,
     Step::People,
     Step::AdminToken,
     Step::ConfigFile,
@@ -37,20 +36,12 @@ fn a_killed_provisioning_is_completed_by_the_next() {
             })
         }));
         assert!(killed.is_err(), "{killed_after:?}");
-        let pending = DataDir::new(&options.data).pending_hierarchy();
-        assert_eq!(
-            pending.exists(),
-            killed_after == Step::HierarchyMade,
-            "{killed_after:?}"
-        );
-
         let done = provision_root(&options).unwrap();
         assert_eq!(
             done.already,
             killed_after == Step::Enrolled,
             "{killed_after:?}"
         );
-        assert!(!pending.exists());
         let bundle = client_bundle(&options.data).unwrap();
         // The chain of the SPC issuer leads to the anchors: one hierarchy, not two halves.
         let nodes = chain::parse_verified(&bundle.trust.spc_issuer_chain).unwrap();
@@ -61,36 +52,6 @@ fn a_killed_provisioning_is_completed_by_the_next() {
         config.limits.spare_keys = 0;
         Server::start(config).unwrap().stop();
     }
-}
-
-#[test]
-fn a_hierarchy_that_was_stored_by_half_keeps_its_other_half() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = RootOptions::new(folder.path().join("data"), "http://127.0.0.1:8080");
-    let data = DataDir::new(&options.data);
-    let copy = folder.path().join("pending.json");
-    provision_root_with(&options, &|step| {
-        if step == Step::HierarchyMade {
-            std::fs::copy(data.pending_hierarchy(), &copy).unwrap();
-        }
-    })
-    .unwrap();
-    let anchors = client_bundle(&options.data).unwrap().trust.anchors_xml;
-    // As if the process had been killed before it forgot the file.
-    std::fs::rename(&copy, data.pending_hierarchy()).unwrap();
-    create_authority(
-        &options.data,
-        "again",
-        Mode::Two,
-        &KeyProtection::KeyFile,
-        &Credential::None,
-    )
-    .unwrap();
-    assert!(!data.pending_hierarchy().exists());
-    assert_eq!(
-        client_bundle(&options.data).unwrap().trust.anchors_xml,
-        anchors
-    );
 }
 
 #[test]

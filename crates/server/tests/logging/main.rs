@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use openrms_crypto::Mode;
 use openrms_protocol::{Operation, Service, SoapVersion};
 use openrms_server::logging::{Field, Fields, WhenFull};
-use openrms_spool::{Settings, Spool};
+use openrms_spool::{LONGEST_RECORD, Settings, Spool};
 use openrms_store::logging::{
     Chosen, EventFilter, LogEvent, LoggingDatabase as _, Reports, SqliteLogging,
 };
@@ -235,6 +235,57 @@ fn what_others_put_into_the_spool_is_not_taken_for_an_event() {
 }
 
 #[test]
+fn events_that_somebody_removes_from_the_spool_are_missed() {
+    let cluster = Cluster::provision("");
+    let folder = cluster.data().join("spool");
+    let settings = Settings {
+        segment_bytes: 100,
+        ..Settings::default()
+    };
+    {
+        let spool = Spool::open(&folder, settings).unwrap();
+        for _ in 0..5 {
+            spool.append(&[0; 90]).unwrap();
+        }
+    }
+    // Two of the five, of which each has a file.
+    for number in [1, 4] {
+        fs::remove_file(folder.join(format!("{number:020}.spool"))).unwrap();
+    }
+    let lost = cluster.with_server(|server| {
+        let series = "rmsd_logging_events_total{result=\"lost\"} ";
+        let lost = || {
+            let metrics = support::get(&format!("{}/metrics", server.url), &[]).text();
+            let mut values = metrics.lines().filter_map(|line| line.strip_prefix(series));
+            values.next().unwrap().to_owned()
+        };
+        wait_until(|| lost() != "0");
+        let missing = server.log().matches("log-records-missing").count();
+        assert_eq!(missing, 1, "{}", server.log());
+        lost()
+    });
+    assert_eq!(lost, "2");
+}
+
+#[test]
+fn a_spool_is_brought_in_whole_however_much_waits_in_it() {
+    let cluster = Cluster::provision("");
+    let folder = cluster.folder.path().join("survived");
+    let spool = Spool::open(&folder, Settings::default()).unwrap();
+    for _ in 0..6 {
+        spool.append(&vec![0; 1 << 20]).unwrap();
+    }
+    // As long as a record may be; with the reason behind it, no letter is.
+    spool.append(&vec![0; LONGEST_RECORD]).unwrap();
+    drop(spool);
+    let (spool, data) = (text(&folder), text(&cluster.data()));
+    let arguments = ["--json", "log", "drain", "--spool", &spool, "--data", &data];
+    let (code, out, err) = rmsd(&arguments, "");
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(out.trim(), r#"{"lost":0,"set_aside":7,"stored":0}"#);
+}
+
+#[test]
 fn a_spool_that_a_lost_server_left_behind_is_brought_in() {
     let cluster = Cluster::provision("");
     let spool = cluster.data().join("spool");
@@ -260,7 +311,7 @@ fn a_spool_that_a_lost_server_left_behind_is_brought_in() {
         assert_eq!(code, 0, "{err}");
         assert_eq!(
             out.trim(),
-            format!(r#"{{"set_aside":0,"stored":{expected}}}"#)
+            format!(r#"{{"lost":0,"set_aside":0,"stored":{expected}}}"#)
         );
     }
     assert_eq!(count_sqlite(&cluster.data()), answers);

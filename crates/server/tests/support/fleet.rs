@@ -13,6 +13,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use openrms_client::{
     MachineSettings, Persistence, Secret,
 };
 use socket2::{Domain, Socket, Type};
+
+use crate::support::{PASSWORD, rmsd, text};
 
 /// A fresh database at the PostgreSQL of the tests, not made yet.
 pub struct TestDatabase {
@@ -73,6 +76,31 @@ impl TestDatabase {
             self.password_file.display().to_string(),
         ]
     }
+}
+
+/// Tells whoever looks at it that it is over, also when the test fails.
+pub struct StopOnDrop<'w>(pub &'w AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Writes down a secret; the name of its file.
+pub fn secret(path: &Path, value: &str) -> String {
+    std::fs::write(path, value).unwrap();
+    text(path)
+}
+
+/// Puts a person into the list of a data directory, with the password of all of them.
+pub fn add_person(data: &str, password: &Path, name: &str) {
+    let password = secret(password, PASSWORD);
+    let mail = format!("{name}@example.test");
+    let mut add = vec!["person", "add", name, "--mail", &mail, "--data", data];
+    add.extend(["--password-file", &password]);
+    let (code, _, complaint) = rmsd(&add, "");
+    assert_eq!(code, 0, "{name}: {complaint}");
 }
 
 /// A port of loopback that nobody else gets, and that is not listened on.

@@ -68,7 +68,9 @@ pub(crate) const REGISTER_DAY: &str =
     "INSERT INTO log_day (day) VALUES ($1) ON CONFLICT (day) DO NOTHING";
 pub(crate) const FORGET_DAY: &str = "DELETE FROM log_day WHERE day = $1";
 pub(crate) const DAYS: &str = "SELECT day FROM log_day ORDER BY day";
-pub(crate) const DROP_CERTIFICATES: &str = "DELETE FROM log_certificate WHERE day < $1";
+/// Some of them: all at once could take longer than anybody waits.
+pub(crate) const DROP_CERTIFICATES: &str = "DELETE FROM log_certificate WHERE digest IN \
+     (SELECT digest FROM log_certificate WHERE day < $1 LIMIT 1000)";
 
 pub(crate) fn drop_table(day: Day) -> String {
     format!("DROP TABLE IF EXISTS {}", day.table())

@@ -3,15 +3,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use sqlx::{AssertSqlSafe, Row as _, Transaction, TypeInfo as _, ValueRef as _};
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Row as _, Transaction};
 
 use super::fault::database;
 use super::{
-    Db, PostgresLocation, UNHURRIED, close, close_pool, connect, pool, schema, unacquired, within,
+    BATCH, Db, LONG_WORK, PostgresLocation, UNHURRIED, again_within, close, close_pool, connect,
+    log, pool, schema, unacquired, within,
 };
 use crate::StoreError;
 use crate::logging::backend::{Select, Value};
@@ -83,7 +83,7 @@ impl PostgresLogging {
         events: &[LogEvent<'_>],
         certificates: &[Certificate<'_>],
     ) -> Result<(), LoggingError> {
-        let days = statements::by_day(events).map_err(refused)?;
+        let days = statements::by_day(events).map_err(log::refused)?;
         self.prepare(days.iter().map(|(day, _)| *day)).await?;
         let mut writing = self.begin().await?;
         insert_certificates(&mut writing, certificates).await?;
@@ -106,9 +106,14 @@ impl LoggingDatabase for PostgresLogging {
         events: &[LogEvent<'_>],
         certificates: &[Certificate<'_>],
     ) -> Result<(), LoggingError> {
-        let storing = async { Ok(self.try_to_store(events, certificates).await) };
-        let stored = within(PATIENCE, storing).await.map_err(LoggingError::from);
-        let stored = stored.flatten();
+        let storing = || async {
+            match self.try_to_store(events, certificates).await {
+                Err(LoggingError::Store(error)) => Err(error),
+                done => Ok(done),
+            }
+        };
+        let stored = again_within(BATCH, storing).await;
+        let stored = stored.map_err(LoggingError::from).flatten();
         if stored.is_err() {
             // The table may have been dropped by another server.
             self.known().clear();
@@ -117,39 +122,27 @@ impl LoggingDatabase for PostgresLogging {
     }
 
     async fn days(&self) -> Result<Vec<Day>, StoreError> {
-        let rows = sqlx::query(statements::DAYS)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| database(&error))?;
-        let day = |row: &PgRow| row.try_get(0).map_err(|error| database(&error));
-        let numbers: Result<Vec<i64>, _> = rows.iter().map(day).collect();
-        Ok(numbers?.into_iter().filter_map(Day::of_number).collect())
+        let asked = sqlx::query(statements::DAYS).fetch_all(&self.pool);
+        let rows = within(BATCH, named(asked)).await?;
+        log::days(&rows)
     }
 
     async fn drop_day(&self, day: Day) -> Result<(), StoreError> {
         // The row last: a day whose table is left behind would never be dropped.
-        sqlx::query(AssertSqlSafe(statements::drop_table(day)))
-            .execute(&self.pool)
-            .await
-            .map_err(|error| database(&error))?;
-        sqlx::query(statements::FORGET_DAY)
-            .bind(day.number())
-            .execute(&self.pool)
-            .await
-            .map_err(|error| database(&error))?;
+        let table = sqlx::query(AssertSqlSafe(statements::drop_table(day))).execute(&self.pool);
+        within(BATCH, named(table)).await?;
+        let forgotten = sqlx::query(statements::FORGET_DAY).bind(day.number());
+        within(BATCH, named(forgotten.execute(&self.pool))).await?;
         self.known().remove(&day);
         Ok(())
     }
 
     async fn drop_certificates(&self, before: Day) -> Result<u64, StoreError> {
-        let mut writing = self.begin().await?;
-        let dropped = sqlx::query(statements::DROP_CERTIFICATES)
-            .bind(before.number())
-            .execute(&mut *writing)
-            .await
-            .map_err(|error| database(&error))?;
-        writing.commit().await.map_err(|error| database(&error))?;
-        Ok(dropped.rows_affected())
+        let dropping = || {
+            let statement = sqlx::query(statements::DROP_CERTIFICATES).bind(before.number());
+            named(statement.execute(&self.pool))
+        };
+        Ok(again_within(BATCH, dropping).await?.rows_affected())
     }
 
     async fn stored_bytes(&self) -> Result<u64, StoreError> {
@@ -157,13 +150,9 @@ impl LoggingDatabase for PostgresLogging {
         let tables = self.days().await?.into_iter().map(Day::table);
         for table in tables.chain(["log_certificate".to_owned()]) {
             // A table that was dropped meanwhile has no size.
-            let size: Option<i64> =
-                sqlx::query("SELECT pg_total_relation_size(to_regclass($1)::oid)")
-                    .bind(table)
-                    .fetch_one(&self.pool)
-                    .await
-                    .and_then(|row| row.try_get(0))
-                    .map_err(|error| database(&error))?;
+            let size = sqlx::query("SELECT pg_total_relation_size(to_regclass($1)::oid)");
+            let row = within(BATCH, named(size.bind(table).fetch_one(&self.pool))).await?;
+            let size: Option<i64> = row.try_get(0).map_err(|error| database(&error))?;
             total = total.saturating_add(size.unwrap_or(0));
         }
         Ok(u64::try_from(total).unwrap_or(0))
@@ -181,25 +170,16 @@ impl Select for PostgresLogging {
         sql: String,
         values: Vec<Value>,
     ) -> Result<Option<Vec<Vec<Value>>>, StoreError> {
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        for value in values {
-            query = match value {
-                Value::Null => query.bind(None::<i64>),
-                Value::Integer(number) => query.bind(number),
-                Value::Text(text) => query.bind(text),
-                Value::Bytes(bytes) => query.bind(bytes),
-            };
-        }
-        let mut reading = self.begin().await?;
-        match query.fetch_all(&mut *reading).await {
-            Ok(rows) => rows
-                .iter()
-                .map(values_of)
-                .collect::<Result<_, _>>()
-                .map(Some),
-            Err(error) if code(&error).as_deref() == Some(NO_TABLE) => Ok(None),
-            Err(error) => Err(database(&error)),
-        }
+        let query = log::question(sql, values);
+        let asking = async {
+            let mut reading = self.begin().await?;
+            match query.fetch_all(&mut *reading).await {
+                Ok(rows) => log::answer(&rows).map(Some),
+                Err(error) if code(&error).as_deref() == Some(NO_TABLE) => Ok(None),
+                Err(error) => Err(database(&error)),
+            }
+        };
+        within(LONG_WORK, asking).await
     }
 }
 
@@ -288,25 +268,10 @@ async fn insert(
     Ok(())
 }
 
-fn values_of(row: &PgRow) -> Result<Vec<Value>, StoreError> {
-    let value = |index| -> Result<Value, sqlx::Error> {
-        let raw = row.try_get_raw(index)?;
-        let kind = raw.type_info();
-        Ok(match kind.name() {
-            _ if raw.is_null() => Value::Null,
-            "INT8" => Value::Integer(row.try_get(index)?),
-            "INT4" => Value::Integer(row.try_get::<i32, _>(index)?.into()),
-            "INT2" => Value::Integer(row.try_get::<i16, _>(index)?.into()),
-            "BYTEA" => Value::Bytes(row.try_get(index)?),
-            _ => Value::Text(row.try_get(index)?),
-        })
-    };
-    let all: Result<_, _> = (0..row.len()).map(value).collect();
-    all.map_err(|error| database(&error))
-}
-
-fn refused(reason: String) -> LoggingError {
-    LoggingError::Refused { reason }
+async fn named<T>(
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    statement.await.map_err(|error| database(&error))
 }
 
 /// Tells rows that are not taken from a database that cannot take any.
@@ -316,7 +281,7 @@ fn fault(error: &sqlx::Error) -> LoggingError {
         (Some(code), sqlx::Error::Database(inner))
             if code.starts_with("22") || code.starts_with("23") =>
         {
-            refused(inner.message().to_owned())
+            log::refused(inner.message().to_owned())
         }
         _ => database(error).into(),
     }
@@ -337,6 +302,4 @@ const DIALECT: Dialect = Dialect {
 };
 /// The listener's and a report's.
 const CONNECTIONS: u32 = 3;
-/// How long a batch may take. A server that does not answer must not hold up those that do.
-const PATIENCE: Duration = Duration::from_secs(30);
 const NO_TABLE: &str = "42P01";

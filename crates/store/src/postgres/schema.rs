@@ -7,9 +7,9 @@ use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::sleep;
 
-use super::Connection;
 use super::fault::{database, migration};
 use super::location::APPLICATION;
+use super::{Connection, LONG_WORK, PATIENCE, within};
 use crate::moving::GONE;
 use crate::{Entity, Found, StoreError, TABLES};
 
@@ -40,13 +40,14 @@ fn with_own_history(mut steps: Migrator) -> Migrator {
     steps
 }
 
-/// What is in the database, and the name of a table that is not ours.
+/// What is in the database, and the name of a table that is not ours. Views hold nothing, and
+/// extensions put some beside our tables: `citus_tables`, `pg_stat_statements`.
 pub(super) async fn inspect(
     connection: &mut Connection,
 ) -> Result<(Found, Option<String>), StoreError> {
     let rows = sqlx::query(
         "SELECT CAST(table_schema AS TEXT), CAST(table_name AS TEXT)
-         FROM information_schema.tables WHERE table_type <> 'LOCAL TEMPORARY'
+         FROM information_schema.tables WHERE table_type = 'BASE TABLE'
          ORDER BY table_schema, table_name",
     )
     .fetch_all(connection)
@@ -87,18 +88,12 @@ pub(super) async fn migrate(
 ) -> Result<(), StoreError> {
     let mut attempts = 0;
     loop {
-        if is_up_to_date(connection, steps).await? {
+        if within(PATIENCE, is_up_to_date(connection, steps)).await? {
             return Ok(());
         }
-        // A step may have much to do.
-        sqlx::raw_sql("SET statement_timeout = 0")
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| database(&error))?;
-        let Err(error) = steps.run_direct(None, connection, false).await else {
+        let Err(error) = within(LONG_WORK, make(connection, steps)).await else {
             return Ok(());
         };
-        let error = migration(&error);
         attempts += 1;
         // Somebody else may be doing the same: then it fails once they are done.
         if attempts >= ATTEMPTS
@@ -114,6 +109,16 @@ pub(super) async fn migrate(
         }
         sleep(PAUSE * attempts).await;
     }
+}
+
+async fn make(connection: &mut Connection, steps: &Migrator) -> Result<(), StoreError> {
+    // A step may have much to do.
+    sqlx::raw_sql("SET statement_timeout = 0")
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| database(&error))?;
+    let made = steps.run_direct(None, connection, false).await;
+    made.map_err(|error| migration(&error))
 }
 
 async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<bool, StoreError> {
@@ -244,11 +249,14 @@ const OUR_SCHEMAS: [&str; 2] = [DIRECTORY, LOGGING];
 pub(super) const DIRECTORY: &str = "openrms_directory";
 /// Where the logging database is.
 pub(super) const LOGGING: &str = "openrms_logging";
-const SYSTEM_SCHEMAS: [&str; 4] = [
+const SYSTEM_SCHEMAS: [&str; 6] = [
     "pg_catalog",
     "information_schema",
     "pg_extension",
     "crdb_internal",
+    // What Citus keeps there is told to superusers.
+    "columnar",
+    "columnar_internal",
 ];
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);

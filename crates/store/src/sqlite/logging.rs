@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteArguments, SqliteJournalMode, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite, Transaction, TypeInfo as _, ValueRef as _};
+use sqlx::sqlite::{SqliteArguments, SqliteJournalMode, SqlitePool};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite, Transaction};
 
 use super::fault::database;
-use super::{file, make, migrate, options, pool};
+use super::{codes, file, log, make, migrate, options, pool};
 use crate::StoreError;
 use crate::logging::backend::{Select, Value};
 use crate::logging::statements::{self, COLUMN_COUNT, COLUMNS, Dialect};
@@ -91,7 +91,7 @@ impl SqliteLogging {
         events: &[LogEvent<'_>],
         certificates: &[Certificate<'_>],
     ) -> Result<(), LoggingError> {
-        let days = statements::by_day(events).map_err(refused)?;
+        let days = statements::by_day(events).map_err(log::refused)?;
         let mut writing = self.begin().await?;
         for (certificate, day) in statements::distinct(certificates) {
             sqlx::query(
@@ -144,9 +144,7 @@ impl LoggingDatabase for SqliteLogging {
             .fetch_all(&self.readers)
             .await
             .map_err(|error| database(&error))?;
-        let day = |row: &SqliteRow| row.try_get(0).map_err(|error| database(&error));
-        let numbers: Result<Vec<i64>, _> = rows.iter().map(day).collect();
-        Ok(numbers?.into_iter().filter_map(Day::of_number).collect())
+        log::days(&rows)
     }
 
     async fn drop_day(&self, day: Day) -> Result<(), StoreError> {
@@ -200,21 +198,8 @@ impl Select for SqliteLogging {
         sql: String,
         values: Vec<Value>,
     ) -> Result<Option<Vec<Vec<Value>>>, StoreError> {
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        for value in values {
-            query = match value {
-                Value::Null => query.bind(None::<i64>),
-                Value::Integer(number) => query.bind(number),
-                Value::Text(text) => query.bind(text),
-                Value::Bytes(bytes) => query.bind(bytes),
-            };
-        }
-        match query.fetch_all(&self.readers).await {
-            Ok(rows) => rows
-                .iter()
-                .map(values_of)
-                .collect::<Result<_, _>>()
-                .map(Some),
+        match log::question(sql, values).fetch_all(&self.readers).await {
+            Ok(rows) => log::answer(&rows).map(Some),
             Err(sqlx::Error::Database(error)) if error.message().starts_with(NO_TABLE) => Ok(None),
             Err(error) => Err(database(&error)),
         }
@@ -276,32 +261,12 @@ fn bind(query: Query, event: &LogEvent<'_>) -> Query {
         .bind(statements::joined(&event.issued_xrml))
 }
 
-fn values_of(row: &SqliteRow) -> Result<Vec<Value>, StoreError> {
-    let value = |index| -> Result<Value, sqlx::Error> {
-        let raw = row.try_get_raw(index)?;
-        let kind = raw.type_info();
-        Ok(match kind.name() {
-            _ if raw.is_null() => Value::Null,
-            "INTEGER" => Value::Integer(row.try_get(index)?),
-            "BLOB" => Value::Bytes(row.try_get(index)?),
-            _ => Value::Text(row.try_get(index)?),
-        })
-    };
-    let all: Result<_, _> = (0..row.len()).map(value).collect();
-    all.map_err(|error| database(&error))
-}
-
-fn refused(reason: String) -> LoggingError {
-    LoggingError::Refused { reason }
-}
-
 /// Tells rows that are not taken from a database that cannot take any.
 fn fault(error: &sqlx::Error) -> LoggingError {
     if let sqlx::Error::Database(inner) = error {
-        let code = inner.code().and_then(|code| code.parse::<i32>().ok());
         // Too big, a constraint, a wrong type, out of range.
-        if code.is_some_and(|code| matches!(code & 0xFF, 18 | 19 | 20 | 25)) {
-            return refused(inner.message().to_owned());
+        if matches!(codes::primary(&**inner), 18 | 19 | 20 | 25) {
+            return log::refused(inner.message().to_owned());
         }
     }
     database(error).into()

@@ -10,8 +10,8 @@ use super::fault::{database, insertion};
 use super::records::delete_user_keys;
 use super::{Arguments, Connection, Db};
 use crate::{
-    ApplicationExclusion, Change, ConfigurationVersion, Entity, LicensorKey, Policies,
-    RacExclusion, RevocationAuthority, StoreError, Template, TemplateState,
+    ApplicationExclusion, AuthorityRole, Change, ConfigurationVersion, Entity, LicensorKey,
+    Policies, RacExclusion, RevocationAuthority, StoreError, Template, TemplateState,
     TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain,
 };
 
@@ -58,6 +58,7 @@ pub(super) async fn apply(connection: &mut Connection, change: &Change) -> Resul
                 sqlx::query("UPDATE licensor_key SET retired = 1 WHERE id = $1").bind(id.as_str());
             existing(connection, statement, Entity::LicensorKey, id).await
         }
+        Change::AddAuthorityRole(role) => add_authority_role(connection, role).await,
         Change::PutTemplate(template) => put_template(connection, template).await,
         Change::PutTrustedUserDomain(domain) => put_user_domain(connection, domain).await,
         Change::PutTrustedPublishingDomain(domain) => {
@@ -198,6 +199,25 @@ async fn add_licensor_key(
     .execute(connection)
     .await
     .map_err(|error| insertion(&error, Entity::LicensorKey, &key.id))?;
+    Ok(())
+}
+
+async fn add_authority_role(
+    connection: &mut Connection,
+    role: &AuthorityRole,
+) -> Result<(), StoreError> {
+    identified(&role.role)?;
+    sqlx::query(
+        "INSERT INTO authority_role (role, sealed_private_key, certificate, created)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(role.role.as_str())
+    .bind(role.sealed_private_key.as_slice())
+    .bind(role.certificate.as_str())
+    .bind(role.created)
+    .execute(connection)
+    .await
+    .map_err(|error| insertion(&error, Entity::AuthorityRole, &role.role))?;
     Ok(())
 }
 

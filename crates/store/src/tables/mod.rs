@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use sqlx::Transaction;
 use uuid::Uuid;
 
-use super::{Arguments, Backend, Connection, Db, LOCKED_VERSION, Row, fault};
+use super::{Arguments, Backend, Connection, Db, LOCKED_VERSION, Row, fault, part};
 use crate::{
     AuthorityRole, Change, ClusterServer, ConfigurationSnapshot, ConfigurationVersion,
     IssuedCertificate, KeyProtection, RowSink, RowSource, Store, StoreError, StoredKey,
@@ -145,38 +145,10 @@ impl Store for Backend {
         .await
     }
 
-    async fn authority_role(&self, role: &str) -> Result<Option<AuthorityRole>, StoreError> {
-        self.run(move || async move {
-            let mut connection = self.reader().await?;
-            records::authority_role(&mut connection, role).await
-        })
-        .await
-    }
-
     async fn authority_roles(&self) -> Result<Vec<AuthorityRole>, StoreError> {
         self.run(move || async move {
             let mut connection = self.reader().await?;
             records::authority_roles(&mut connection).await
-        })
-        .await
-    }
-
-    async fn insert_authority_role(
-        &self,
-        role: AuthorityRole,
-    ) -> Result<AuthorityRole, StoreError> {
-        let role = &role;
-        self.run(move || async move {
-            let mut connection = self.writer().await?;
-            records::insert_authority_role(&mut connection, role).await
-        })
-        .await
-    }
-
-    async fn renew_authority_role(&self, role: &str, certificate: &str) -> Result<(), StoreError> {
-        self.run(move || async move {
-            let mut connection = self.writer().await?;
-            records::renew_authority_role(&mut connection, role, certificate).await
         })
         .await
     }
@@ -233,18 +205,18 @@ impl Store for Backend {
     }
 
     async fn export(&self, sink: &mut dyn RowSink) -> Result<(), StoreError> {
-        let mut transaction = self.begin_reading().await?;
-        self.take_time(&mut transaction).await?;
+        let mut transaction = part(self.begin_reading()).await?;
+        part(self.take_time(&mut transaction)).await?;
         transfer::export(&mut transaction, sink).await?;
-        commit(transaction).await
+        part(commit(transaction)).await
     }
 
     async fn import(&self, source: &mut dyn RowSource) -> Result<(), StoreError> {
-        let mut transaction = self.begin_writing().await?;
-        self.take_time(&mut transaction).await?;
+        let mut transaction = part(self.begin_writing()).await?;
+        part(self.take_time(&mut transaction)).await?;
         transfer::import(&mut transaction, source).await?;
-        self.announce(&mut transaction).await?;
-        commit(transaction).await
+        part(self.announce(&mut transaction)).await?;
+        part(commit(transaction)).await
     }
 
     async fn close(&self) {

@@ -1,11 +1,12 @@
 //! Rows that are written as requests are answered: key pairs, issued certificates, and the
 //! roles of a trust anchor.
 
+use sqlx::query::Query;
 use sqlx::{Decode, Row as _, Type};
 use uuid::Uuid;
 
 use super::fault::{database, insertion};
-use super::{Connection, Db, Row};
+use super::{Arguments, Connection, Db, Row};
 use crate::{
     AuthorityRole, CertificateBody, CertificateKind, Entity, IssuedCertificate, SealedBytes,
     StoreError, StoredKey,
@@ -15,15 +16,9 @@ pub(super) async fn user_key(
     connection: &mut Connection,
     account: &str,
 ) -> Result<Option<StoredKey>, StoreError> {
-    sqlx::query(
-        "SELECT sealed, public_modulus, sealed_by, created FROM user_key WHERE account = $1",
-    )
-    .bind(account)
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| database(&error))?
-    .map(|row| stored_key(&row))
-    .transpose()
+    let select = "SELECT sealed, public_modulus, sealed_by, created FROM user_key
+                  WHERE account = $1";
+    key(connection, sqlx::query(select).bind(account)).await
 }
 
 pub(super) async fn insert_user_key(
@@ -32,25 +27,16 @@ pub(super) async fn insert_user_key(
     key: &StoredKey,
 ) -> Result<StoredKey, StoreError> {
     some_account(account)?;
-    let inserted = sqlx::query(
-        "INSERT INTO user_key (account, sealed, public_modulus, sealed_by, created)
+    let statement = sqlx::query(
+        "INSERT INTO user_key (sealed, public_modulus, sealed_by, created, account)
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account) DO NOTHING",
-    )
-    .bind(account)
-    .bind(key.sealed.as_slice())
-    .bind(key.public_modulus.as_slice())
-    .bind(key.sealed_by.as_str())
-    .bind(key.created)
-    .execute(&mut *connection)
-    .await
-    .map_err(|error| database(&error))?;
-    if inserted.rows_affected() == 1 {
+    );
+    if is_new(connection, bind(statement, key).bind(account)).await? {
         return Ok(key.clone());
     }
-    user_key(connection, account)
-        .await?
-        // Removed between the two statements.
-        .ok_or(StoreError::Contention)
+    let stored = user_key(connection, account).await?;
+    // Removed between the two statements.
+    stored.ok_or(StoreError::Contention)
 }
 
 pub(super) async fn delete_user_keys(
@@ -75,17 +61,9 @@ pub(super) async fn client_key(
     account: &str,
     rac_key: &[u8],
 ) -> Result<Option<StoredKey>, StoreError> {
-    sqlx::query(
-        "SELECT sealed, public_modulus, sealed_by, created FROM client_key
-         WHERE account = $1 AND rac_key = $2",
-    )
-    .bind(account)
-    .bind(rac_key)
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| database(&error))?
-    .map(|row| stored_key(&row))
-    .transpose()
+    let select = "SELECT sealed, public_modulus, sealed_by, created FROM client_key
+                  WHERE account = $1 AND rac_key = $2";
+    key(connection, sqlx::query(select).bind(account).bind(rac_key)).await
 }
 
 pub(super) async fn insert_client_key(
@@ -95,26 +73,17 @@ pub(super) async fn insert_client_key(
     key: &StoredKey,
 ) -> Result<StoredKey, StoreError> {
     some_account(account)?;
-    let inserted = sqlx::query(
-        "INSERT INTO client_key (account, rac_key, sealed, public_modulus, sealed_by, created)
+    let statement = sqlx::query(
+        "INSERT INTO client_key (sealed, public_modulus, sealed_by, created, account, rac_key)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, rac_key) DO NOTHING",
-    )
-    .bind(account)
-    .bind(rac_key)
-    .bind(key.sealed.as_slice())
-    .bind(key.public_modulus.as_slice())
-    .bind(key.sealed_by.as_str())
-    .bind(key.created)
-    .execute(&mut *connection)
-    .await
-    .map_err(|error| database(&error))?;
-    if inserted.rows_affected() == 1 {
+    );
+    let statement = bind(statement, key).bind(account).bind(rac_key);
+    if is_new(connection, statement).await? {
         return Ok(key.clone());
     }
-    client_key(connection, account, rac_key)
-        .await?
-        // Removed between the two statements.
-        .ok_or(StoreError::Contention)
+    let stored = client_key(connection, account, rac_key).await?;
+    // Removed between the two statements.
+    stored.ok_or(StoreError::Contention)
 }
 
 pub(super) async fn record_issued(
@@ -190,22 +159,6 @@ pub(super) async fn certified_users(connection: &mut Connection) -> Result<u64, 
     u64::try_from(users).map_err(|_| corrupt("issued_certificate, count".to_owned()))
 }
 
-pub(super) async fn authority_role(
-    connection: &mut Connection,
-    role: &str,
-) -> Result<Option<AuthorityRole>, StoreError> {
-    sqlx::query(
-        "SELECT role, sealed_private_key, certificate, created FROM authority_role
-         WHERE role = $1",
-    )
-    .bind(role)
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| database(&error))?
-    .map(|row| role_of(&row))
-    .transpose()
-}
-
 pub(super) async fn authority_roles(
     connection: &mut Connection,
 ) -> Result<Vec<AuthorityRole>, StoreError> {
@@ -220,56 +173,6 @@ pub(super) async fn authority_roles(
     .collect()
 }
 
-pub(super) async fn insert_authority_role(
-    connection: &mut Connection,
-    role: &AuthorityRole,
-) -> Result<AuthorityRole, StoreError> {
-    if role.role.is_empty() {
-        return Err(StoreError::Invalid {
-            field: "role",
-            reason: "it is empty",
-        });
-    }
-    let inserted = sqlx::query(
-        "INSERT INTO authority_role (role, sealed_private_key, certificate, created)
-         VALUES ($1, $2, $3, $4) ON CONFLICT (role) DO NOTHING",
-    )
-    .bind(role.role.as_str())
-    .bind(role.sealed_private_key.as_slice())
-    .bind(role.certificate.as_str())
-    .bind(role.created)
-    .execute(&mut *connection)
-    .await
-    .map_err(|error| database(&error))?;
-    if inserted.rows_affected() == 1 {
-        return Ok(role.clone());
-    }
-    authority_role(connection, &role.role)
-        .await?
-        // Removed between the two statements.
-        .ok_or(StoreError::Contention)
-}
-
-pub(super) async fn renew_authority_role(
-    connection: &mut Connection,
-    role: &str,
-    certificate: &str,
-) -> Result<(), StoreError> {
-    let updated = sqlx::query("UPDATE authority_role SET certificate = $2 WHERE role = $1")
-        .bind(role)
-        .bind(certificate)
-        .execute(connection)
-        .await
-        .map_err(|error| database(&error))?;
-    if updated.rows_affected() == 0 {
-        return Err(StoreError::NotFound {
-            entity: Entity::AuthorityRole,
-            id: role.to_owned(),
-        });
-    }
-    Ok(())
-}
-
 /// One column of a row; a value of another type is damage.
 pub(super) fn field<'row, T>(row: &'row Row, name: &str) -> Result<T, StoreError>
 where
@@ -281,6 +184,39 @@ where
 /// Says which stored value cannot be what was written.
 pub(super) fn corrupt(what: String) -> StoreError {
     StoreError::Corrupt { what }
+}
+
+type Statement<'q> = Query<'q, Db, Arguments>;
+
+/// What a statement finds, which selects the columns of a key pair.
+async fn key(
+    connection: &mut Connection,
+    select: Statement<'_>,
+) -> Result<Option<StoredKey>, StoreError> {
+    select
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| database(&error))?
+        .map(|row| stored_key(&row))
+        .transpose()
+}
+
+/// Fills in the first four parameters.
+fn bind<'q>(insert: Statement<'q>, key: &'q StoredKey) -> Statement<'q> {
+    insert
+        .bind(key.sealed.as_slice())
+        .bind(key.public_modulus.as_slice())
+        .bind(key.sealed_by.as_str())
+        .bind(key.created)
+}
+
+/// Whether a row was inserted, as none was there.
+async fn is_new(connection: &mut Connection, insert: Statement<'_>) -> Result<bool, StoreError> {
+    let inserted = insert
+        .execute(connection)
+        .await
+        .map_err(|error| database(&error))?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 fn stored_key(row: &Row) -> Result<StoredKey, StoreError> {

@@ -6,7 +6,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::fault::{database, insertion};
-use super::{Arguments, Connection, Db, Row, configuration};
+use super::{Arguments, Connection, Db, Row, configuration, part};
 use crate::transfer::Kind;
 use crate::{Entity, RowSink, RowSource, StoreError, TABLES, Table, Value};
 
@@ -18,7 +18,7 @@ pub(super) async fn export(
     for table in TABLES {
         let mut last: Option<Vec<Value>> = None;
         loop {
-            let rows = page(connection, table, last.as_deref()).await?;
+            let rows = part(page(connection, table, last.as_deref())).await?;
             let full = rows.len() == PAGE;
             for row in rows {
                 let row = values(table, &row)?;
@@ -38,6 +38,24 @@ pub(super) async fn import(
     connection: &mut Connection,
     source: &mut dyn RowSource,
 ) -> Result<(), StoreError> {
+    part(make_room(connection)).await?;
+    while let Some((table, row)) = source.next()? {
+        table.check(&row)?;
+        let mut statement = sqlx::query(AssertSqlSafe(insert(table)));
+        for (kind, value) in table.kinds.iter().zip(row) {
+            statement = bind(statement, *kind, value);
+        }
+        let inserted = statement.execute(&mut *connection);
+        let named = |error| insertion(&error, Entity::Row, table.name);
+        part(async { inserted.await.map_err(named) }).await?;
+    }
+    // Whatever else was missing: without this row it is no database of a cluster.
+    part(configuration::version(connection)).await?;
+    Ok(())
+}
+
+/// Refuses a database that holds anything, and removes the row that an empty one has.
+async fn make_room(connection: &mut Connection) -> Result<(), StoreError> {
     let version = configuration::locked_version(connection).await?;
     if version.number() != 0 {
         return Err(StoreError::NotEmpty {
@@ -60,22 +78,9 @@ pub(super) async fn import(
         }
     }
     sqlx::query("DELETE FROM configuration")
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(|error| database(&error))?;
-    while let Some((table, row)) = source.next()? {
-        table.check(&row)?;
-        let mut statement = sqlx::query(AssertSqlSafe(insert(table)));
-        for (kind, value) in table.kinds.iter().zip(row) {
-            statement = bind(statement, *kind, value);
-        }
-        statement
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| insertion(&error, Entity::Row, table.name))?;
-    }
-    // Whatever else was missing: without this row it is no database of a cluster.
-    configuration::version(connection).await?;
     Ok(())
 }
 

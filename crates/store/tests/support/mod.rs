@@ -2,10 +2,28 @@
 
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
-use openrms_store::{Location, PostgresLocation};
+use openrms_store::{Change, Location, PostgresLocation, SealedBytes, StoredKey};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use zeroize::Zeroizing;
+
+/// A key pair that is none.
+pub(crate) fn key(number: u8) -> StoredKey {
+    StoredKey {
+        sealed: SealedBytes::new(vec![number; 700]),
+        public_modulus: vec![number; 256],
+        sealed_by: String::new(),
+        created: 0,
+    }
+}
+
+/// A change of the setting `a`.
+pub(crate) fn setting(value: &str) -> Change {
+    Change::PutSetting {
+        name: "a".to_owned(),
+        value: value.to_owned(),
+    }
+}
 
 /// A database that was made for one test; [`TestDatabase::destroy`] takes it away.
 pub(crate) struct TestDatabase {

@@ -1,8 +1,10 @@
-//! What PostgreSQL says, as errors with names (its appendix "Error Codes").
+//! What the driver says, as errors with names. Compiled once for each back end, as what is beside it;
+//! what the codes of each database mean is in its module `codes`.
 
 use sqlx::Error;
 use sqlx::migrate::MigrateError;
 
+use super::codes::{DATABASE, named};
 use crate::{Entity, StoreError};
 
 /// The name of a database error.
@@ -15,10 +17,7 @@ pub(super) fn database(error: &Error) -> StoreError {
         Error::ColumnDecode { index, .. } => StoreError::Corrupt {
             what: format!("column {index}"),
         },
-        Error::Database(inner) => {
-            let code = inner.code();
-            named(code.as_deref().unwrap_or_default(), inner.message())
-        }
+        Error::Database(inner) => named(&**inner),
         other => StoreError::Failed {
             reason: other.to_string(),
         },
@@ -54,31 +53,7 @@ pub(super) fn migration(error: &MigrateError) -> StoreError {
 
 pub(super) fn unreachable_database(reason: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unreachable {
-        what: "PostgreSQL".to_owned(),
+        what: DATABASE.to_owned(),
         reason: reason.to_string(),
-    }
-}
-
-fn named(code: &str, message: &str) -> StoreError {
-    let text = || message.to_owned();
-    match code {
-        "40001" | "40P01" => StoreError::Contention,
-        // Too many connections; a lock or a statement took too long.
-        "53300" | "55P03" | "57014" => StoreError::Busy,
-        "53100" => StoreError::Full,
-        "25006" => StoreError::ReadOnly,
-        "42501" => StoreError::Denied { reason: text() },
-        "3D000" => StoreError::Missing { what: text() },
-        "22021" => StoreError::Invalid {
-            field: "text",
-            reason: "it contains a character that the database has not",
-        },
-        // A table that is gone; damage of a table or of an index.
-        "42P01" | "XX001" | "XX002" => StoreError::Corrupt { what: text() },
-        // Shut down or starting; what became of a transaction is not known.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "40003" => unreachable_database(&message),
-        _ if code.starts_with("08") => unreachable_database(&message),
-        _ if code.starts_with("28") => StoreError::SignIn { reason: text() },
-        _ => StoreError::Failed { reason: text() },
     }
 }
