@@ -214,9 +214,13 @@ impl EnrolleeError {
     /// The fault of [MS-RMPRS] 2.2.9.1 for another server.
     pub(crate) fn for_servers(self) -> Refusal {
         let code = match self {
-            Self::NoVersion | Self::Key(_) | Self::Text(_) | Self::Taken(_) => FaultCode::Argument,
+            Self::NoVersion
+            | Self::Key(_)
+            | Self::KeyLength(_)
+            | Self::Text(_)
+            | Self::Taken(_) => FaultCode::Argument,
             Self::Guid(_) => FaultCode::Format,
-            _ => FaultCode::UnspecifiedError,
+            Self::Random(_) | Self::Signature(_) | Self::Store(_) => FaultCode::UnspecifiedError,
         };
         Refusal::new(code, self)
     }

@@ -110,7 +110,7 @@ async fn hostile_requests_get_no_slc_and_leave_nothing_behind() {
         let mut sub = sub_enroll_request(key().public(), guid);
         spoil(&mut sub);
         let refused = sub_enroll(&world.cluster, &world.store, &sub, 365, NOW).await;
-        assert!(refused.is_err(), "{what}");
+        assert_eq!(refused.unwrap_err().code, FaultCode::Argument, "{what}");
         let request = Enroll {
             authorization: None,
             revocation: Revocation::Standard,

@@ -4,6 +4,7 @@ mod authority;
 mod backup;
 mod db;
 mod decommission;
+mod documents;
 mod enroll;
 mod failure;
 mod federation;
@@ -16,6 +17,7 @@ mod renew;
 mod scp;
 mod secrets;
 mod serve;
+mod sign;
 mod template;
 mod unprovision;
 

@@ -8,6 +8,7 @@ pub(crate) mod own;
 mod tests;
 
 use openrms_crypto::{KeyProvider, PublicKey};
+use openrms_engine::Refusal;
 use openrms_engine::authority::{self, AuthorityError, EnrollmentService};
 use openrms_engine::cluster::{ROOT_SLC, ROOT_URL};
 use openrms_protocol::{Limits, ProtocolError, offline_enrollment};
@@ -257,8 +258,7 @@ impl Application<'_> {
             Certifier::Own => {
                 let service = EnrollmentService::load(self.roles, provider)?;
                 let days = slc::days(&stored.settings);
-                let answer = service.enroll(store, &own.enroll(), days, now).await;
-                let answer = answer.map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
+                let answer = service.enroll(store, &own.enroll(), days, now).await?;
                 (answer.licensor_certificate_chain.concatenated(), None)
             }
             Certifier::Service(url) => {
@@ -399,6 +399,12 @@ fn malformed<E: ToString>(what: &'static str) -> impl Fn(E) -> EnrollError {
     move |error| EnrollError::Malformed {
         what,
         reason: error.to_string(),
+    }
+}
+
+impl From<Refusal> for EnrollError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.to_string())
     }
 }
 

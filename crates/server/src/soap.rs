@@ -13,9 +13,9 @@ use openrms_engine::{
 };
 use openrms_protocol::certification::Certify;
 use openrms_protocol::decommissioning::AcquireContentKey;
-use openrms_protocol::enrollment::Enroll;
+use openrms_protocol::enrollment::{self, Enroll, EnrollResponse, EnrolleeServerInformation};
 use openrms_protocol::publishing::AcquireIssuanceLicense;
-use openrms_protocol::sub_enrollment::SubEnroll;
+use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use openrms_protocol::{
     DataVersion, FaultCode, HttpHead, Operation, OperationName, Response, ResponseHead, Service,
     SoapVersion, VersionData, encode_fault, encode_response, parse_request,
@@ -312,8 +312,14 @@ async fn decide<'c>(
         Operation::IsPrincipalMemberOf(request) => {
             Decision::plain(expansion::is_principal_member_of(context, request).await)
         }
-        Operation::Enroll(request) => enroll(context, snapshot, request).await,
-        Operation::SubEnroll(request) => sub_enroll(context, snapshot, request).await,
+        Operation::Enroll(request) => {
+            let outcome = enroll(context, snapshot, request).await;
+            certified(&request.enrollee, &request.guid, outcome)
+        }
+        Operation::SubEnroll(request) => {
+            let outcome = sub_enroll(context, snapshot, request).await;
+            certified(&request.enrollee, &request.guid, outcome)
+        }
         Operation::Precertify(request) => {
             match precertify::precertify(context, caller, request).await {
                 Ok(done) => {
@@ -412,47 +418,45 @@ async fn enroll<'c>(
     context: &Context<'_>,
     snapshot: &'c Snapshot,
     request: &Enroll,
-) -> Decision<'c> {
-    let item = Item {
-        account: request.enrollee.url.clone(),
-        ..Item::default()
-    };
-    if let Err(refusal) = check_not_decommissioned(context.cluster) {
-        return Decision::no(refusal, item);
-    }
-    let Some(service) = &snapshot.enrollment else {
+) -> Result<EnrollResponse<'c>, Refusal> {
+    check_not_decommissioned(context.cluster)?;
+    let service = snapshot.enrollment.as_ref().ok_or_else(|| {
         let reason = "this cluster has no trust anchor of its own";
-        return Decision::no(Refusal::new(FaultCode::UnspecifiedError, reason), item);
-    };
+        Refusal::new(FaultCode::UnspecifiedError, reason)
+    })?;
     let days = snapshot.slc_days;
-    match service
+    service
         .enroll(context.store, request, days, context.now)
         .await
-    {
-        Ok(response) => {
-            let issued = Some(request.guid.braced());
-            Decision::yes(response, vec![Item { issued, ..item }])
-        }
-        Err(refusal) => Decision::no(refusal, item),
-    }
 }
 
 async fn sub_enroll<'c>(
     context: &Context<'c>,
-    snapshot: &'c Snapshot,
+    snapshot: &Snapshot,
     request: &SubEnroll,
+) -> Result<SubEnrollResponse<'c>, Refusal> {
+    let (days, now) = (snapshot.slc_days, context.now);
+    sub_enroll::sub_enroll(context.cluster, context.store, request, days, now)
+        .await
+        .map_err(|refusal| refusal.telling(snapshot.contact.clone()))
+}
+
+/// What became of a server that asked for an SLC.
+fn certified<'c>(
+    server: &EnrolleeServerInformation,
+    guid: &enrollment::Guid,
+    outcome: Result<impl Into<Response<'c>>, Refusal>,
 ) -> Decision<'c> {
     let item = Item {
-        account: request.enrollee.url.clone(),
+        account: server.url.clone(),
         ..Item::default()
     };
-    let (days, now) = (snapshot.slc_days, context.now);
-    match sub_enroll::sub_enroll(context.cluster, context.store, request, days, now).await {
+    match outcome {
         Ok(response) => {
-            let issued = Some(request.guid.braced());
+            let issued = Some(guid.braced());
             Decision::yes(response, vec![Item { issued, ..item }])
         }
-        Err(refusal) => Decision::no(refusal.telling(snapshot.contact.clone()), item),
+        Err(refusal) => Decision::no(refusal, item),
     }
 }
 

@@ -227,8 +227,13 @@ fn two_machines_that_share_nothing_but_files_enroll_one_and_it_takes_up_service(
 
 #[test]
 fn a_cluster_that_is_its_own_authority_is_certified_for_a_year_and_renewed_on_demand() {
-    let machine = Machine::new();
+    let (machine, stranger) = (Machine::new(), Machine::new());
     assert_eq!(machine.provision(&[])["enrolled"], true);
+    stranger.done(&["authority", "create"]);
+    stranger.done(&["authority", "anchors", "export", "anchors.xml"]);
+    stranger.carry("anchors.xml", &machine);
+    let pinned = ["renew", "--anchors", "anchors.xml"];
+    assert_eq!(machine.refused(&pinned), (4, "other-hierarchy".into()));
     let renewed = machine.done(&["renew", "--online"]);
     let year: i32 = renewed["valid_until"].as_str().unwrap()[..4]
         .parse()

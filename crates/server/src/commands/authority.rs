@@ -1,20 +1,19 @@
 //! `rmsd authority` and `rmsd client-bundle`.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use openrms_crypto::Mode;
 use serde_json::json;
 
-use super::enroll::{self, Sign};
+use super::documents::write;
 use super::keys::KeyArguments;
 use super::mode::{self, UpgradeAuthority};
 use super::provision::ModeArgument;
+use super::sign::{self, Sign};
 use super::{Failure, Output, Place};
 use crate::authority::{ClientTrust, TrustError};
 use crate::bundle::{BundleError, bundle_of};
-use crate::files;
 use crate::open::{Opened, blocking};
 use crate::provision::create_authority;
 
@@ -118,7 +117,7 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
             };
             output.answer(&json!({ "data": create.data, "already": !made }), text);
         }
-        Authority::Sign(command) => enroll::sign(command, output)?,
+        Authority::Sign(command) => sign::by_authority(command, output)?,
         Authority::UpgradeMode(command) => mode::authority(command, output)?,
         Authority::SpcIssuer(SpcIssuer::Export(export)) => {
             let trust = trust(&export.place, export.mode)?;
@@ -190,20 +189,5 @@ fn trust(place: &Place, mode: Option<ModeArgument>) -> Result<ClientTrust, Failu
             &opened.vault,
             mode.map(Mode::from),
         )?)
-    })
-}
-
-pub(super) fn write(path: &Path, contents: &[u8], force: bool) -> Result<(), Failure> {
-    let written = if force {
-        files::replace_private(path, contents)
-    } else {
-        files::create_private(path, contents)
-    };
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            let message = format!("{} is there already", path.display());
-            Failure::new(1, "exists", message).with_hint("Replace it with --force.")
-        }
-        _ => Failure::failed(format!("{}: {error}", path.display())),
     })
 }

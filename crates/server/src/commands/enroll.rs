@@ -1,22 +1,19 @@
-//! `rmsd enroll` and `rmsd authority sign`: enrollment by files that are carried by hand (MS-RMPR
-//! 3.6.4.2), of root clusters and of licensing clusters.
+//! `rmsd enroll`: enrollment by files that are carried by hand (MS-RMPR 3.6.4.2), of root clusters and
+//! of licensing clusters.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use openrms_engine::Cluster;
-use openrms_engine::authority::EnrollmentService;
-use openrms_engine::sub_enroll::sub_enroll;
-use openrms_protocol::{Limits, offline_enrollment};
 use openrms_xrml::anchors::Anchors;
 use serde_json::json;
 
-use super::authority::write;
+use super::documents::{malformed, read, write};
+use super::sign::{self, Sign};
 use super::{Failure, Output, Place};
 use crate::authority::ClientTrust;
 use crate::enrollment::{self, EnrollError, Enrolled, Trust};
 use crate::open::{Opened, blocking};
-use crate::{clock, files, outbound, slc};
+use crate::{clock, outbound};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnrollCommand {
@@ -60,23 +57,6 @@ pub(super) struct TrustArguments {
     anchors: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Sign {
-    /// The request document.
-    request: PathBuf,
-    /// Where the response document goes.
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
-    /// Days for which the server may issue; those of this authority by default.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    days: Option<u32>,
-    /// Replace a file that is there.
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    place: Place,
-}
-
 pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failure> {
     match command {
         EnrollCommand::Request(request) => {
@@ -94,7 +74,7 @@ pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failur
             answer(&done, "enrolled", output);
             Ok(())
         }
-        EnrollCommand::SignSub(sign) => sign_sub(sign, output),
+        EnrollCommand::SignSub(sign) => sign::by_root_cluster(sign, output),
     }
 }
 
@@ -104,7 +84,8 @@ pub(super) async fn request_document(opened: &Opened) -> Result<String, Failure>
     Ok(enrollment::request_document(&stored, &*opened.provider)?)
 }
 
-/// Writes a request document of a cluster.
+/// Writes a request document of a cluster; into a folder, or where no file is named, under the name of
+/// its server and a suffix.
 pub(super) fn write_request(
     (file, suffix): (Option<&Path>, &str),
     force: bool,
@@ -164,61 +145,6 @@ pub(super) fn answer(done: &Enrolled, what: &str, output: &Output) {
     output.answer(&document, text);
 }
 
-/// `rmsd authority sign`.
-pub(super) fn sign(sign: &Sign, output: &Output) -> Result<(), Failure> {
-    let config = sign.place.load()?;
-    let document = read(&sign.request)?;
-    let request = offline_enrollment::decode_request(&document, &Limits::server())
-        .map_err(|error| malformed(&sign.request, &error))?;
-    let signed = blocking(async || {
-        let opened = Opened::open(&config).await?;
-        let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
-        let roles = opened
-            .store
-            .authority_roles()
-            .await
-            .map_err(EnrollError::from)?;
-        let service =
-            EnrollmentService::load(&roles, &*opened.provider).map_err(EnrollError::from)?;
-        let days = sign.days.unwrap_or_else(|| slc::days(&stored.settings));
-        let answer = service
-            .enroll(&*opened.store, &request, days, clock::now())
-            .await
-            .map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
-        Ok::<_, Failure>(offline_enrollment::encode_response(&answer))
-    })?;
-    finish(sign, &signed, output)
-}
-
-fn sign_sub(sign: &Sign, output: &Output) -> Result<(), Failure> {
-    let config = sign.place.load()?;
-    let document = read(&sign.request)?;
-    let request = offline_enrollment::decode_sub_request(&document, &Limits::server())
-        .map_err(|error| malformed(&sign.request, &error))?;
-    let signed = blocking(async || {
-        let opened = Opened::open(&config).await?;
-        let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
-        let days = sign.days.unwrap_or_else(|| slc::days(&stored.settings));
-        let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())
-            .map_err(|error| Failure::new(1, "not-provisioned", error))?;
-        let answer = sub_enroll(&cluster, &*opened.store, &request, days, clock::now())
-            .await
-            .map_err(|refusal| EnrollError::Refused(refusal.to_string()))?;
-        Ok::<_, Failure>(offline_enrollment::encode_sub_response(&answer))
-    })?;
-    finish(sign, &signed, output)
-}
-
-fn finish(sign: &Sign, signed: &str, output: &Output) -> Result<(), Failure> {
-    write(&sign.output, signed.as_bytes(), sign.force)?;
-    let text = format!(
-        "{} is to be taken back to the server, together with the client bundle.",
-        sign.output.display()
-    );
-    output.answer(&json!({ "file": sign.output }), text);
-    Ok(())
-}
-
 impl TrustArguments {
     pub(super) fn read(&self) -> Result<Trust, Failure> {
         let bundle = match &self.bundle {
@@ -242,14 +168,3 @@ pub(super) fn read_anchors(path: &Path) -> Result<Anchors, Failure> {
     let text = std::str::from_utf8(&bytes).map_err(|error| malformed(path, &error))?;
     Anchors::from_xml(text).map_err(|error| malformed(path, &error))
 }
-
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    files::read_limited(path, LONGEST)
-        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
-}
-
-fn malformed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(6, "malformed", format!("{}: {error}", path.display()))
-}
-
-const LONGEST: u64 = 4 << 20;

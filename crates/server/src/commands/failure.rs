@@ -231,6 +231,7 @@ impl From<EnrollError> for Failure {
             }
             EnrollError::Refused(_) => Self::new(DENIED, "enrollment-refused", error),
             EnrollError::SignIn { .. } => Self::new(DENIED, "sign-in-refused", error),
+            EnrollError::Password(_) => Self::new(FAILED, "no-credential", error),
             EnrollError::NotPrivate(_) => Self::new(DENIED, "not-private", error),
             EnrollError::Kerberos(_) => Self::new(DENIED, "kerberos-failed", error)
                 .with_hint("`kinit NAME` gets a ticket, and `klist` shows it."),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::documents;
 use super::enroll::{self, TrustArguments};
 use super::renew::SignInArguments;
 use super::{Failure, Output, Place};
@@ -63,7 +64,11 @@ pub(super) fn cluster(command: &UpgradeMode, output: &Output) -> Result<(), Fail
     }
     let config = command.place.load()?;
     let trust = command.trust.read()?;
-    let response = command.complete.as_deref().map(enroll::read).transpose()?;
+    let response = command
+        .complete
+        .as_deref()
+        .map(documents::read)
+        .transpose()?;
     let by = command.sign_in.on_line(&config, output)?;
     let done: Upgraded = blocking(async || {
         let opened = Opened::open(&config).await?;

@@ -4,6 +4,7 @@
 mod interview;
 mod join;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +16,11 @@ use serde_json::json;
 use super::enroll::read_anchors;
 use super::keys::KeyArguments;
 use super::renew::{KEPT, SignInArguments};
-use super::{Failure, Output};
+use super::{Failure, Output, documents};
 use crate::config::Tls;
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::DatabaseServer;
-use crate::files;
 use crate::provision::{Authority, Check, RootOptions, Step, Verdict, checks, provision_root_with};
 use interview::Terminal;
 
@@ -346,13 +346,10 @@ fn name(step: Step) -> &'static str {
 
 impl Answers {
     fn read(file: &Path) -> Result<Self, Failure> {
-        let about = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let bytes = files::read_limited(file, LONGEST_FILE)
-            .map_err(|error| Failure::failed(about(&error)))?;
-        let malformed =
-            |error: &dyn std::fmt::Display| Failure::new(6, "bad-answers", about(error));
-        let text = std::str::from_utf8(&bytes).map_err(|error| malformed(&error))?;
-        toml::from_str(text).map_err(|error| malformed(&error))
+        let bytes = documents::read(file)?;
+        let bad = |error: &dyn Display| documents::malformed_as("bad-answers", file, error);
+        let text = std::str::from_utf8(&bytes).map_err(|error| bad(&error))?;
+        toml::from_str(text).map_err(|error| bad(&error))
     }
 
     /// What is answered here, else what is answered there.
@@ -431,17 +428,14 @@ impl Answers {
 
 /// The key of a third party (PEM).
 fn public_key(file: &Path) -> Result<PublicKey, Failure> {
-    let about = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let bytes =
-        files::read_limited(file, LONGEST_FILE).map_err(|error| Failure::failed(about(&error)))?;
-    let malformed = |error: &dyn std::fmt::Display| Failure::new(6, "bad-key", about(error));
-    let text = std::str::from_utf8(&bytes).map_err(|error| malformed(&error))?;
-    PublicKey::from_pem(text).map_err(|error| malformed(&error))
+    let bytes = documents::read(file)?;
+    let bad = |error: &dyn Display| documents::malformed_as("bad-key", file, error);
+    let text = std::str::from_utf8(&bytes).map_err(|error| bad(&error))?;
+    PublicKey::from_pem(text).map_err(|error| bad(&error))
 }
 
 const DEFAULT_DATA: &str = "/var/lib/openrms";
 const DEFAULT_NAME: &str = "OpenRMS";
-const LONGEST_FILE: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::{Failure, Output, Place, secrets};
 use crate::clock;
 use crate::config::Config;
 use crate::credential::Credential;
-use crate::enrollment::{self, OnLine, SignIn, Trust};
+use crate::enrollment::{self, OnLine, SignIn};
 use crate::open::{Opened, blocking};
 use crate::root_cluster::RootSignIn;
 use crate::tickets::TicketSource;
@@ -113,11 +113,11 @@ pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
         take_over(response, &renew.trust, &renew.place)?
     } else {
         let config = renew.place.load()?;
+        let trust = renew.trust.read()?;
         let by = renew.sign_in.on_line(&config, output)?;
         blocking(async || {
             let opened = Opened::open(&config).await?;
             let (store, provider) = (&*opened.store, &*opened.provider);
-            let trust = Trust::default();
             let done = enrollment::on_line(store, provider, trust, &by, clock::now()).await?;
             opened.store.close().await;
             Ok::<_, Failure>(done)

@@ -125,7 +125,7 @@ pub(super) fn sub_enroll(
     Ok(chain.concatenated())
 }
 
-/// What a root cluster says is its own SLC (MS-RMPR 3.7.4.1). Nothing says yet that it leads to the
+/// What a root cluster says is its own SLC (MS-RMPRS 3.4.4.1). Nothing says yet that it leads to the
 /// anchors.
 pub(super) fn root_slc(root: &str, by: &OnLine) -> Result<ServerLicensorCertificate, EnrollError> {
     let url = Service::CertificationServer.url(root);
