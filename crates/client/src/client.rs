@@ -230,8 +230,9 @@ impl Client {
     }
 
     /// Goes over to mode 2 where the server hands out an SPC issuer of that mode. It must lead to the
-    /// anchors that are trusted already, so nothing more is trusted than before, whoever handed it
-    /// out; and there is no way back to mode 1, which somebody in between might like.
+    /// anchors that are trusted already, so nothing more is trusted than before; and there is no way
+    /// back to mode 1, which somebody in between might like. Nor is anything done at the word of
+    /// somebody in between: what was sealed to the machine's old key is lost with it.
     fn follow_mode(&self) -> Result<bool, Error> {
         let mut session = self.session();
         let known = match self.stored_hierarchy(&mut session)? {
@@ -239,6 +240,9 @@ impl Client {
             _ => return Ok(false),
         };
         let server = self.server()?;
+        if !server.origin().is_private() {
+            return Ok(false);
+        }
         let bundle = match self.fetch_bundle(&server) {
             Err(HierarchyError::NoBundle { .. }) => return Ok(false),
             bundle => bundle?,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use openrms_xrml::spc::SecurityProcessorCertificate;
 
-use super::world::{FOREIGN, OLD, OURS, SERVER, World, code, machine};
+use super::world::{FOREIGN, OLD, OURS, SERVER, World, code, machine, policy};
 use crate::*;
 
 fn server() -> ServerUrl {
@@ -146,6 +146,25 @@ fn a_machine_follows_into_the_other_mode_under_its_own_anchors_alone() {
         let certify = asked.iter().filter(|(what, ..)| what == "Certify");
         assert_eq!(certify.count(), 1, "{asked:?}");
     }
+}
+
+#[test]
+fn nobody_on_the_way_talks_a_machine_into_another_mode() {
+    let world = World::new(&OLD);
+    let alice = world.person("alice");
+    let file = alice.protected("a.ptxt", b"text", &policy(&["everyone:VIEW"]));
+    let in_the_clear = Discovery {
+        explicit: Some("http://rms.example.com".parse().unwrap()),
+        ..Discovery::default()
+    };
+    let home = Home::open(alice.path("home")).unwrap();
+    let open = world.builder(home, "alice").discovery(in_the_clear).build();
+    world.other_mode.store(true, Ordering::SeqCst);
+    alice.purge_licenses(&Purge::All).unwrap();
+    world.requests();
+    assert_eq!(code(open.open_file(&file)), ("mode-unsupported", 4));
+    let asked = world.requests();
+    assert_eq!(asked.len(), 1, "{asked:?}");
 }
 
 #[test]
