@@ -32,7 +32,7 @@ impl Client {
     /// looked for nor kept.
     ///
     /// The server tells the key and not its cipher: the container does, or the end of the content
-    /// ([`pfile::recognised_cipher`]). What neither tells is refused, as are keys of DES.
+    /// ([`openrms_formats::pfile::recognised_cipher`]). What neither tells is refused, as are keys of DES.
     pub fn free<R: Read + Seek>(&self, file: R) -> Result<Exported<R>, Error> {
         let mut sealed = Sealed::read(file)?;
         let publishing = Publishing::read(&sealed.license)?;
