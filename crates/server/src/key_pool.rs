@@ -109,3 +109,32 @@ impl KeySource for KeyPool {
 }
 
 const NICE: i32 = 19;
+
+#[cfg(test)]
+mod tests {
+    use openrms_crypto::PrivateKey as _;
+
+    use super::*;
+
+    #[test]
+    fn after_a_change_of_mode_no_key_of_the_old_one_is_given_out() {
+        let (pool, thread) = KeyPool::start(Mode::One, 3).unwrap();
+        let fill = || {
+            while pool.level() < 3 {
+                std::thread::yield_now();
+            }
+        };
+        let bits = |mode| pool.take(mode).unwrap().public().bits();
+        fill();
+        assert_eq!(bits(Mode::One), 1024);
+        fill();
+        for _ in 0..2 {
+            for _ in 0..3 {
+                assert_eq!(bits(Mode::Two), 2048);
+            }
+            fill();
+        }
+        pool.stop();
+        thread.join().unwrap();
+    }
+}

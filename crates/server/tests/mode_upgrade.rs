@@ -121,14 +121,18 @@ impl Cluster {
         kill_process(id, Signal::HUP).unwrap();
     }
 
-    fn keys(&self) -> Vec<(u64, bool)> {
+    /// Mode and state of each key, the oldest first.
+    fn keys(&self) -> Vec<(u64, &'static str)> {
         let status = self.ok(&["key", "status"]);
         let keys = status["keys"].as_array().unwrap();
         let pair = |key: &Value| {
-            (
-                key["mode"].as_u64().unwrap(),
-                key["current"].as_bool().unwrap(),
-            )
+            let state = match (&key["current"], &key["retired"]) {
+                (Value::Bool(true), Value::Bool(false)) => "in use",
+                (Value::Bool(false), Value::Bool(true)) => "retired",
+                (Value::Bool(false), Value::Bool(false)) => "waits",
+                _ => panic!("{key}"),
+            };
+            (key["mode"].as_u64().unwrap(), state)
         };
         keys.iter().map(pair).collect()
     }
@@ -167,7 +171,7 @@ fn old_content_opens_and_new_content_is_of_mode_2_for_those_who_were_there_befor
         (&2.into(), &1.into()),
         "{done}"
     );
-    assert_eq!(cluster.keys(), [(1, false), (2, true)]);
+    assert_eq!(cluster.keys(), [(1, "retired"), (2, "in use")]);
     let again = cluster.refused(&["key", "upgrade-mode", "--yes"]);
     assert_eq!(again, "already-mode-2");
     cluster.serves_mode_2();
@@ -264,14 +268,14 @@ fn a_cluster_that_was_enrolled_by_files_goes_over_by_files() {
     let first = std::fs::read(request).unwrap();
     cluster.ok(&ask);
     assert_eq!(std::fs::read(request).unwrap(), first);
-    assert_eq!(cluster.keys(), [(1, true), (2, false)]);
+    assert_eq!(cluster.keys(), [(1, "in use"), (2, "waits")]);
     // Meanwhile all goes on as it was, renewal too.
     assert_eq!(open(&bob, &file), text(&file));
     let renewal = text(&cluster.at("renewal.xml"));
     cluster.ok(&["renew", "--request", &renewal]);
     there(&["authority", "sign", &renewal, "--force", "-o", response]);
     cluster.ok(&["renew", "--complete", response]);
-    assert_eq!(cluster.keys(), [(1, true), (2, false)]);
+    assert_eq!(cluster.keys(), [(1, "in use"), (2, "waits")]);
     // That one was for the old key.
     assert_eq!(cluster.refused(&early), "no-client-bundle");
     let complete = [&early[..], &["--bundle", bundle]].concat();
@@ -302,10 +306,10 @@ fn a_cluster_that_was_enrolled_by_files_goes_over_by_files() {
     assert_eq!(cluster.refused(&with_theirs), "other-hierarchy");
     let with_ours = [&foreign[..], &["--bundle", bundle]].concat();
     assert_eq!(cluster.refused(&with_ours), "authority-not-trusted");
-    assert_eq!(cluster.keys(), [(1, true), (2, false)]);
+    assert_eq!(cluster.keys(), [(1, "in use"), (2, "waits")]);
 
     cluster.ok(&complete);
-    assert_eq!(cluster.keys(), [(1, false), (2, true)]);
+    assert_eq!(cluster.keys(), [(1, "retired"), (2, "in use")]);
     cluster.serves_mode_2();
     assert_eq!(open(&bob, &file), text(&file));
     alice.sign_in(None, Persistence::Persistent).unwrap();
@@ -341,7 +345,7 @@ fn a_licensing_cluster_follows_its_root_cluster() {
     // Its root certifies in its own mode and no other.
     let upgrade = ["key", "upgrade-mode", "--yes"];
     assert_eq!(licensing.refused(&upgrade), "enrollment-refused");
-    assert_eq!(licensing.keys(), [(1, true)]);
+    assert_eq!(licensing.keys(), [(1, "in use")]);
     root.ok(&upgrade);
     root.serves_mode_2();
     // In between, who is certified already goes on.
@@ -349,7 +353,7 @@ fn a_licensing_cluster_follows_its_root_cluster() {
     assert_eq!(open(&bob, &file), text(&file));
 
     licensing.ok(&upgrade);
-    assert_eq!(licensing.keys(), [(1, false), (2, true)]);
+    assert_eq!(licensing.keys(), [(1, "retired"), (2, "in use")]);
     licensing.read_anew();
     eventually("the licensing cluster serves mode 2", || {
         bob.purge_licenses(&Purge::All).unwrap();

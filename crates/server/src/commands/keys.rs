@@ -153,6 +153,7 @@ fn tell(place: &Place, output: &Output) -> Result<(), Failure> {
                 "mode": key.mode.number(),
                 "created": key.created,
                 "current": Some(&key.id) == current.as_ref(),
+                "retired": key.retired,
             })
         })
         .collect();
