@@ -23,6 +23,7 @@ mod policies;
 mod postgres;
 mod restoring;
 mod sqlite;
+mod steps;
 mod transfer;
 mod trust;
 mod version;

@@ -26,6 +26,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 
 use crate::moving::GONE;
 use crate::restoring::UNFINISHED;
+use crate::steps::{self, Made};
 use crate::{Found, StoreError};
 use fault::{database, migration};
 
@@ -283,19 +284,10 @@ async fn make(path: &Path, application_id: u32, migrations: &Migrator) -> Result
     file::publish(draft, path)
 }
 
-/// Refuses a schema from the future, then adds what is missing.
+/// Refuses a schema that this release may not serve, then adds what is missing.
 async fn migrate(connection: &mut Connection, migrations: &Migrator) -> Result<(), StoreError> {
-    let supported = migrations
-        .iter()
-        .map(|step| step.version)
-        .max()
-        .unwrap_or(0);
-    match newest_step(connection).await? {
-        Some((GONE, to)) => return Err(StoreError::Moved { to }),
-        Some((found, _)) if found > supported => {
-            return Err(StoreError::SchemaTooNew { found, supported });
-        }
-        _ => {}
+    if steps::are_made(&history(connection).await?, migrations)? {
+        return Ok(());
     }
     if migrations.run_direct(None, connection, false).await.is_ok() {
         return Ok(());
@@ -309,21 +301,33 @@ async fn migrate(connection: &mut Connection, migrations: &Migrator) -> Result<(
 
 /// The last step of the schema that was made, and its description.
 async fn newest_step(connection: &mut Connection) -> Result<Option<(i64, String)>, StoreError> {
+    let newest = history(connection).await?.pop();
+    Ok(newest.map(|made| (made.step, made.description)))
+}
+
+/// The steps of the schema that were made, the newest last.
+async fn history(connection: &mut Connection) -> Result<Vec<Made>, StoreError> {
     let history = sqlx::query("SELECT name FROM sqlite_master WHERE name = '_sqlx_migrations'")
         .fetch_optional(&mut *connection)
         .await
         .map_err(|error| database(&error))?;
     if history.is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    sqlx::query("SELECT version, description FROM _sqlx_migrations ORDER BY version DESC LIMIT 1")
-        .fetch_optional(connection)
-        .await
-        .and_then(|row| {
-            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-                .transpose()
+    let rows =
+        sqlx::query("SELECT version, description, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await
+            .map_err(|error| database(&error))?;
+    let made = rows.iter().map(|row| {
+        Ok(Made {
+            step: row.try_get(0)?,
+            description: row.try_get(1)?,
+            checksum: row.try_get(2)?,
         })
-        .map_err(|error| database(&error))
+    });
+    let made: Result<_, sqlx::Error> = made.collect();
+    made.map_err(|error| database(&error))
 }
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");

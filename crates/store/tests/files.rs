@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use openrms_store::{Change, SealedBytes, Sqlite, Store, StoreError, StoredKey};
+use openrms_store::{Change, ClusterServer, SealedBytes, Sqlite, Store, StoreError, StoredKey};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -182,6 +182,33 @@ async fn a_database_of_a_newer_release_is_refused_by_name() {
             supported: 3
         })
     ));
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_served_when_it_says_that_it_may_be() {
+    let (_folder, path) = folder_and_file();
+    Sqlite::create(&path).await.unwrap().close().await;
+    tamper(
+        &path,
+        "ALTER TABLE cluster_server ADD COLUMN added TEXT;
+         CREATE TABLE added (name TEXT NOT NULL PRIMARY KEY) STRICT;
+         INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (99, 'future for schema 3', 1, x'00', 0)",
+    )
+    .await;
+    let store = Sqlite::open(&path).await.unwrap();
+    let server = ClusterServer {
+        name: "one".into(),
+        joined: 1,
+        last_seen: 1,
+        version: "0.1.0".into(),
+        address: String::new(),
+    };
+    store.register_server(&server).await.unwrap();
+    assert_eq!(store.servers().await.unwrap(), [server]);
+    store.insert_user_key("alice", key("a")).await.unwrap();
+    store.check().await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]

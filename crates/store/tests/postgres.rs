@@ -199,7 +199,7 @@ async fn what_an_extension_puts_beside_the_tables_makes_no_database_foreign() {
 }
 
 #[tokio::test]
-async fn a_newer_or_another_schema_is_refused_by_name() {
+async fn a_newer_schema_is_refused_by_name_unless_it_is_for_older_releases_too() {
     let Some(database) = TestDatabase::new().await else {
         return;
     };
@@ -222,6 +222,14 @@ async fn a_newer_or_another_schema_is_refused_by_name() {
             })
         ));
     }
+    database
+        .execute(
+            "UPDATE openrms_schema SET description = 'future for schema 3' WHERE version = 99;
+             ALTER TABLE cluster_server ADD COLUMN added TEXT; CREATE TABLE added (name TEXT)",
+        )
+        .await;
+    location.open().await.unwrap().close().await;
+    assert_eq!(location.inspect().await.unwrap(), Found::Cluster);
     database
         .execute("DELETE FROM openrms_schema WHERE version = 99; UPDATE openrms_schema SET checksum = ''")
         .await;

@@ -12,6 +12,7 @@ use super::location::APPLICATION;
 use super::{Connection, LONG_WORK, PATIENCE, within};
 use crate::moving::GONE;
 use crate::restoring::UNFINISHED;
+use crate::steps::{self, Made};
 use crate::{Entity, Found, StoreError, TABLES};
 
 /// The steps of the schema of a cluster.
@@ -164,41 +165,20 @@ async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<
         return Ok(false);
     }
     // Only the name of the table is put into it, which is ours.
-    let select = format!("SELECT version, checksum FROM {HISTORY}");
+    let select = format!("SELECT version, description, checksum FROM {HISTORY} ORDER BY version");
     let rows = sqlx::query(AssertSqlSafe(select))
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await
         .map_err(|error| database(&error))?;
-    let supported = steps.iter().map(|step| step.version).max().unwrap_or(0);
-    let mut done = 0;
-    for row in &rows {
-        let (found, checksum): (i64, Vec<u8>) = row
-            .try_get(0)
-            .and_then(|version| Ok((version, row.try_get(1)?)))
-            .map_err(|error| database(&error))?;
-        if found == GONE {
-            let to = newest_step(connection).await?.map(|(_, to)| to);
-            return Err(StoreError::Moved {
-                to: to.unwrap_or_default(),
-            });
-        }
-        if found == UNFINISHED {
-            let backup = unfinished(connection).await?.unwrap_or_default();
-            return Err(StoreError::Unfinished { backup });
-        }
-        if found > supported {
-            return Err(StoreError::SchemaTooNew { found, supported });
-        }
-        match steps.iter().find(|step| step.version == found) {
-            Some(step) if *step.checksum == checksum => done += 1,
-            _ => {
-                return Err(StoreError::Corrupt {
-                    what: format!("schema step {found} is not the one of this release"),
-                });
-            }
-        }
-    }
-    Ok(done == steps.iter().count())
+    let history = rows.iter().map(|row| {
+        Ok(Made {
+            step: row.try_get(0)?,
+            description: row.try_get(1)?,
+            checksum: row.try_get(2)?,
+        })
+    });
+    let history: Result<Vec<_>, sqlx::Error> = history.collect();
+    steps::are_made(&history.map_err(|error| database(&error))?, steps)
 }
 
 /// The last step of the schema that was made, and its description.
