@@ -27,6 +27,7 @@ pub mod enrollment;
 pub mod error;
 pub mod fault;
 pub mod group_expansion;
+pub mod level;
 pub mod licensing;
 pub mod limits;
 pub mod offline_enrollment;
@@ -48,6 +49,7 @@ pub use certificate::{CertificateChain, CertificateError, CertificateText};
 pub use endpoints::{Contract, Service};
 pub use error::{ProtocolError, Rejection};
 pub use fault::{Fault, FaultClass, FaultCode};
+pub use level::{ClientLevel, Feature, ServiceLevel};
 pub use limits::Limits;
 pub use operation::{Operation, OperationName, Response};
 pub use soap::{

@@ -16,6 +16,8 @@ impl DataVersion {
     pub const V1_0: Self = Self(1, 0, 0, 0);
     /// Adds several licences per request (note <1>).
     pub const V1_1: Self = Self(1, 1, 0, 0);
+    /// What servers of Windows Server 2008 R2 with Service Pack 1, and later, answer (note <1>).
+    pub const V1_2: Self = Self(1, 2, 0, 0);
 }
 
 impl fmt::Display for DataVersion {
