@@ -36,6 +36,8 @@ pub struct Context<'c> {
     /// need not sign in to be licensed, so only federated RACs are: the rules by which others sign
     /// in are not to be walked round.
     pub external: bool,
+    /// The release of the software that serves, such as `0.2.0`.
+    pub release: &'c str,
 }
 
 /// Facts that can never change, kept because finding them out is costly.

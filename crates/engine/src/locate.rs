@@ -186,5 +186,9 @@ fn features(context: &Context<'_>) -> Vec<ServerFeature> {
                 "0"
             },
         ),
+        feature(RELEASE, context.release),
     ]
 }
+
+/// Of the software; beyond the specification.
+const RELEASE: &str = "Release";

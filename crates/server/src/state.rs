@@ -157,6 +157,7 @@ impl State {
             observer,
             now,
             external: service.is_external(),
+            release: env!("CARGO_PKG_VERSION"),
         }
     }
 
