@@ -27,8 +27,8 @@ use openrms_protocol::publishing::{
     GetClientLicensorCertResponse,
 };
 use openrms_protocol::{
-    CertificateChain, CertificateText, Fault, Limits, Operation, Response, Service, SoapVersion,
-    VersionData, encode_request, parse_response,
+    CertificateChain, CertificateText, Fault, Limits, Operation, Response, Service, ServiceLevel,
+    SoapVersion, VersionData, encode_request, parse_response,
 };
 use openrms_server::provision::{RootOptions, provision_root};
 use openrms_server::{ClientBundle, Config, Running, Server, client_bundle};
@@ -56,6 +56,11 @@ pub struct TestServer {
 impl TestServer {
     pub fn start() -> Self {
         Self::start_with(Mode::Two, |_| {})
+    }
+
+    /// One that behaves as that version of RMS. Of mode 1, which all of them serve.
+    pub fn at_level(level: ServiceLevel) -> Self {
+        Self::start_with(Mode::One, |config| config.service_level = level)
     }
 
     pub fn start_with(mode: Mode, edit: impl FnOnce(&mut Config)) -> Self {
