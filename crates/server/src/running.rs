@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
+use crate::enrollment::Applicant;
 use crate::events::Event;
 use crate::files;
 use crate::forests::ForestsError;
@@ -317,10 +318,8 @@ async fn keep_certified(state: &State) {
     let mut slc = SlcKeeper::new(config.root_cluster.clone(), config.outbound_proxy.clone());
     loop {
         let snapshot = state.snapshot();
-        let (store, provider) = (&*state.opened.store, &*state.opened.provider);
-        let done = slc
-            .tend(store, provider, &snapshot.cluster, clock::now())
-            .await;
+        let server = Applicant::new(&state.opened, config.service_level);
+        let done = slc.tend(server, &snapshot.cluster, clock::now()).await;
         drop(snapshot);
         if done == Tended::Renewed
             && let Err(error) = state.refresh().await
