@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openrms_crypto::Mode;
+use openrms_protocol::ServiceLevel;
 use openrms_store::StoreError;
 use tokio::sync::{Notify, watch};
 
@@ -124,6 +125,11 @@ impl Running {
     /// Scheme, address and port by which this machine reaches the server.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// As which version of RMS the server behaves.
+    pub fn service_level(&self) -> ServiceLevel {
+        self.state.config.service_level
     }
 
     /// The administration site, token included: to be shown to its owner only.

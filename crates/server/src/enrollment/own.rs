@@ -1,7 +1,7 @@
 //! This server as it asks for an SLC, and as the SLC must name it.
 
 use openrms_crypto::{KeyHandle, Mode, PublicKey};
-use openrms_engine::cluster::{ROOT_URL, mode_of};
+use openrms_engine::cluster::{ROOT_URL, mode_of, server_sku, server_version};
 use openrms_protocol::enrollment::{Enroll, EnrolleeServerInformation, Guid, Revocation};
 use openrms_protocol::sub_enrollment::SubEnroll;
 use openrms_protocol::{Feature, offline_enrollment};
@@ -54,7 +54,6 @@ impl OwnServer {
             .load(&handle)
             .map_err(|error| EnrollError::Key(error.to_string()))?;
         let (policies, level) = (&stored.policies, by.level);
-        let older = level.server_version();
         let authorities = stored.revocation_authorities.iter();
         Ok(Self {
             id: pair.id.clone(),
@@ -64,12 +63,8 @@ impl OwnServer {
             key: key.public().clone(),
             guid: pair.guid.to_string().parse()?,
             info: EnrolleeServerInformation {
-                sku: Some(
-                    older
-                        .map_or(policies.sku.as_str(), |_| level.sku())
-                        .to_owned(),
-                ),
-                version: older.unwrap_or(&policies.server_version).to_owned(),
+                sku: Some(server_sku(level, policies).to_owned()),
+                version: server_version(level, policies).to_owned(),
                 name: level
                     .has(Feature::ServerNames)
                     .then(|| policies.name.clone()),
