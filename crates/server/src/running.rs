@@ -397,7 +397,10 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let forests = config
         .forests
         .as_ref()
-        .map(|forests| forests.open(&cache, second_level.as_ref(), &shared.forests))
+        .map(|forests| {
+            let level = config.service_level;
+            forests.open(level, &cache, second_level.as_ref(), &shared.forests)
+        })
         .transpose()?;
     let traces = config.traces.as_ref();
     let traces = traces
