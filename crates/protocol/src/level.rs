@@ -157,7 +157,7 @@ features! {
     /// RSA-2048 and SHA-256 (cryptographic mode 2).
     ModeTwo = V2..=V2 for (V2..=V2);
     /// SOAP 1.2, beside SOAP 1.1.
-    Soap12 = V2..=V2 for (V2..=V2);
+    Soap12 = V2..=V2 for servers;
     /// A root cluster is enrolled with the authority by files.
     OfflineEnrollment = Sp1..=V2 for servers;
     /// A root cluster is enrolled by what it was installed with, asking nobody.

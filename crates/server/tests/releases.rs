@@ -211,7 +211,7 @@ fn s38_s40_a_license_costs_no_more_than_with_the_release_before_and_all_cores_wo
         let join = |reader| case.join(&format!("reader-{reader}"), "bob");
         (0..READERS).map(join).collect::<Vec<_>>()
     });
-    let mut spent = [Duration::ZERO; 2];
+    let mut least = [Duration::MAX; 2];
     // In turn, so that both meet the same machine.
     for _ in 0..ROUNDS {
         for n in [0, 1] {
@@ -227,11 +227,12 @@ fn s38_s40_a_license_costs_no_more_than_with_the_release_before_and_all_cores_wo
                     });
                 }
             });
-            spent[n] += cpu(&cases[n].node).saturating_sub(before);
+            let spent = cpu(&cases[n].node).saturating_sub(before);
+            least[n] = least[n].min(spent);
         }
     }
-    let count = u32::try_from(ROUNDS * READERS * LICENSES).unwrap();
-    let [old, new] = spent.map(|time| time / count);
+    let count = u32::try_from(READERS * LICENSES).unwrap();
+    let [old, new] = least.map(|time| time / count);
     let ratio = new.as_secs_f64() / old.as_secs_f64();
     println!("{old:?} of a core for a license before, {new:?} now: {ratio:.2}");
     assert!(
@@ -523,7 +524,7 @@ fn steady() -> Duration {
 }
 
 /// How often both releases are measured in turn, and how many licenses each client asks for.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 6;
 const LICENSES: usize = 60;
 /// Clients that are licensed.
 const READERS: usize = 3;
