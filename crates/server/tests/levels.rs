@@ -479,6 +479,22 @@ fn a_cluster_of_mode_2_is_served_by_servers_of_version_2_alone() {
 }
 
 #[test]
+fn a_server_below_version_2_stays_with_what_it_knows_when_its_cluster_changes_its_mode() {
+    let server = TestServer::at_level(ServiceLevel::Sp2);
+    let client = Client::new(&server, SoapVersion::V11);
+    let (alice, bob) = (client.join("alice"), client.join("bob"));
+    // The configuration file says nothing of a level: the command is of the newest.
+    let data = text(&server.data());
+    let (code, _, complaint) = rmsd(&["key", "upgrade-mode", "--yes", "--data", &data], "");
+    assert_eq!(code, 0, "{complaint}");
+    let error = server.running.reload_now().unwrap_err();
+    assert!(error.to_string().contains("this takes 2.0"), "{error}");
+    let draft = Draft::new(&alice, &[("VIEW", "bob@example.test")]);
+    let granted = client.license(&bob, &draft.sign(&alice)).unwrap();
+    assert_eq!(bob.open(&granted).expose(), draft.key.expose());
+}
+
+#[test]
 fn names_in_several_languages_are_taken_from_service_pack_1_on() {
     for level in LEVELS {
         let server = TestServer::at_level(level);
