@@ -8,10 +8,12 @@ use openrms_crypto::Mode;
 use openrms_engine::authority::{self, AuthorityError};
 use openrms_engine::cluster::mode_of;
 use openrms_engine::keys::KeyVault;
-use openrms_store::{AuthorityRole, ConfigurationSnapshot, StoreError};
+use openrms_store::{AuthorityRole, Change, ConfigurationSnapshot, StoreError};
 use openrms_xrml::anchors::Anchors;
-use openrms_xrml::chain;
+use openrms_xrml::{Time, chain};
 use serde::{Deserialize, Serialize};
+
+use crate::open::Opened;
 
 /// What clients need in order to join: no secrets between clients (see [`crate::bundle`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +95,18 @@ impl ClientTrust {
         Anchors::from_xml(&self.anchors_xml)
             .map_err(|error| TrustError::Damaged("set of anchors", error.to_string()))
     }
+}
+
+/// Has a trust anchor activate clients of version 1.0 besides. Says whether that is new.
+pub(crate) async fn add_activation(opened: &Opened, now: Time) -> Result<bool, TrustError> {
+    let roles = opened.store.authority_roles().await?;
+    let added = authority::added_for_activation(&roles, &*opened.provider, now)?;
+    let changes: Vec<_> = added.into_iter().map(Change::AddAuthorityRole).collect();
+    if changes.is_empty() {
+        return Ok(false);
+    }
+    opened.store.apply(&changes, None).await?;
+    Ok(true)
 }
 
 /// Setting that holds what another authority handed over.

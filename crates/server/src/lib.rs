@@ -37,6 +37,7 @@ pub mod template;
 pub mod traces;
 
 mod accounts;
+pub mod activation;
 mod admin;
 mod audit;
 mod clock;

@@ -30,8 +30,8 @@ use openrms_protocol::republishing::EditIssuanceLicense;
 use openrms_protocol::sub_enrollment::SubEnroll;
 use openrms_protocol::{CertificateChain, CertificateText};
 use openrms_store::{
-    Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite, Store, Template,
-    TemplateState, TrustedSpcCaKey,
+    AuthorityRole, Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite, Store,
+    Template, TemplateState, TrustedSpcCaKey,
 };
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::clc::ClientLicensorCertificate;
@@ -40,7 +40,7 @@ use openrms_xrml::pl::{Descriptor, PlContent};
 use openrms_xrml::rac::AccountCertificate;
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest, TemplateRequest};
-use openrms_xrml::spc::SpcRequest;
+use openrms_xrml::spc::{ActivationLocation, SpcRequest};
 use openrms_xrml::ul::UseLicense;
 use openrms_xrml::{EnablingBits, Guid, Identity, Object, Time, chain};
 
@@ -58,6 +58,8 @@ pub struct World {
     pub anchors: Anchors,
     spc_issuer_key: Arc<SoftwareKey>,
     spc_issuer_chain: String,
+    /// What is stored of the hierarchy.
+    pub roles: Vec<AuthorityRole>,
 }
 
 /// A person on an activated machine, certified.
@@ -140,6 +142,7 @@ impl World {
             anchors: hierarchy.anchors,
             spc_issuer_key: Arc::new(issuer.key),
             spc_issuer_chain: issuer.chain,
+            roles: hierarchy.roles,
         }
     }
 
@@ -197,6 +200,7 @@ impl World {
             anchors: self.anchors.clone(),
             spc_issuer_key: self.spc_issuer_key.clone(),
             spc_issuer_chain: self.spc_issuer_chain.clone(),
+            roles: self.roles.clone(),
         }
     }
 
@@ -257,7 +261,7 @@ impl World {
             id: guid(),
             issued: self.now,
             issuer: Identity::of_principal(&above[0]).unwrap(),
-            location: "file:///rms".into(),
+            location: ActivationLocation::Machine("file:///rms".into()),
             machine: guid(),
             key: key.public().clone(),
             hardware: Digest::of(self.mode.hash(), b"machine"),
