@@ -28,6 +28,16 @@ impl Cluster {
 
     /// As [`Cluster::start`], with more in the server's configuration file.
     pub fn start_with(more: &str) -> Self {
+        Self::start_as(more, |_| {}, |_| {})
+    }
+
+    /// As [`Cluster::start_with`], provisioned in another way; `prepare` gets the data directory
+    /// before it is served.
+    pub fn start_as(
+        more: &str,
+        edit: impl FnOnce(&mut RootOptions),
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -51,7 +61,9 @@ impl Cluster {
         list.add_member(&staff, Member::parse("bob").unwrap())
             .unwrap();
         options.people = Some(list);
+        edit(&mut options);
         provision_root(&options).unwrap();
+        prepare(&data);
         let file = data.join("rmsd.toml");
         let written = fs::read_to_string(&file).unwrap();
         fs::write(&file, format!("audit = 'audit.jsonl'\n{written}\n{more}")).unwrap();

@@ -54,6 +54,7 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
         "RMS_ADMIN_TOKEN",
         "RMS_CA_FILE",
         "RMS_LOCKBOX_PASSPHRASE",
+        "RMS_CLIENT_LEVEL",
         "CREDENTIALS_DIRECTORY",
     ] {
         command.env_remove(name);
