@@ -176,7 +176,7 @@ fn version_1_publishes_on_line_with_servers_of_its_own_version_alone() {
     let new = authority();
     let old = Cluster::start_as("", old_mode, |data| {
         policies(data, |policies| {
-            policies.server_version = "1.0.3246.0".into()
+            policies.server_version = "1.0.3246.0".into();
         });
     });
     for cluster in [&new, &old] {
@@ -436,7 +436,7 @@ fn with_chain(item: Activated<'static>, text: &str) -> Activated<'static> {
 
 /// The SPC issuer that every client has.
 fn trust_of(cluster: &Cluster) -> (SoftwareKey, String) {
-    let bundle = openrms_server::client_bundle(&cluster.at("server")).unwrap();
+    let bundle = openrms_server::client_bundle(cluster.at("server")).unwrap();
     let key = SoftwareKey::from_pem(&bundle.trust.spc_issuer_key_pem).unwrap();
     (key, bundle.trust.spc_issuer_chain)
 }

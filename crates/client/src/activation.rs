@@ -6,9 +6,8 @@ pub mod network;
 
 use std::sync::Arc;
 
-use openrms_crypto::{Digest, PrivateKey as _, PublicKey, Secret, random};
-use openrms_protocol::ClientLevel;
-use openrms_protocol::level::Activation;
+use openrms_crypto::{Digest, Mode, PrivateKey as _, PublicKey, Secret, random};
+use openrms_protocol::level::{Activation, ClientLevel, Feature, ServiceLevel};
 use openrms_xrml::spc::{
     ActivationLocation, SecurityProcessorCertificate, SpcRequest, parse_version,
 };
@@ -163,7 +162,7 @@ impl Client {
             let lock = self.home.lock()?;
             // Another process may have been faster.
             if Lockbox::stamp(&self.home)?.is_none() {
-                let mode = mode_for(hierarchy.as_deref());
+                let mode = mode_for(self.level()?, hierarchy.as_deref());
                 let now = self.clock.now();
                 break Lockbox::create(&lock, &self.machine, mode, now, passphrase)?;
             }
@@ -216,7 +215,7 @@ impl Client {
             if Lockbox::stamp(&self.home)? != stamp {
                 continue;
             }
-            let (mode, now) = (mode_for(hierarchy), self.clock.now());
+            let (mode, now) = (mode_for(level, hierarchy), self.clock.now());
             let mut made = match &stored {
                 Some(old) => {
                     lockbox_secret::forget(&old.fingerprint(), self.cache.as_ref());
@@ -270,9 +269,13 @@ impl Client {
     }
 }
 
-/// The mode of a new lockbox.
-fn mode_for(hierarchy: Option<&Hierarchy>) -> openrms_crypto::Mode {
-    hierarchy.map_or(openrms_crypto::Mode::Two, Hierarchy::mode)
+/// The mode of a new lockbox: the newest that the level does, where no hierarchy says one.
+fn mode_for(level: ClientLevel, hierarchy: Option<&Hierarchy>) -> Mode {
+    match hierarchy {
+        Some(hierarchy) => hierarchy.mode(),
+        None if level.can(Feature::ModeTwo, ServiceLevel::V2) => Mode::Two,
+        None => Mode::One,
+    }
 }
 
 pub(crate) const FILE: &str = "machine.xml";

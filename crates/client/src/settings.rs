@@ -66,7 +66,11 @@ mod level_text {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    #[allow(clippy::ref_option, reason = "for serde")]
+    #[allow(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "for serde"
+    )]
     pub(super) fn serialize<S: Serializer>(
         level: &Option<ClientLevel>,
         out: S,

@@ -20,7 +20,7 @@ use crate::hierarchy::Hierarchy;
 use crate::level::LevelError;
 use crate::lockbox::{Lockbox, NewKey, Protection};
 use crate::machine::MachineIdentity;
-use crate::service::{Auth, ServiceError};
+use crate::service::{Auth, Caller, ServiceError};
 use crate::trust::{self, TrustError, mode_of};
 use crate::url::{Origin, ServerUrl};
 
@@ -163,30 +163,27 @@ impl Client {
         self.with_caller(|caller, server| {
             let server = server.ok_or(LevelError::NeedsNetwork(level))?;
             let overrides = self.discovery.overrides(&settings, server);
-            let said = match overrides.activation {
-                Some(url) => Some(url),
-                None => {
-                    let ask = FindServiceLocationsForUser {
-                        services: vec![ServiceType::ActivationService],
-                    };
-                    let url = Service::CertificationServiceLocator.url(server.as_str());
-                    let take = |response: Response<'_>| {
-                        FindServiceLocationsForUserResponse::try_from(response)
-                    };
-                    let contract = Contract::ServiceLocator;
-                    let found = caller.call(&url, contract, &ask.into(), Auth::OnDemand, take);
-                    let found = found.ok().map(|answer| answer.locations);
-                    found
-                        .into_iter()
-                        .flatten()
-                        .find(|location| location.service == ServiceType::ActivationService)
-                        .and_then(|location| location.url)
-                }
-            };
+            let said = overrides.activation;
+            let said = said.or_else(|| said_by(caller, server));
             let base: Option<ServerUrl> = said.and_then(|url| url.parse().ok());
             Ok(Service::Activation.url(base.as_ref().unwrap_or(server).as_str()))
         })
     }
+}
+
+/// Where a server says that machines are activated. One that does not say leaves it at its own place,
+/// which the client knows.
+fn said_by(caller: &Caller<'_>, server: &ServerUrl) -> Option<String> {
+    let ask = FindServiceLocationsForUser {
+        services: vec![ServiceType::ActivationService],
+    };
+    let url = Service::CertificationServiceLocator.url(server.as_str());
+    let take = |response: Response<'_>| FindServiceLocationsForUserResponse::try_from(response);
+    let contract = Contract::ServiceLocator;
+    let answer = caller.call(&url, contract, &ask.into(), Auth::OnDemand, take);
+    let mut locations = answer.ok()?.locations.into_iter();
+    let location = locations.find(|location| location.service == ServiceType::ActivationService);
+    location?.url
 }
 
 /// The hash by which the activation service knows the machine. It tells neither who nor where.
