@@ -1,5 +1,6 @@
 //! `settings.toml`: where the service is, and who signs in.
 
+use openrms_protocol::ClientLevel;
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::{FoundBy, Locations, Overrides, Redirects};
@@ -17,6 +18,9 @@ pub struct Settings {
     /// User name to sign in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The version of RMS that the client behaves as; the newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "level_text")]
+    pub client_level: Option<ClientLevel>,
     /// The account in use: a folder under `accounts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -53,6 +57,35 @@ impl Settings {
         })?;
         lock.write(FILE, text.as_bytes())?;
         Ok(settings)
+    }
+}
+
+/// Levels by their names.
+mod level_text {
+    use openrms_protocol::ClientLevel;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[allow(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "for serde"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        level: &Option<ClientLevel>,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        match level {
+            Some(level) => out.serialize_str(level.name()),
+            None => out.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        text: D,
+    ) -> Result<Option<ClientLevel>, D::Error> {
+        let name = String::deserialize(text)?;
+        name.parse().map(Some).map_err(D::Error::custom)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use openrms_client as client;
+use openrms_client::level::Activation;
 use openrms_client::{Persistence, Secret};
 use openrms_xrml::Interval;
 use openrms_xrml::rac::AccountType;
@@ -175,6 +176,7 @@ fn document(home: &str, status: &client::Status) -> Value {
         "home": home,
         "server": status.server.as_ref().map(client::ServerUrl::as_str),
         "server_source": status.server_source.map(client::ServerSource::name),
+        "client_level": status.level.name(),
         "service_location": status.overrides,
         "user": status.user,
         "anchors": anchors,
@@ -194,6 +196,7 @@ fn text(home: &str, status: &client::Status) -> String {
     let mut line = |label: &str, value: String| _ = writeln!(text, "{label:20} {value}");
     let none = || "none".to_owned();
     line("folder", plain(home));
+    line("level", status.level.to_string());
     line(
         "server",
         status
@@ -212,7 +215,7 @@ fn text(home: &str, status: &client::Status) -> String {
             line(label, cluster.server().to_string());
         }
     }
-    if status.overrides.activation.is_some() {
+    if status.overrides.activation.is_some() && status.level.activation() == Activation::Own {
         let why = "service_location.activation: this client activates by itself";
         line("  ignored", why.to_owned());
     }

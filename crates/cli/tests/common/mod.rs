@@ -63,6 +63,7 @@ pub fn of_program<A: AsRef<OsStr>>(
         "RMS_ADMIN_TOKEN",
         "RMS_CA_FILE",
         "RMS_LOCKBOX_PASSPHRASE",
+        "RMS_CLIENT_LEVEL",
         "CREDENTIALS_DIRECTORY",
     ] {
         command.env_remove(name);
