@@ -237,13 +237,24 @@ impl Site {
 
     /// How often the root cluster has done an operation well.
     pub fn answered(&self, operation: &str) -> usize {
+        self.events(operation).len()
+    }
+
+    /// By which path it did an operation last.
+    pub fn last_endpoint(&self, operation: &str) -> String {
+        let events = self.events(operation);
+        let last = events.last().expect("it was done");
+        last["endpoint"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn events(&self, operation: &str) -> Vec<Value> {
         let audit = fs::read_to_string(self.root.data.join("audit.jsonl")).unwrap_or_default();
         let events = audit
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         events
             .filter(|event| event["operation"] == operation && event["outcome"] == "ok")
-            .count()
+            .collect()
     }
 }
 
