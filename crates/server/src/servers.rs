@@ -28,8 +28,13 @@ pub(crate) async fn say_here(store: &dyn Store, config: &Config) -> Result<(), S
             name: name(config),
             joined: now,
             last_seen: now,
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: RELEASE.into(),
             address: address.map(ToString::to_string).unwrap_or_default(),
+            service_level: Some(config.service_level.name().into()),
+            upgrade: None,
         })
         .await
 }
+
+/// This release.
+pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");

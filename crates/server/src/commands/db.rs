@@ -70,10 +70,13 @@ fn status(command: &Status, output: &Output) -> Result<(), Failure> {
     for server in document["servers"].as_array().into_iter().flatten() {
         let part = |name: &str| server[name].as_str().unwrap_or_default();
         let seen = part("last_seen");
+        let level = server["service_level"].as_str();
+        let level = level.map_or_else(String::new, |level| format!(", level {level}"));
         lines.push(format!(
-            "server {}, {}, seen {seen}",
+            "server {}, {}, release {}{level}, seen {seen}",
             part("name"),
-            part("address")
+            part("address"),
+            part("version")
         ));
     }
     output.answer(&document, lines.join("\n"));
@@ -121,6 +124,12 @@ fn described(server: &ClusterServer) -> Value {
         "version": server.version,
         "joined": instant(server.joined),
         "last_seen": instant(server.last_seen),
+        "service_level": server.service_level,
+        "upgrade": server.upgrade.as_ref().map(|upgrade| json!({
+            "from": upgrade.from,
+            "to": upgrade.to,
+            "at": instant(upgrade.at),
+        })),
     })
 }
 
