@@ -10,6 +10,9 @@ use openrms_crypto::{
 };
 use openrms_engine::authority;
 use openrms_engine::keys::KeyVault;
+use openrms_protocol::activation::{
+    Activate, ActivateResponse, Activated, BinarySignature, HardwareId, encode_message,
+};
 use openrms_protocol::binary_group_expansion::{
     ProductVersion, RemotingException, Request, Response, encode_request as encode_binary,
     encode_response,
@@ -23,7 +26,8 @@ use openrms_protocol::server::{
 };
 use openrms_protocol::templates::AcquireTemplateInformation;
 use openrms_protocol::{
-    CertificateChain, Contract, Operation, SoapVersion, VersionData, encode_request,
+    CertificateChain, Contract, Operation, ResponseHead, SoapVersion, VersionData, encode_request,
+    encode_response as encode_answer,
 };
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest};
@@ -36,6 +40,7 @@ pub(crate) fn write(folder: &Path) -> Result<(), Failure> {
     let folder = Folder(folder);
     let longest = xrml(&folder)?;
     soap(&folder, &longest)?;
+    dime(&folder, &longest)?;
     group_expansion(&folder)?;
     sealed_keys(&folder)
 }
@@ -91,7 +96,7 @@ fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
         kind: ServerInfoType::VersionInfo,
         additional_info: None,
     };
-    let requests: [(Contract, Operation<'_>); 7] = [
+    let requests: [(Contract, Operation<'_>); 8] = [
         (
             Contract::Certification,
             Certify {
@@ -121,12 +126,42 @@ fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
             .into(),
         ),
         (Contract::GroupExpansion, question().into()),
+        (Contract::Activation, machines().into()),
     ];
     for (index, (contract, operation)) in requests.iter().enumerate() {
         for (soap, suffix) in [(SoapVersion::V11, "11"), (SoapVersion::V12, "12")] {
             let body = encode_request(soap, *contract, Some(VersionData::CLIENT_BATCH), operation);
             folder.put("soap", &format!("{index}-{suffix}"), body.as_bytes())?;
         }
+    }
+    Ok(())
+}
+
+fn machines() -> Activate {
+    Activate {
+        machines: vec![HardwareId::Sha1([1; 20]), HardwareId::Sha256([2; 32])],
+    }
+}
+
+/// What two machines get, that chain for each.
+fn dime(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
+    let chain = CertificateChain::split(chain)?.into_owned();
+    let item = Activated {
+        machine_certificate_chain: chain,
+        signature: BinarySignature {
+            hash: "SHA256".into(),
+            digest: vec![1; 32],
+            value: vec![2; 256],
+        },
+    };
+    let response = ActivateResponse {
+        items: vec![item.clone(), item],
+    };
+    for (soap, name) in [(SoapVersion::V11, "11"), (SoapVersion::V12, "12")] {
+        let head = ResponseHead::fault(soap);
+        let envelope = encode_answer(&head, &response.clone().into());
+        let message = encode_message(soap, envelope, [vec![3; 100], vec![4; 100]])?;
+        folder.put("dime", name, &message)?;
     }
     Ok(())
 }

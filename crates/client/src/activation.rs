@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use openrms_crypto::{Digest, PrivateKey as _, PublicKey, Secret, random};
-use openrms_xrml::spc::{SecurityProcessorCertificate, SpcRequest};
+use openrms_xrml::spc::{ActivationLocation, SecurityProcessorCertificate, SpcRequest};
 use openrms_xrml::{Guid, SharedNode, Time};
 
 use crate::client::{Client, Session};
@@ -69,7 +69,7 @@ impl MachineCertificate {
             id: Guid::from_random(id),
             issued: now.floor_minute(),
             issuer: hierarchy.issuer().clone(),
-            location: LOCATION.into(),
+            location: ActivationLocation::Machine(LOCATION.into()),
             machine: lockbox.machine(),
             key: lockbox.key().public().clone(),
             hardware: Digest::of(mode.hash(), &machine.digest()),

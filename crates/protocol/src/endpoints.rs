@@ -102,7 +102,7 @@ impl Contract {
     pub const fn operations(self) -> &'static [OperationName] {
         use OperationName as Op;
         match self {
-            Self::Activation => &[],
+            Self::Activation => &[Op::Activate],
             Self::Certification => &[Op::Certify],
             Self::Licensing => &[Op::AcquireLicense, Op::AcquirePreLicense],
             Self::TemplateDistribution => &[Op::AcquireTemplateInformation, Op::AcquireTemplates],

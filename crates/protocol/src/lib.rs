@@ -18,10 +18,12 @@
 //! [MS-RMPRS]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmprs
 //! [MS-RMSI]: https://learn.microsoft.com/openspecs/windows_protocols/ms-rmsi
 
+pub mod activation;
 pub mod binary_group_expansion;
 pub mod certificate;
 pub mod certification;
 pub mod decommissioning;
+pub mod dime;
 pub mod endpoints;
 pub mod enrollment;
 pub mod error;

@@ -1,5 +1,6 @@
 //! All operations together: their names, and one value for any request or any answer.
 
+use crate::activation::{Activate, ActivateResponse};
 use crate::certification::{Certify, CertifyResponse};
 use crate::decommissioning::{AcquireContentKey, AcquireContentKeyResponse};
 use crate::endpoints::Contract;
@@ -140,6 +141,8 @@ macro_rules! operations {
 }
 
 operations! {
+    /// Security processors (3.2.4.1).
+    Activate, "ActivateResponse", Activation, Activate, ActivateResponse<'a>;
     /// A RAC (3.3.4.1).
     Certify, "CertifyResponse", Certification, Certify<'a>, CertifyResponse<'a>;
     /// ULs (3.4.4.1).

@@ -4,10 +4,11 @@
 
 mod common;
 
+use openrms_protocol::activation::{ActivateResponse, HardwareId};
 use openrms_protocol::licensing::AcquireLicense;
 use openrms_protocol::{
-    Contract, HttpHead, Limits, Operation, Request, SoapVersion, VersionData, encode_request,
-    parse_request,
+    Contract, HttpHead, Limits, Operation, Request, ResponseHead, SoapVersion, VersionData,
+    encode_request, encode_response, parse_request, parse_response,
 };
 
 fn read(body: &[u8]) -> Request<'_> {
@@ -128,4 +129,56 @@ fn a_header_for_somebody_else_may_be_passed_over() {
         "<w:Other xmlns:w='urn:w' SOAP-ENV:mustUnderstand='1' SOAP-ENV:actor='urn:proxy'/>",
     );
     params(&body);
+}
+
+#[test]
+fn a_hardware_identifier_may_stand_in_elements_of_its_own() {
+    let hash = "AQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    for inside in [
+        hash.to_owned(),
+        format!("\n {hash}\n"),
+        format!("<HID xmlns=\"\">{hash}</HID>"),
+        format!("<x:a xmlns:x='urn:x'> <b>{hash}</b></x:a>"),
+    ] {
+        let body = format!(
+            "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header>\
+             <VersionData xmlns=\"http://microsoft.com/DRM/ActivationService\">\
+             <RequiredVersion>string</RequiredVersion></VersionData></s:Header><s:Body>\
+             <Activate xmlns=\"http://microsoft.com/DRM/ActivationService\"><requestParams>\
+             <ActivateParams><HidXml>{inside}</HidXml></ActivateParams></requestParams>\
+             </Activate></s:Body></s:Envelope>"
+        );
+        let request = read(body.as_bytes());
+        // The header of example 4.3 of [MS-RMPR] names no version at all.
+        assert_eq!(request.version_data, Some(VersionData::default()));
+        let Operation::Activate(request) = request.operation else {
+            panic!("read as another operation")
+        };
+        assert_eq!(request.machines, [HardwareId::Sha1([1; 20])]);
+    }
+}
+
+#[test]
+fn what_comes_of_an_activation_is_read_in_either_order() {
+    let head = ResponseHead {
+        soap: SoapVersion::V11,
+        contract: Some(Contract::Activation),
+        version_data: None,
+    };
+    let response = ActivateResponse {
+        items: vec![common::activated("SPC")],
+    };
+    let body = encode_response(&head, &response.clone().into());
+    let (start, rest) = body.split_once("<MachineCertificateChain>").unwrap();
+    let (chain, rest) = rest.split_once("</MachineCertificateChain>").unwrap();
+    let (signature, end) = rest.split_once("</ActivateResponse>").unwrap();
+    let turned = format!(
+        "{start}<Binary/>{signature}<MachineCertificateChain>{chain}\
+         </MachineCertificateChain></ActivateResponse>{end}"
+    );
+    for body in [body, turned] {
+        let name = openrms_protocol::OperationName::Activate;
+        let answer = parse_response(name, body.as_bytes(), &Limits::client()).unwrap();
+        assert_eq!(answer.outcome, Ok(response.clone().into()));
+    }
 }

@@ -278,24 +278,30 @@ fn issue_range(signer: &Node) -> Option<Interval> {
 /// Which node may sign which (MS-RMPR 2.2.9.2 figures 3 and 4, 2.2.9.3.2, 2.2.9.3.3).
 ///
 /// The private key of an SPC issuer is on every client, so its certificate, though of the same
-/// kind as an SLC, may sign SPCs and nothing else; its authority may make SPC issuers only. With
-/// a CLC its holder publishes, and makes use licenses for nobody but the holder.
+/// kind as an SLC, may sign SPCs and nothing else; so may that of an activation service. Their
+/// authority makes these two only, and nobody else makes them: a server signs no SPC. With a CLC
+/// its holder publishes, and makes use licenses for nobody but the holder.
 fn may_issue(signer: &Node, issued: &Node) -> bool {
     let kind = issued.kind();
     match (signer.kind(), role_of(signer)) {
         (Kind::CaCertificate, CERTIFICATE_AUTHORITY) => {
             matches!(kind, Kind::CaCertificate | Kind::ServerLicensorCertificate)
                 && role_of(issued) != SECURITY_PROCESSOR
+                && !activates(issued)
         }
         (Kind::CaCertificate | Kind::ServerLicensorCertificate, SECURITY_PROCESSOR_AUTHORITY) => {
-            kind == Kind::ServerLicensorCertificate && role_of(issued) == SECURITY_PROCESSOR
+            kind == Kind::ServerLicensorCertificate
+                && (role_of(issued) == SECURITY_PROCESSOR || activates(issued))
         }
         (Kind::ServerLicensorCertificate, SECURITY_PROCESSOR) => {
             kind == Kind::SecurityProcessorCertificate
         }
+        (Kind::ServerLicensorCertificate, SERVER) if activates(signer) => {
+            kind == Kind::SecurityProcessorCertificate
+        }
         (Kind::ServerLicensorCertificate, SERVER) => match kind {
-            Kind::CaCertificate => false,
-            Kind::ServerLicensorCertificate => role_of(issued) == SERVER,
+            Kind::CaCertificate | Kind::SecurityProcessorCertificate => false,
+            Kind::ServerLicensorCertificate => role_of(issued) == SERVER && !activates(issued),
             _ => true,
         },
         (Kind::ClientLicensorCertificate, _) => {
@@ -308,7 +314,19 @@ fn may_issue(signer: &Node, issued: &Node) -> bool {
 
 /// Whether it certifies a server: an SLC, or an enrollment service, which has the same form.
 fn is_server(node: &Node) -> bool {
-    node.kind() == Kind::ServerLicensorCertificate && role_of(node) == SERVER
+    node.kind() == Kind::ServerLicensorCertificate && role_of(node) == SERVER && !activates(node)
+}
+
+/// Whether it certifies an activation service (MS-RMPR product notes 9, 10): by its form a server,
+/// by name and issuer not one. A node may name any issuer; that its signer is of that type is what
+/// [`may_issue`] demands.
+pub(crate) fn activates(node: &Node) -> bool {
+    let content = node.content();
+    let name = content.principal.as_ref().map(|p| p.object.name.as_deref());
+    let issuer = content.issuer.as_ref().map(|i| i.object.kind.as_deref());
+    role_of(node) == SERVER
+        && name == Some(Some(MACHINE_ACTIVATION))
+        && issuer == Some(Some(SECURITY_PROCESSOR_AUTHORITY))
 }
 
 fn is_same_person(a: &Node, b: &Node) -> bool {
@@ -333,6 +351,8 @@ pub(crate) const SERVER: &str = "MS-DRM-Server";
 pub(crate) const SECURITY_PROCESSOR: &str = "MS-DRM-Desktop-Security-Processor";
 pub(crate) const SECURITY_PROCESSOR_AUTHORITY: &str =
     "DRM-Desktop-Security-Processor-Certificate-Authority";
+/// NAME of activation services, as they stand in what they issue (MS-RMPR product note 10).
+pub const MACHINE_ACTIVATION: &str = "Machine Activation Server";
 /// Most nodes of one chain; the longest real one has eight.
 pub const MAX_NODES: usize = 64;
 /// Enrollment service, root cluster, licensing cluster.

@@ -6,6 +6,7 @@ use openrms_crypto::{HashAlgorithm, PrivateKey, PublicKey};
 
 use crate::chain::{
     CERTIFICATE_AUTHORITY, SECURITY_PROCESSOR, SECURITY_PROCESSOR_AUTHORITY, SERVER, SharedNode,
+    activates,
 };
 use crate::error::XrmlError;
 use crate::node::{Kind, Node};
@@ -31,6 +32,9 @@ pub enum IssuingRole {
     SecurityProcessorCa,
     /// SPC issuer, whose key every client holds; issued by the security processor CA.
     SpcIssuer,
+    /// Activation service, which signs the SPCs of clients of version 1.0; issued by the security
+    /// processor CA. Its name is [`crate::chain::MACHINE_ACTIVATION`].
+    MachineActivation,
 }
 
 /// What goes into an issuing certificate.
@@ -68,9 +72,10 @@ impl IssuingRole {
             | Self::EnrollmentCa
             | Self::IntermediateSecurityProcessorCa
             | Self::SecurityProcessorCa => "DRM-CA-Certificate",
-            Self::EnrollmentService | Self::ServerLicensor | Self::SpcIssuer => {
-                "Server-Licensor-Certificate"
-            }
+            Self::EnrollmentService
+            | Self::ServerLicensor
+            | Self::SpcIssuer
+            | Self::MachineActivation => "Server-Licensor-Certificate",
         }
     }
 
@@ -81,7 +86,7 @@ impl IssuingRole {
             Self::Ca | Self::EnrollmentCa | Self::IntermediateSecurityProcessorCa => {
                 CERTIFICATE_AUTHORITY
             }
-            Self::EnrollmentService | Self::ServerLicensor => SERVER,
+            Self::EnrollmentService | Self::ServerLicensor | Self::MachineActivation => SERVER,
             Self::SecurityProcessorCa => SECURITY_PROCESSOR_AUTHORITY,
             Self::SpcIssuer => SECURITY_PROCESSOR,
         }
@@ -168,7 +173,7 @@ impl ServerLicensorCertificate {
         node.expect(Kind::ServerLicensorCertificate)?;
         let identity = Identity::of_principal(&node)
             .ok_or(XrmlError::Missing("ISSUEDPRINCIPALS/PRINCIPAL/PUBLICKEY"))?;
-        if identity.object().kind.as_deref() != Some(SERVER) {
+        if identity.object().kind.as_deref() != Some(SERVER) || activates(&node) {
             return Err(XrmlError::invalid("PRINCIPAL", "not a server"));
         }
         Ok(Self { node, identity })

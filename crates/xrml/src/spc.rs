@@ -19,8 +19,8 @@ pub struct SpcRequest {
     pub issued: Time,
     /// The SPC issuer.
     pub issuer: Identity,
-    /// Where activation happened; a file URL for a client that activates itself.
-    pub location: String,
+    /// Where activation happened.
+    pub location: ActivationLocation,
     /// Identifier of the machine.
     pub machine: Guid,
     /// The security processor's public key.
@@ -33,6 +33,15 @@ pub struct SpcRequest {
     pub manufacturer: String,
     /// Version of the security processor: its last word is a four-part version number.
     pub repository: String,
+}
+
+/// Where a machine was activated (MS-RMPR 2.2.9.4.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActivationLocation {
+    /// On the machine itself, as since Service Pack 1: a file URL.
+    Machine(String),
+    /// By an activation service, for clients of version 1.0: its URL.
+    Service(String),
 }
 
 /// A verified SPC.
@@ -61,10 +70,11 @@ impl SpcRequest {
             id: ACTIVATION_GUID.into(),
             ..Object::default()
         }
-        .named("Microsoft Activation")
-        .at(&self.location);
+        .named(self.location.name())
+        .at(self.location.url());
+        let hand = self.location.hand();
         let machine = guid("Machine-Unique-Identifier", self.machine).named("Machine");
-        let mut xml = Xml::by(Hand::Client);
+        let mut xml = Xml::by(hand);
         xml.raw(r#"<BODY type="LICENSE" version="3.0">"#)
             .issued(self.issued)
             .descriptor(&descriptor)
@@ -80,7 +90,30 @@ impl SpcRequest {
                 SecurityLevel::new("Repository", &self.repository),
             ])
             .raw("</PRINCIPAL></ISSUEDPRINCIPALS></BODY>");
-        sign(Hand::Client, false, &xml.finish(), key, hash)
+        sign(hand, false, &xml.finish(), key, hash)
+    }
+}
+
+impl ActivationLocation {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Machine(_) => "Microsoft Activation",
+            Self::Service(_) => "Microsoft Activation Server",
+        }
+    }
+
+    fn url(&self) -> &str {
+        match self {
+            Self::Machine(url) | Self::Service(url) => url,
+        }
+    }
+
+    /// In whose hand the SPC is written.
+    fn hand(&self) -> Hand {
+        match self {
+            Self::Machine(_) => Hand::Client,
+            Self::Service(_) => Hand::Server,
+        }
     }
 }
 

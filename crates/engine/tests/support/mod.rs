@@ -40,7 +40,7 @@ use openrms_xrml::pl::{Descriptor, PlContent};
 use openrms_xrml::rac::AccountCertificate;
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest, TemplateRequest};
-use openrms_xrml::spc::SpcRequest;
+use openrms_xrml::spc::{ActivationLocation, SpcRequest};
 use openrms_xrml::ul::UseLicense;
 use openrms_xrml::{EnablingBits, Guid, Identity, Object, Time, chain};
 
@@ -257,7 +257,7 @@ impl World {
             id: guid(),
             issued: self.now,
             issuer: Identity::of_principal(&above[0]).unwrap(),
-            location: "file:///rms".into(),
+            location: ActivationLocation::Machine("file:///rms".into()),
             machine: guid(),
             key: key.public().clone(),
             hardware: Digest::of(self.mode.hash(), b"machine"),

@@ -44,7 +44,7 @@ const fn many(name: &'static str, kind: &'static str) -> Field {
 /// Body elements of an interface.
 pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
     match contract {
-        Contract::Activation => &[],
+        Contract::Activation => ACTIVATION,
         Contract::Certification => CERTIFICATION,
         Contract::Licensing => LICENSING,
         Contract::TemplateDistribution => TEMPLATES,
@@ -63,7 +63,7 @@ pub(super) const fn elements(contract: Contract) -> &'static [Shape] {
 /// Types of an interface.
 pub(super) const fn complex_types(contract: Contract) -> &'static [Shape] {
     match contract {
-        Contract::Activation => &[],
+        Contract::Activation => ACTIVATION_TYPES,
         Contract::Certification => CERTIFICATION_TYPES,
         Contract::Licensing => LICENSING_TYPES,
         Contract::TemplateDistribution => TEMPLATES_TYPES,
@@ -100,6 +100,36 @@ const ENROLLEE: Shape = (
     ],
 );
 const STRINGS: Shape = ("ArrayOfString", &[many("string", "s:string")]);
+
+const ACTIVATION: &[Shape] = &[
+    (
+        "Activate",
+        &[opt("requestParams", "tns:ArrayOfActivateParams")],
+    ),
+    (
+        "ActivateResponse",
+        &[opt("ActivateResult", "tns:ArrayOfActivateResponse")],
+    ),
+];
+const ACTIVATION_TYPES: &[Shape] = &[
+    (
+        "ArrayOfActivateParams",
+        &[many("ActivateParams", "tns:ActivateParams")],
+    ),
+    ("ActivateParams", &[opt("HidXml", ANY)]),
+    (
+        "ArrayOfActivateResponse",
+        &[many("ActivateResponse", "tns:ActivateResponse")],
+    ),
+    (
+        "ActivateResponse",
+        &[
+            opt("MachineCertificateChain", "tns:ArrayOfXmlNode"),
+            opt("BinarySignature", ANY),
+        ],
+    ),
+    NODES,
+];
 
 const CERTIFICATION: &[Shape] = &[
     ("Certify", &[opt("requestParams", "tns:CertifyParams")]),

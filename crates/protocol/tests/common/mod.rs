@@ -2,6 +2,9 @@
 // Each test file uses its part; a value that is not well formed is a mistake of the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use openrms_protocol::activation::{
+    Activate, ActivateResponse, Activated, BinarySignature, HardwareId,
+};
 use openrms_protocol::certification::{Certify, CertifyResponse, QuotaResponse};
 use openrms_protocol::decommissioning::{
     AcquireContentKey, AcquireContentKeyResponse, ClearKey, KeyType,
@@ -141,6 +144,10 @@ pub(crate) fn requests() -> Vec<Operation<'static>> {
 
 fn requests_of_servers() -> Vec<Operation<'static>> {
     vec![
+        Activate {
+            machines: vec![HardwareId::Sha1([1; 20]), HardwareId::Sha256([2; 32])],
+        }
+        .into(),
         Precertify::single(PrecertifyParams {
             user_name: Some("o'brien@example.com".to_owned()),
             identification: Some(Identification {
@@ -280,6 +287,17 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
     .collect()
 }
 
+pub(crate) fn activated(spc: &str) -> Activated<'static> {
+    Activated {
+        machine_certificate_chain: chain(&[spc, "CA"]),
+        signature: BinarySignature {
+            hash: "SHA256".to_owned(),
+            digest: vec![7; 32],
+            value: vec![8; 256],
+        },
+    }
+}
+
 fn responses_to_servers() -> Vec<Response<'static>> {
     let unknown = Fault::from(FaultCode::AcquirePreLicenseInvalidLicensee);
     vec![
@@ -318,6 +336,10 @@ fn responses_to_servers() -> Vec<Response<'static>> {
         }
         .into(),
         sub_enroll_response().into(),
+        ActivateResponse {
+            items: vec![activated("SPC"), activated("SPC2")],
+        }
+        .into(),
     ]
 }
 

@@ -38,7 +38,7 @@ use openrms_xrml::pl::{Descriptor, PlContent};
 use openrms_xrml::rac::AccountCertificate;
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest};
-use openrms_xrml::spc::SpcRequest;
+use openrms_xrml::spc::{ActivationLocation, SpcRequest};
 use openrms_xrml::ul::UseLicense;
 use openrms_xrml::{EnablingBits, Guid, Identity, Object, SharedNode, Time, chain};
 
@@ -275,7 +275,7 @@ impl<'s> Client<'s> {
             id: guid(),
             issued: now(),
             issuer: Identity::of_principal(&above[0]).unwrap(),
-            location: "file:///rms".into(),
+            location: ActivationLocation::Machine("file:///rms".into()),
             machine: guid(),
             key: key.public().clone(),
             hardware: Digest::of(hash, b"machine"),

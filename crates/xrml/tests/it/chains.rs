@@ -2,13 +2,15 @@
 //! (MS-RMPR 2.2.9.2, 2.2.9.3).
 
 use openrms_crypto::{Mode, SoftwareKey};
-use openrms_xrml::chain::{self, ChainError, MAX_NODES, SharedNode, verify_path};
-use openrms_xrml::issuing::{IssuingCertificate, IssuingRole};
+use openrms_xrml::chain::{
+    self, ChainError, MACHINE_ACTIVATION, MAX_NODES, SharedNode, verify_path,
+};
+use openrms_xrml::issuing::{IssuingCertificate, IssuingRole, ServerLicensorCertificate};
 use openrms_xrml::tree::TreeError;
-use openrms_xrml::{Hand, Identity, Interval, Kind, Time, XrmlError};
+use openrms_xrml::{Hand, Identity, Interval, Kind, Object, Time, XrmlError};
 
 use crate::support::{
-    Certified, Hierarchy, account, certify, chain_of, issue, issued, key, range, span, time,
+    Certified, Hierarchy, account, certify, chain_of, issue, issued, key, node, range, span, time,
 };
 
 fn kinds(path: &[&SharedNode]) -> Vec<Kind> {
@@ -166,6 +168,79 @@ fn a_security_processor_authority_makes_spc_issuers_only() {
     }
     let spc = h.spc(by);
     assert_eq!(with(&spc.text), mismatch(CA, SPC));
+}
+
+#[test]
+fn an_activation_service_signs_spcs_and_nothing_else() {
+    for mode in [Mode::One, Mode::Two] {
+        let h = Hierarchy::new(mode);
+        let service = h.activation();
+        let by = (&service.identity, &service.key);
+        let mut above = h.processor_chain();
+        above[0] = &service.text;
+        let with = |leaf: &str| path(&h, &[&[leaf], &above[..]].concat());
+        let person = h.person(account("thief"));
+        let spc = h.spc(by);
+        assert_eq!(with(&spc.text), Ok(5));
+        let rac = h.rac(&account("boss"), &spc, by, issued());
+        assert_eq!(with(&rac.text), mismatch(SLC, RAC));
+        assert_eq!(
+            with(&h.clc(&account("boss"), by, range()).text),
+            mismatch(SLC, CLC)
+        );
+        let ul = h.ul(&h.pl(&person), &person, &service, Hand::Server);
+        assert_eq!(with(&ul), mismatch(SLC, UL));
+        for role in [
+            IssuingRole::ServerLicensor,
+            IssuingRole::SpcIssuer,
+            IssuingRole::MachineActivation,
+        ] {
+            let made = issue(h.mode, role, 9, by, range());
+            assert_eq!(with(&made.text), mismatch(SLC, SLC), "{role:?}");
+        }
+        let again = h.named_activation(MACHINE_ACTIVATION, by);
+        assert_eq!(with(&again.text), mismatch(SLC, SLC));
+        let error = ServerLicensorCertificate::new(node(&service.text)).unwrap_err();
+        assert!(matches!(error, XrmlError::Invalid { .. }), "{error}");
+    }
+}
+
+#[test]
+fn nobody_who_merely_holds_an_slc_signs_spcs() {
+    let h = Hierarchy::new(Mode::One);
+    let slc = (&h.slc.identity, &h.slc.key);
+    let spc = h.spc(slc);
+    // With its own chain, and with those of both that may sign SPCs beside it.
+    let service = h.activation();
+    let whole = [&[service.text.as_str()], &h.processor_chain()[..]].concat();
+    let chain = h.server_chain();
+    for above in [chain.to_vec(), [&chain[..], &whole].concat()] {
+        let texts = [&[spc.text.as_str()], &above[..]].concat();
+        assert_eq!(path(&h, &texts), mismatch(SLC, SPC));
+    }
+    // Nor through an activation service of its own making, by whatever issuer that claims to have.
+    let honest = h.named_activation(MACHINE_ACTIVATION, slc);
+    let object = Object {
+        kind: h.sp_ca.identity.object().kind.clone(),
+        ..h.slc.identity.object().clone()
+    };
+    let posing = Identity::new(object, h.slc.identity.key().clone(), &[]);
+    let posing = h.named_activation(MACHINE_ACTIVATION, (&posing, &h.slc.key));
+    for (made, refused) in [(honest, mismatch(SLC, SPC)), (posing, mismatch(SLC, SLC))] {
+        let spc = h.spc((&made.identity, &made.key));
+        let texts = [&[spc.text.as_str(), &made.text], &chain[..], &whole].concat();
+        assert_eq!(path(&h, &texts), refused);
+    }
+    // A CA makes none either, and the security processor CA none with another name.
+    for (name, by) in [
+        (MACHINE_ACTIVATION, &h.intermediate),
+        ("Machine Activation", &h.sp_ca),
+    ] {
+        let made = h.named_activation(name, (&by.identity, &by.key));
+        let spc = h.spc((&made.identity, &made.key));
+        let texts = [&[spc.text.as_str(), &made.text], &whole[2..]].concat();
+        assert!(path(&h, &texts).is_err(), "{name}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacReq
 use openrms_xrml::revocation_list::{RevocationList, Revoked};
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsData};
-use openrms_xrml::spc::SecurityProcessorCertificate;
+use openrms_xrml::spc::{ActivationLocation, SecurityProcessorCertificate};
 use openrms_xrml::ul::{UlRequest, UseLicense};
 use openrms_xrml::{Guid, Hand, Kind, Node, Object, XrmlError};
 
@@ -168,6 +168,27 @@ fn security_processor_certificates() {
             insta::assert_snapshot!("security_processor_certificate", redacted(&person.spc.text));
         }
     }
+}
+
+#[test]
+fn certificates_of_security_processors_that_came_over_the_network() {
+    let h = Hierarchy::new(Mode::Two);
+    let service = h.activation();
+    let location = ActivationLocation::Service("https://rms.example.org/_wmcs".into());
+    let spc = h.spc_of((&service.identity, &service.key), location);
+    let view = SecurityProcessorCertificate::new(node(&spc.text)).unwrap();
+    let issuer = openrms_xrml::Identity::of_issuer(view.node()).unwrap();
+    assert_eq!(issuer, service.identity);
+    assert_eq!(issuer.object().kind.as_deref(), Some("MS-DRM-Server"));
+    let name = issuer.object().name.as_deref();
+    assert_eq!(name, Some("Machine Activation Server"));
+    let level = r#"<SECURITYLEVEL name="Certificate Practice Statement""#;
+    assert!(issuer.xml().contains(level), "{}", issuer.xml());
+    let point = view.node().content().distribution_point("Activation");
+    let object = &point.unwrap().object;
+    assert_eq!(object.name.as_deref(), Some("Microsoft Activation Server"));
+    assert_eq!(object.url(), Some("https://rms.example.org/_wmcs"));
+    insta::assert_snapshot!("spc_of_version_1", redacted(&spc.text));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openrms_crypto::{Digest, HashAlgorithm, Mode, PrivateKey, PublicKey, SoftwareKey};
-use openrms_xrml::chain::{self, SharedNode};
+use openrms_xrml::chain::{self, MACHINE_ACTIVATION, SharedNode};
 use openrms_xrml::clc::{ClcRequest, ClientLicensorCertificate};
 use openrms_xrml::issuing::{IssuingCertificate, IssuingRole, ServerLicensorCertificate};
 use openrms_xrml::names::LocalizedName;
@@ -13,7 +13,7 @@ use openrms_xrml::rac::{AccountCertificate, AccountIdentity, AccountType, RacReq
 use openrms_xrml::revocation_list::{RevocationListRequest, Revoked};
 use openrms_xrml::rights::{Right, TimeCondition};
 use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest, TemplateRequest};
-use openrms_xrml::spc::{SecurityProcessorCertificate, SpcRequest};
+use openrms_xrml::spc::{ActivationLocation, SecurityProcessorCertificate, SpcRequest};
 use openrms_xrml::ul::UlRequest;
 use openrms_xrml::{
     EnablingBits, Guid, Hand, Identity, Interval, Node, Object, SecurityLevel, Time,
@@ -248,12 +248,44 @@ impl Hierarchy {
     }
 
     pub fn spc(&self, issuer: (&Identity, &SoftwareKey)) -> Certified {
+        let location = ActivationLocation::Machine("file:///usr/lib/openrms".into());
+        self.spc_of(issuer, location)
+    }
+
+    /// An activation service below the security processor CA.
+    pub fn activation(&self) -> Certified {
+        self.named_activation(MACHINE_ACTIVATION, (&self.sp_ca.identity, &self.sp_ca.key))
+    }
+
+    pub fn named_activation(&self, name: &str, by: (&Identity, &SoftwareKey)) -> Certified {
+        let role = IssuingRole::MachineActivation;
+        let key = key(self.mode);
+        let levels = [SecurityLevel::new(
+            "Certificate Practice Statement",
+            "https://rms.example.org/cps",
+        )];
+        let public = key.public().clone();
+        let identity =
+            IssuingCertificate::principal_of(role, guid(8), Some(name), None, public, &levels);
+        let text = certify(role, 8, by, &identity, range());
+        Certified {
+            key,
+            identity,
+            text,
+        }
+    }
+
+    pub fn spc_of(
+        &self,
+        issuer: (&Identity, &SoftwareKey),
+        location: ActivationLocation,
+    ) -> Certified {
         let key = key(self.mode);
         let request = SpcRequest {
             id: guid(20),
             issued: issued(),
             issuer: issuer.0.clone(),
-            location: "file:///usr/lib/openrms".into(),
+            location,
             machine: guid(21),
             key: key.public().clone(),
             hardware: Digest::of(self.hash(), b"hardware"),
