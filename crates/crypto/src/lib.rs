@@ -14,6 +14,7 @@
 //! | [`content`] | ECB, CBC4K and CBC512 over content of any length |
 //! | [`erd`] | the cipher of the Encrypted Rights Data |
 //! | [`envelope`] | small secrets at rest under a 32-byte key |
+//! | [`package`] | a security processor's key on its way to its machine |
 //! | [`mac`] | keyed checksums |
 //! | [`stream`] | long ones, chunk by chunk |
 //! | [`password`] | stored passwords |
@@ -24,6 +25,7 @@ pub mod envelope;
 pub mod erd;
 pub mod mac;
 pub mod mode;
+pub mod package;
 pub mod password;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;

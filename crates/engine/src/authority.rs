@@ -1,6 +1,8 @@
 //! The trust anchor of a hierarchy of our own, with the shape of the original (MS-RMPR 2.2.9.2):
 //! root -> CA -> enrollment CA -> enrollment service -> SLC, and
-//! CA -> intermediate CA -> security processor CA -> SPC issuer.
+//! CA -> intermediate CA -> security processor CA -> SPC issuer. Beside the SPC issuer stands the
+//! activation service, so that servers that trust the one honor the SPCs of the other; in the
+//! original it is below the intermediate CA.
 //!
 //! What stands below the CA is made for one cryptographic mode (MS-RMPR 3.1.4.7). A hierarchy of
 //! mode 1 may get the same again for mode 2, below the same root and CA, so that everybody who trusts
@@ -23,7 +25,7 @@ use crate::certify::issued_chain;
 use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
 use crate::keys::KeyVault;
 use crate::refusal::Refusal;
-pub use hierarchy::{NewHierarchy, added_for_mode_two, create};
+pub use hierarchy::{NewHierarchy, added_for_activation, added_for_mode_two, create};
 
 /// The service that makes SLCs.
 #[derive(Debug)]
@@ -240,7 +242,7 @@ fn find_in<'r>(
 }
 
 /// The certificate of a role, and the key that it certifies.
-fn certified(
+pub(crate) fn certified(
     role: &AuthorityRole,
     name: &'static str,
 ) -> Result<(SharedNode, PublicKey), AuthorityError> {
@@ -254,7 +256,7 @@ fn certified(
 }
 
 /// Whether something is stored for that role, in whichever mode.
-fn is_role(role: &AuthorityRole, name: &str) -> bool {
+pub(crate) fn is_role(role: &AuthorityRole, name: &str) -> bool {
     role.role == name || role.role.strip_suffix(ADDED) == Some(name)
 }
 
@@ -265,5 +267,6 @@ const ENROLLMENT_SERVICE: &str = "enrollment-service";
 const MACHINE_CA: &str = "machine-activation-ca";
 const PROCESSOR_CA: &str = "security-processor-ca";
 const SPC_ISSUER: &str = "spc-issuer";
+pub(crate) const MACHINE_ACTIVATION: &str = "machine-activation";
 /// Ends the names of what a hierarchy of mode 1 got for mode 2.
 const ADDED: &str = "-mode2";

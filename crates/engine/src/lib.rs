@@ -8,6 +8,7 @@
 //! [`vault::HeldContent::surrender`] alone, which wants a [`decommission::Decommissioned`].
 
 mod accounts;
+pub mod activation;
 pub mod authority;
 mod caller;
 pub mod certificates;

@@ -1,5 +1,6 @@
-//! Making a hierarchy: first whole, and later what a hierarchy of mode 1 needs besides in order to
-//! certify in mode 2 (MS-RMPR 2.2.9.2, 3.1.4.7).
+//! Making a hierarchy: first whole, and later what one needs besides: of mode 1, in order to certify
+//! in mode 2 (MS-RMPR 2.2.9.2, 3.1.4.7); of the first release, in order to activate clients of
+//! version 1.0 (3.2).
 
 use std::sync::Arc;
 
@@ -8,11 +9,11 @@ use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey, Softwa
 use openrms_store::{AuthorityRole, SealedBytes};
 use openrms_xrml::anchors::{Anchor, Anchors};
 use openrms_xrml::issuing::{IssuingCertificate, IssuingRole};
-use openrms_xrml::{Guid, Identity, Interval, Time};
+use openrms_xrml::{Guid, Identity, Interval, SecurityLevel, Time, chain};
 
 use super::{
-    ADDED, AuthorityError, CA, ENROLLMENT_CA, ENROLLMENT_SERVICE, MACHINE_CA, PROCESSOR_CA, ROOT,
-    SPC_ISSUER, certified, find, find_in,
+    ADDED, AuthorityError, CA, ENROLLMENT_CA, ENROLLMENT_SERVICE, MACHINE_ACTIVATION, MACHINE_CA,
+    PROCESSOR_CA, ROOT, SPC_ISSUER, certified, find, find_in, is_role,
 };
 use crate::context::new_guid;
 use crate::keys::KeyVault;
@@ -84,6 +85,41 @@ pub fn added_for_mode_two(
     };
     let branch = builder.branch(vault, &ca)?;
     Ok(std::iter::once(ca.stored).chain(branch).collect())
+}
+
+/// What a hierarchy needs besides in order to activate clients of version 1.0, in each mode that it
+/// has; nothing where it does already.
+pub fn added_for_activation(
+    roles: &[AuthorityRole],
+    provider: &dyn KeyProvider,
+    now: Time,
+) -> Result<Vec<AuthorityRole>, AuthorityError> {
+    find(roles, PROCESSOR_CA)?;
+    let mut added = Vec::new();
+    for stored in roles.iter().filter(|role| is_role(role, PROCESSOR_CA)) {
+        let suffix = match stored.role.as_str() {
+            PROCESSOR_CA => "",
+            _ => ADDED,
+        };
+        let is_there = |role: &AuthorityRole| role.role == format!("{MACHINE_ACTIVATION}{suffix}");
+        if roles.iter().any(is_there) {
+            continue;
+        }
+        let (node, key) = certified(stored, PROCESSOR_CA)?;
+        let mut modes = [Mode::One, Mode::Two].into_iter();
+        let mode = modes.find(|mode| mode.rsa_bits() == key.bits());
+        let bad = |reason: &str| AuthorityError::Certificate(PROCESSOR_CA, reason.into());
+        let mode = mode.ok_or_else(|| bad("its key belongs to no mode"))?;
+        // The new one is not named after the hierarchy.
+        let builder = Builder::new(provider, "", mode, suffix, now);
+        let above = Link {
+            identity: Identity::of_principal(&node).ok_or_else(|| bad("it names nobody"))?,
+            key: builder.load(PROCESSOR_CA, stored)?,
+            stored: stored.clone(),
+        };
+        added.push(builder.machine_activation(&above)?.stored);
+    }
+    Ok(added)
 }
 
 /// Makes the hierarchy link by link.
@@ -169,7 +205,8 @@ impl<'p> Builder<'p> {
             &machine_ca,
         )?;
         let spc_issuer = self.spc_issuer(vault, &processor_ca)?;
-        let links = [enrollment_ca, service, machine_ca, processor_ca];
+        let activation = self.machine_activation(&processor_ca)?;
+        let links = [enrollment_ca, service, machine_ca, processor_ca, activation];
         let stored = links.into_iter().map(|link| link.stored);
         Ok(stored.chain([spc_issuer]).collect())
     }
@@ -209,6 +246,26 @@ impl<'p> Builder<'p> {
             identity,
             key,
             stored: self.stored(stored, handle.as_bytes(), chain),
+        })
+    }
+
+    /// The activation service, named as the product's.
+    fn machine_activation(&self, above: &Link) -> Result<Link, AuthorityError> {
+        let (handle, key) = self.key(MACHINE_ACTIVATION, self.mode)?;
+        let role = IssuingRole::MachineActivation;
+        let identity = IssuingCertificate::principal_of(
+            role,
+            guid(MACHINE_ACTIVATION)?,
+            Some(chain::MACHINE_ACTIVATION),
+            None,
+            key.public().clone(),
+            &[SecurityLevel::new(PRACTICE_STATEMENT, NO_STATEMENT)],
+        );
+        let chain = self.certify(role, &identity, above)?;
+        Ok(Link {
+            identity,
+            key,
+            stored: self.stored(MACHINE_ACTIVATION, handle.as_bytes(), chain),
         })
     }
 
@@ -300,4 +357,8 @@ fn guid(role: &'static str) -> Result<Guid, AuthorityError> {
     new_guid().map_err(|error| AuthorityError::Key(role, error.to_string()))
 }
 
+/// SPCs of version 1 have it of their issuer (MS-RMPR product note 11). It must be a URL; a hierarchy
+/// of one's own has made no statement.
+const PRACTICE_STATEMENT: &str = "Certificate Practice Statement";
+const NO_STATEMENT: &str = "about:blank";
 const CA_TITLE: &str = "DRM CA";

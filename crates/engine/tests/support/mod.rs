@@ -30,8 +30,8 @@ use openrms_protocol::republishing::EditIssuanceLicense;
 use openrms_protocol::sub_enrollment::SubEnroll;
 use openrms_protocol::{CertificateChain, CertificateText};
 use openrms_store::{
-    Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite, Store, Template,
-    TemplateState, TrustedSpcCaKey,
+    AuthorityRole, Change, CryptographicMode, LicensorKey, Policies, SealedBytes, Sqlite, Store,
+    Template, TemplateState, TrustedSpcCaKey,
 };
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::clc::ClientLicensorCertificate;
@@ -58,6 +58,8 @@ pub struct World {
     pub anchors: Anchors,
     spc_issuer_key: Arc<SoftwareKey>,
     spc_issuer_chain: String,
+    /// What is stored of the hierarchy.
+    pub roles: Vec<AuthorityRole>,
 }
 
 /// A person on an activated machine, certified.
@@ -140,6 +142,7 @@ impl World {
             anchors: hierarchy.anchors,
             spc_issuer_key: Arc::new(issuer.key),
             spc_issuer_chain: issuer.chain,
+            roles: hierarchy.roles,
         }
     }
 
@@ -197,6 +200,7 @@ impl World {
             anchors: self.anchors.clone(),
             spc_issuer_key: self.spc_issuer_key.clone(),
             spc_issuer_chain: self.spc_issuer_chain.clone(),
+            roles: self.roles.clone(),
         }
     }
 
