@@ -48,6 +48,12 @@ pub enum ServiceError {
         /// Where to.
         to: String,
     },
+    /// The server has no such service. Servers before RMS 2.0 have fewer.
+    #[error("the server has no service at {url}")]
+    Missing {
+        /// Which service.
+        url: String,
+    },
     /// An answer that is not the service's.
     #[error("{url} answers with HTTP status {status}")]
     Status {
@@ -99,6 +105,7 @@ impl Coded for ServiceError {
             Self::CredentialsWithheld { .. } => "credentials-withheld",
             Self::SignInRefused { .. } => "sign-in-refused",
             Self::Redirected { .. } => "server-redirects",
+            Self::Missing { .. } => "service-missing",
             Self::Status { .. } => "server-error",
             Self::Protocol { .. } => "answer-malformed",
             Self::Fault { fault, .. } => fault_code(fault).0,
@@ -118,6 +125,7 @@ impl Coded for ServiceError {
             Self::Transport(TransportError::Kerberos { .. })
             | Self::CredentialsNeeded { .. }
             | Self::SignInRefused { .. } => Class::Denied,
+            Self::Missing { .. } => Class::Failed,
             Self::Transport(_) | Self::Redirected { .. } | Self::Status { .. } => {
                 Class::Unreachable
             }
@@ -142,6 +150,10 @@ impl Coded for ServiceError {
                 Some("use https for the server, or configure the server that asks".into())
             }
             Self::Redirected { to, .. } => Some(format!("configure {to} if it is the right one")),
+            Self::Missing { .. } => Some(
+                "rms check shows what the server has; one before RMS 2.0 hands out no templates"
+                    .into(),
+            ),
             Self::Status { .. } => Some("check the server's URL and its log".into()),
             Self::Fault { fault, .. } => fault_code(fault).2.map(str::to_owned),
             _ => None,
@@ -206,6 +218,11 @@ impl Caller<'_> {
         let parsed = match parse_response(operation.name(), &answer.body, &Limits::client()) {
             Ok(parsed) => parsed,
             Err(source) if answer.status == 200 => return Err(protocol(source)),
+            Err(_) if answer.status == NOT_FOUND => {
+                return Err(ServiceError::Missing {
+                    url: url.to_owned(),
+                });
+            }
             Err(_) => {
                 return Err(ServiceError::Status {
                     url: url.to_owned(),
@@ -240,6 +257,7 @@ impl Caller<'_> {
                     url: url_text,
                     to: to.unwrap_or_default(),
                 }),
+                (NOT_FOUND, _) => ProbeOutcome::Fails(ServiceError::Missing { url: url_text }),
                 (status, _) => ProbeOutcome::Fails(ServiceError::Status {
                     url: url_text,
                     status,
@@ -403,3 +421,5 @@ fn refusal(fault: &Fault) -> String {
     };
     format!("{what} ({})", fault.fault_string())
 }
+
+const NOT_FOUND: u16 = 404;

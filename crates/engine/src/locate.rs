@@ -10,7 +10,7 @@ use openrms_protocol::server::{
 use openrms_protocol::{FaultCode, Feature, Service, binary_group_expansion};
 
 use crate::caller::Caller;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, server_version};
 use crate::context::{Context, check_in_service, check_not_decommissioned};
 use crate::refusal::Refusal;
 
@@ -119,8 +119,7 @@ pub fn get_server_info(
     for asked in &request.requests {
         let value = match asked.kind {
             ServerInfoType::VersionInfo => {
-                let set = cluster.policies.server_version.as_str();
-                let version = context.level.server_version().unwrap_or(set);
+                let version = server_version(context.level, &cluster.policies);
                 ServerInfoValue::VersionInfo(version.to_owned())
             }
             ServerInfoType::ServerFeatureInfo => {

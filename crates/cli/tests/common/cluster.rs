@@ -7,7 +7,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use openrms_crypto::Mode;
 use openrms_directory::{Member, NewPerson};
+use openrms_protocol::ServiceLevel;
 use openrms_server::provision::{RootOptions, provision_root};
 use openrms_server::{Config, Running, Server, people};
 use tempfile::TempDir;
@@ -28,11 +30,24 @@ impl Cluster {
 
     /// As [`Cluster::start`], with more in the server's configuration file.
     pub fn start_with(more: &str) -> Self {
+        Self::set_up(Mode::Two, more)
+    }
+
+    /// As [`Cluster::start`], with a server that behaves as that version of RMS; of mode 1, which all
+    /// of them serve.
+    pub fn at_level(level: ServiceLevel) -> Self {
+        Self::set_up(Mode::One, &format!("service_level = '{level}'"))
+    }
+
+    fn set_up(mode: Mode, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut options = RootOptions::new(&data, url);
+        let mut options = RootOptions {
+            mode,
+            ..RootOptions::new(&data, url)
+        };
         let mut list = people::empty("corp.example".parse().unwrap(), None).unwrap();
         for name in ["alice", "bob", "carol"] {
             list.add_person(NewPerson {

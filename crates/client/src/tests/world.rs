@@ -22,8 +22,7 @@ use openrms_protocol::templates::{
 };
 use openrms_protocol::{
     CertificateChain, CertificateText, Fault, FaultCode, HttpHead, Limits, Operation, Request,
-    Response as Answer, Service, ServiceLevel, VersionData, encode_fault, encode_response,
-    parse_request,
+    Response as Answer, Service, ServiceLevel, encode_fault, encode_response, parse_request,
 };
 use openrms_xrml::anchors::{Anchor, Anchors};
 use openrms_xrml::author_proof::{AUTHOR_PROOF_NAME, proven_time};
