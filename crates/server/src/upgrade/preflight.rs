@@ -289,7 +289,7 @@ async fn keys(survey: &Survey, config: &Config, now: Time) -> Check {
     };
     match checks.into_iter().find(|check| check.name == "keys") {
         Some(check) if check.ok == Some(true) => {
-            KEYS.ok(format!("opened with the {kept}; {}", check.detail))
+            KEYS.ok(format!("opened with {kept}; {}", check.detail))
         }
         found => KEYS.refused(
             found.map_or_else(|| "they were not tried".to_owned(), |check| check.detail),
@@ -309,11 +309,14 @@ fn updates(host: &dyn Host) -> Check {
             );
         }
     };
-    let packages = updates.packages.join(", ");
-    match (updates.packages.is_empty(), updates.restart) {
-        (true, false) => UPDATES.ok("no security update waits"),
-        (true, true) => UPDATES.warning("updates wait for the machine to be started anew", RESTART),
-        (false, _) => UPDATES.warning(format!("security updates wait: {packages}"), INSTALL),
+    let count = updates.packages.len();
+    let some: Vec<_> = updates.packages.into_iter().take(NAMED).collect();
+    let some = some.join(", ");
+    match count {
+        0 if !updates.restart => UPDATES.ok("no security update waits"),
+        0 => UPDATES.warning("updates wait for the machine to be started anew", RESTART),
+        1..=NAMED => UPDATES.warning(format!("{count} wait: {some}"), INSTALL),
+        _ => UPDATES.warning(format!("{count} wait, such as {some}"), INSTALL),
     }
 }
 
@@ -401,5 +404,7 @@ const INSTALL: &str = "Install them before the upgrade.";
 const ROOM: &str = "Make room before the upgrade.";
 /// A server that was not seen for longer than this does not run.
 const LATE_SECONDS: i64 = 3_600;
+/// How many packages are named.
+const NAMED: usize = 5;
 /// What an upgrade may need besides.
 const MARGIN: u64 = 64 << 20;
