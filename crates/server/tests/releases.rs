@@ -51,6 +51,17 @@ fn s20_s27_s28_s31_clusters_are_upgraded_server_by_server_and_nobody_notices() {
         .collect();
     let carol = clusters.join("carol", "carol");
     let certified_before = READERS + 2;
+    let password = secret(
+        &folder.path().join("backup.password"),
+        "correct Horse battery 9",
+    );
+    let backups = [0, 2].map(|n| {
+        let archive = text(&folder.path().join(format!("backup-{n}")));
+        let data = text(&nodes[n].data);
+        let backup = ["backup", "--data", &data, "--password-file", &password];
+        nodes[n].succeed(&[&backup[..], &["--output", &archive]].concat());
+        archive
+    });
 
     let load = Load::default();
     let changes = std::thread::scope(|scope| {
@@ -76,12 +87,25 @@ fn s20_s27_s28_s31_clusters_are_upgraded_server_by_server_and_nobody_notices() {
         load.go_on_for(steady());
         let began = Instant::now();
         // Root cluster first.
-        for node in &mut nodes {
+        for (n, node) in nodes.iter_mut().enumerate() {
+            let data = text(&node.data);
+            let upgrade = [
+                "upgrade",
+                "--yes",
+                "--data",
+                &data,
+                "--backup",
+                &backups[n / 2],
+            ];
+            node.set_release(Node::this_release());
+            node.succeed(&[&upgrade[..], &["--password-file", &password]].concat());
             load.change(node, Node::this_release());
         }
         let upgraded = Instant::now();
         load.go_on_for(steady());
         let went_back = Instant::now();
+        let data = text(&nodes[3].data);
+        nodes[3].succeed(&["downgrade", "--yes", "--data", &data]);
         load.change(&mut nodes[3], &previous);
         [(began, upgraded), (went_back, Instant::now())]
     });
@@ -89,6 +113,24 @@ fn s20_s27_s28_s31_clusters_are_upgraded_server_by_server_and_nobody_notices() {
         assert!(node.stop());
     }
     let done = load.done.into_inner().unwrap();
+    assert_nobody_noticed(&done, &changes);
+
+    // The newest release reads what both have written.
+    let answered = |what: &str| done.iter().filter(|one| one.what == what).count();
+    for (node, operation, answers) in [
+        (&nodes[0], "Certify", answered("certify") + certified_before),
+        (&nodes[2], "AcquireLicense", answered("license")),
+        (&nodes[2], "AcquireIssuanceLicense", answered("publish")),
+    ] {
+        let (rows, issued) = clusters.answers(node, operation);
+        println!("{operation}: {answers} answers, {rows} events");
+        assert_eq!(rows, answers, "{operation}");
+        assert_eq!(issued.len(), rows, "{operation}: an event is there twice");
+    }
+}
+
+/// That no request failed, and none took much longer while servers were changed.
+fn assert_nobody_noticed(done: &[Done], changes: &[(Instant, Instant)]) {
     let failures: Vec<_> = done.iter().filter_map(|one| one.error.as_ref()).collect();
     let during = |one: &&Done| {
         let at = one.began;
@@ -115,19 +157,6 @@ fn s20_s27_s28_s31_clusters_are_upgraded_server_by_server_and_nobody_notices() {
     );
     assert!(failures.is_empty(), "{failures:?}");
     assert!(ratio <= 2.0, "p99 is {ratio:.2} times that at rest");
-
-    // The newest release reads what both have written.
-    let answered = |what: &str| done.iter().filter(|one| one.what == what).count();
-    for (node, operation, answers) in [
-        (&nodes[0], "Certify", answered("certify") + certified_before),
-        (&nodes[2], "AcquireLicense", answered("license")),
-        (&nodes[2], "AcquireIssuanceLicense", answered("publish")),
-    ] {
-        let (rows, issued) = clusters.answers(node, operation);
-        println!("{operation}: {answers} answers, {rows} events");
-        assert_eq!(rows, answers, "{operation}");
-        assert_eq!(issued.len(), rows, "{operation}: an event is there twice");
-    }
 }
 
 #[test]
@@ -142,14 +171,23 @@ fn s25_s26_s46_s48_s49_the_old_release_serves_the_database_of_the_new_one() {
         };
         let before = case.export();
         let protected = case.protect();
-        case.go_to(Node::this_release());
+        case.upgrade();
         case.opens(&protected);
         let newer = case.protect();
-        case.node.stop();
         let schema = case.schema();
-        // As it was: only columns were added, which the old release does not see.
+        let data = text(&case.node.data);
+        case.node.succeed(&["downgrade", "--yes", "--data", &data]);
+        assert!(case.node.stop());
+        // All is as it was: only what the old release does not look at was added.
         case.node.set_release(&previous);
-        assert_eq!(case.export(), before, "{database:?}");
+        let after = case.export();
+        let is_kept = |line: &&str| after.lines().any(|now| now == *line);
+        let changed: Vec<_> = before.lines().filter(|line| !is_kept(line)).collect();
+        assert!(
+            matches!(changed[..], [version] if version.contains(r#""table":"configuration""#)),
+            "{database:?}: {} rows were changed",
+            changed.len()
+        );
         case.node.start();
         case.opens(&protected);
         case.opens(&newer);
@@ -162,7 +200,7 @@ fn s25_s26_s46_s48_s49_the_old_release_serves_the_database_of_the_new_one() {
             "{database:?}: nothing was taken away"
         );
         // And back again.
-        case.go_to(Node::this_release());
+        case.upgrade();
         case.opens(&newer);
         assert!(case.node.stop());
     }
@@ -181,7 +219,7 @@ fn s21_s47_restoring_the_backup_undoes_the_upgrade_altogether() {
         let protected = case.protect();
         let archive = case.backup();
         let before = case.export();
-        case.go_to(Node::this_release());
+        case.upgrade();
         // What is changed since is to be undone.
         let template = case.add_template();
         assert!(case.node.stop());
@@ -190,7 +228,8 @@ fn s21_s47_restoring_the_backup_undoes_the_upgrade_altogether() {
         assert!(after.contains(&template) && after != before);
         for program in [&previous, Node::this_release()] {
             let mut restored = case.restore(&archive, program);
-            assert_eq!(restored.export(), before, "{database:?}");
+            // Byte for byte, which would be much to print.
+            assert!(restored.export() == before, "{database:?}");
             restored.node.start();
             restored.opens(&protected);
             assert!(restored.node.stop());
@@ -310,10 +349,13 @@ impl Case {
         })
     }
 
-    /// Stops the server, upgrades it and starts it again.
-    fn go_to(&mut self, program: &Path) {
+    /// Brings the server to this release, as the manual has it.
+    fn upgrade(&mut self) {
+        self.node.set_release(Node::this_release());
+        let data = text(&self.node.data);
+        let upgrade = ["upgrade", "--yes", "--without-backup", "--data", &data];
+        self.node.succeed(&upgrade);
         assert!(self.node.stop());
-        self.node.set_release(program);
         self.node.start();
     }
 
