@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
-    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Forest, Found,
-    Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
+    Bundle, Client, ClientBuilder, ClientLevel, CredentialSource, Credentials, Discovery, Dns,
+    Forest, Found, Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
     LockboxSecretSource, MachineIdentity, MachineSettings, Origin, Scheme, Secret, ServerUrl,
     Transport as _,
 };
@@ -81,7 +81,11 @@ impl Connection {
         };
         let builder = client_of(&home()?, self.transport()?, discovery, source, passphrase)?;
         let builder = builder.license_servers(allowed);
-        Ok(builder.forest(forest).name_service(names).build())
+        let builder = builder.forest(forest).name_service(names);
+        Ok(match shell.client_level().or(level_variable()?) {
+            Some(level) => builder.level(level).build(),
+            None => builder.build(),
+        })
     }
 
     /// Who signs in, where the caller says so.
@@ -426,6 +430,18 @@ fn server_variable() -> Result<Option<ServerUrl>, Failure> {
         })
     };
     text_variable("RMS_SERVER").map(parse).transpose()
+}
+
+fn level_variable() -> Result<Option<ClientLevel>, Failure> {
+    let parse = |text: String| {
+        text.parse::<ClientLevel>().map_err(|error| {
+            Failure::usage(
+                format!("RMS_CLIENT_LEVEL: {error}"),
+                "unset it to be of the newest",
+            )
+        })
+    };
+    text_variable("RMS_CLIENT_LEVEL").map(parse).transpose()
 }
 
 /// A variable of the environment; an empty one is none.

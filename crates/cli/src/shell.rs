@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use openrms_client::level::{ClientLevel, NoSuchLevel};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -22,6 +23,10 @@ pub(crate) struct Shell {
     /// No messages and no progress bars; answers and errors only.
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Behave as a client of that version of RMS; else `RMS_CLIENT_LEVEL`, else as `rms init` or
+    /// `rms activate` remembered, else as the newest.
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_level)]
+    client_level: Option<ClientLevel>,
 }
 
 impl Shell {
@@ -30,12 +35,18 @@ impl Shell {
         Self {
             json: true,
             quiet: false,
+            client_level: None,
         }
     }
 
     /// Whether the answer is JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
+    }
+
+    /// The version of RMS that it is told to behave as.
+    pub(crate) fn client_level(self) -> Option<ClientLevel> {
+        self.client_level
     }
 
     /// A message to whoever is watching.
@@ -159,6 +170,10 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 const BAR: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+
+fn parse_level(name: &str) -> Result<ClientLevel, NoSuchLevel> {
+    name.parse()
+}
 
 #[cfg(test)]
 mod tests {

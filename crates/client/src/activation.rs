@@ -1,17 +1,24 @@
-//! Self-activation: the machine makes its lockbox and certifies its own security processor, with
-//! the network unplugged (MS-RMPR 3.8.4.1).
+//! Activation: the machine makes its lockbox and certifies its own security processor, with the
+//! network unplugged (MS-RMPR 3.8.4.1); or, as of version 1.0, gets both over the network
+//! ([`network`]).
+
+pub mod network;
 
 use std::sync::Arc;
 
-use openrms_crypto::{Digest, PrivateKey as _, PublicKey, Secret, random};
-use openrms_xrml::spc::{ActivationLocation, SecurityProcessorCertificate, SpcRequest};
+use openrms_crypto::{Digest, Mode, PrivateKey as _, PublicKey, Secret, random};
+use openrms_protocol::level::{Activation, ClientLevel, Feature, ServiceLevel};
+use openrms_xrml::spc::{
+    ActivationLocation, SecurityProcessorCertificate, SpcRequest, parse_version,
+};
 use openrms_xrml::{Guid, SharedNode, Time};
 
 use crate::client::{Client, Session};
 use crate::error::Error;
 use crate::hierarchy::Hierarchy;
 use crate::keyring::SecretCache;
-use crate::lockbox::{Lockbox, LockboxError, Protection};
+use crate::level::LevelError;
+use crate::lockbox::{Lockbox, LockboxError, NewKey, Protection};
 use crate::lockbox_secret::{self, Unlock};
 use crate::machine::MachineIdentity;
 use crate::storage::{Home, Lock};
@@ -36,11 +43,9 @@ impl MachineCertificate {
         let Some(text) = home.read_text(FILE)? else {
             return Ok(None);
         };
-        match Self::read(&text, lockbox, hierarchy) {
-            Ok(certificate) => Ok(Some(certificate)),
-            // It can be signed anew at any time, so there is nothing to be saved.
-            Err(_) => Ok(None),
-        }
+        // It can be signed anew at any time, or comes with a new key, so there is nothing to be
+        // saved.
+        Ok(Self::read(&text, lockbox, hierarchy).ok())
     }
 
     /// Whether the stored one is for the key of that fingerprint: for a lockbox that is locked.
@@ -51,7 +56,9 @@ impl MachineCertificate {
     ) -> Result<bool, Error> {
         let fits = |key: &PublicKey| key.fingerprint_hex() == fingerprint;
         let text = home.read_text(FILE)?;
-        Ok(text.is_some_and(|text| Self::read_for(&text, fits, hierarchy).is_ok()))
+        let activation = Lockbox::activation_of(home)?.unwrap_or(Activation::Own);
+        let reads = |text: String| Self::read_for(&text, fits, activation, hierarchy).is_ok();
+        Ok(text.is_some_and(reads))
     }
 
     /// Signs and stores one.
@@ -59,7 +66,7 @@ impl MachineCertificate {
         lock: &Lock<'_>,
         lockbox: &Lockbox,
         hierarchy: &Hierarchy,
-        machine: &MachineIdentity,
+        (machine, level): (&MachineIdentity, ClientLevel),
         now: Time,
     ) -> Result<Self, Error> {
         let mode = hierarchy.mode();
@@ -75,7 +82,7 @@ impl MachineCertificate {
             hardware: Digest::of(mode.hash(), &machine.digest()),
             platform: PLATFORM.into(),
             manufacturer: "OpenRMS".into(),
-            repository: REPOSITORY.into(),
+            repository: format!("{REPOSITORY} {}", level.security_processor_version()),
         }
         .sign(hierarchy.issuer_key(), mode.hash())
         .map_err(|e| failed(e.to_string()))?;
@@ -86,27 +93,49 @@ impl MachineCertificate {
     }
 
     fn read(text: &str, lockbox: &Lockbox, hierarchy: &Hierarchy) -> Result<Self, TrustError> {
-        Self::read_for(text, |key| key == lockbox.key().public(), hierarchy)
+        let fits = |key: &PublicKey| key == lockbox.key().public();
+        Self::read_for(text, fits, lockbox.activation(), hierarchy)
+    }
+
+    /// Of a path that leads through an activation service.
+    fn of_network(chain: Vec<SharedNode>) -> Result<Self, TrustError> {
+        let certificate = SecurityProcessorCertificate::new(trust::leaf(WHAT, &chain)?)
+            .map_err(trust::malformed(WHAT))?;
+        if !network::is_by_activation_service(&chain) {
+            return Err(OTHER_ISSUER);
+        }
+        Ok(Self { chain, certificate })
     }
 
     fn read_for(
         text: &str,
         fits: impl Fn(&PublicKey) -> bool,
+        activation: Activation,
         hierarchy: &Hierarchy,
     ) -> Result<Self, TrustError> {
         let chain = trust::read_trusted(WHAT, text, None, hierarchy.anchors())?;
-        let certificate = SecurityProcessorCertificate::new(trust::leaf(WHAT, &chain)?)
-            .map_err(trust::malformed(WHAT))?;
-        if !fits(certificate.key()) {
+        let read = match activation {
+            Activation::Network => Self::of_network(chain)?,
+            Activation::Own => {
+                let certificate = SecurityProcessorCertificate::new(trust::leaf(WHAT, &chain)?)
+                    .map_err(trust::malformed(WHAT))?;
+                if certificate.node().issuer_key() != Some(hierarchy.issuer().key()) {
+                    return Err(OTHER_ISSUER);
+                }
+                Self { chain, certificate }
+            }
+        };
+        if !fits(read.certificate.key()) {
             return Err(TrustError::KeyMismatch { what: WHAT });
         }
-        if certificate.node().issuer_key() != Some(hierarchy.issuer().key()) {
-            return Err(TrustError::Mismatch {
-                what: WHAT,
-                field: "issuer",
-            });
-        }
-        Ok(Self { chain, certificate })
+        Ok(read)
+    }
+
+    /// Whether it says the version of that level. One that came over the network says what it says.
+    fn is_of(&self, level: ClientLevel) -> bool {
+        level.activation() == Activation::Network
+            || self.certificate.repository_version()
+                == parse_version(level.security_processor_version())
     }
 }
 
@@ -117,6 +146,11 @@ impl Client {
     pub fn protect_lockbox(&self, passphrase: Option<&Secret>) -> Result<Protection, Error> {
         let mut session = self.session();
         let hierarchy = self.stored_hierarchy(&mut session)?;
+        if self.is_activated_over_network()? {
+            // There is nothing to protect before it came.
+            self.lockbox_in(&mut session, hierarchy.as_deref())?;
+        }
+        self.check_lockbox_of_level()?;
         if passphrase.is_some_and(Secret::is_empty) {
             return Err(LockboxError::PassphraseEmpty.into());
         }
@@ -128,7 +162,7 @@ impl Client {
             let lock = self.home.lock()?;
             // Another process may have been faster.
             if Lockbox::stamp(&self.home)?.is_none() {
-                let mode = mode_for(hierarchy.as_deref());
+                let mode = mode_for(self.level()?, hierarchy.as_deref());
                 let now = self.clock.now();
                 break Lockbox::create(&lock, &self.machine, mode, now, passphrase)?;
             }
@@ -152,10 +186,19 @@ impl Client {
         session: &mut Session,
         hierarchy: Option<&Hierarchy>,
     ) -> Result<Arc<Lockbox>, Error> {
+        let level = self.level()?;
+        if level.activation() == Activation::Network {
+            let hierarchy = hierarchy.ok_or(LevelError::NeedsNetwork(level))?;
+            return Ok(self.machine_in(session, hierarchy)?.0);
+        }
         let fits =
             |lockbox: &Lockbox| hierarchy.is_none_or(|wanted| wanted.mode() == lockbox.mode());
         if let Some(lockbox) = session.lockbox.as_ref().filter(|lockbox| fits(lockbox)) {
             return Ok(lockbox.clone());
+        }
+        self.check_lockbox_of_level()?;
+        if let Some(hierarchy) = hierarchy {
+            self.check_mode_of_level(hierarchy)?;
         }
         let lockbox = loop {
             let stamp = Lockbox::stamp(&self.home)?;
@@ -172,11 +215,11 @@ impl Client {
             if Lockbox::stamp(&self.home)? != stamp {
                 continue;
             }
-            let (mode, now) = (mode_for(hierarchy), self.clock.now());
+            let (mode, now) = (mode_for(level, hierarchy), self.clock.now());
             let mut made = match &stored {
                 Some(old) => {
                     lockbox_secret::forget(&old.fingerprint(), self.cache.as_ref());
-                    old.replace(&lock, &self.machine, mode, now)?
+                    old.replace(&lock, &self.machine, NewKey::make(mode)?, now)?
                 }
                 None => Lockbox::create(&lock, &self.machine, mode, now, passphrase.as_ref())?,
             };
@@ -196,14 +239,21 @@ impl Client {
         session: &mut Session,
         hierarchy: &Hierarchy,
     ) -> Result<(Arc<Lockbox>, MachineCertificate), Error> {
+        let level = self.level()?;
+        if level.activation() == Activation::Network {
+            self.check_lockbox_of_level()?;
+            return self.activated_over_network(session, hierarchy);
+        }
         let lockbox = self.lockbox_in(session, Some(hierarchy))?;
-        if let Some(certificate) = MachineCertificate::load(&self.home, &lockbox, hierarchy)? {
+        if let Some(certificate) = MachineCertificate::load(&self.home, &lockbox, hierarchy)?
+            && certificate.is_of(level)
+        {
             return Ok((lockbox, certificate));
         }
         let lock = self.home.lock()?;
         let now = self.clock.now();
-        let certificate =
-            MachineCertificate::create(&lock, &lockbox, hierarchy, &self.machine, now)?;
+        let who = (&self.machine, level);
+        let certificate = MachineCertificate::create(&lock, &lockbox, hierarchy, who, now)?;
         Ok((lockbox, certificate))
     }
 
@@ -219,15 +269,22 @@ impl Client {
     }
 }
 
-/// The mode of a new lockbox.
-fn mode_for(hierarchy: Option<&Hierarchy>) -> openrms_crypto::Mode {
-    hierarchy.map_or(openrms_crypto::Mode::Two, Hierarchy::mode)
+/// The mode of a new lockbox: the newest that the level does, where no hierarchy says one.
+fn mode_for(level: ClientLevel, hierarchy: Option<&Hierarchy>) -> Mode {
+    match hierarchy {
+        Some(hierarchy) => hierarchy.mode(),
+        None if level.can(Feature::ModeTwo, ServiceLevel::V2) => Mode::Two,
+        None => Mode::One,
+    }
 }
 
 pub(crate) const FILE: &str = "machine.xml";
 const WHAT: &str = "machine certificate";
 const LOCATION: &str = "file:///openrms";
 const PLATFORM: &str = "Linux";
-/// Servers demand a minimum of the four numbers at its end (lockbox exclusion); they say that this
-/// security processor does what that of Windows 7 does.
-const REPOSITORY: &str = "OpenRMS Linux secure repository 6.1.7600.0";
+/// Behind it stands the version of the level: servers demand a minimum of it (lockbox exclusion).
+const REPOSITORY: &str = "OpenRMS Linux secure repository";
+const OTHER_ISSUER: TrustError = TrustError::Mismatch {
+    what: WHAT,
+    field: "issuer",
+};

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use openrms_crypto::Mode;
 use openrms_protocol::certification::{Certify, CertifyResponse};
 use openrms_protocol::publishing::{GetClientLicensorCert, GetClientLicensorCertResponse};
-use openrms_protocol::{CertificateChain, CertificateText, Contract, FaultCode, Response, Service};
+use openrms_protocol::{
+    CertificateChain, CertificateText, ClientLevel, Contract, FaultCode, Feature, Response, Service,
+};
 use openrms_xrml::SharedNode;
 use openrms_xrml::anchors::Anchors;
 
@@ -21,12 +23,13 @@ use crate::discovery::{Discovery, DiscoveryError, ForestSource, LicenseServers, 
 use crate::error::Error;
 use crate::hierarchy::{BUNDLE_PATH, Bundle, Hierarchy, HierarchyError, JoinPolicy, Joined};
 use crate::keyring::SecretCache;
+use crate::level::LevelError;
 use crate::license_store::{self, Purge, StoredLicense};
 use crate::lockbox::Lockbox;
 use crate::lockbox_secret::LockboxSecretSource;
 use crate::machine::MachineIdentity;
 use crate::service::{Auth, Caller, ServiceError};
-use crate::settings::Settings;
+use crate::settings::{Role, Settings};
 use crate::storage::Home;
 use crate::transport::Transport;
 use crate::url::ServerUrl;
@@ -47,6 +50,8 @@ pub struct Client {
     pub(crate) names: Arc<dyn NameService>,
     join: Option<JoinPolicy>,
     pub(crate) license_servers: LicenseServers,
+    /// What the caller said that it behaves as.
+    pub(crate) level: Option<ClientLevel>,
     session: Mutex<Session>,
 }
 
@@ -87,6 +92,7 @@ impl Client {
     /// the place of another one. Asks nobody, but the server must be known ([`Self::set_server`]).
     pub fn join(&self, hierarchy: Hierarchy) -> Result<Joined, Error> {
         let server = self.server()?;
+        self.check_lockbox_of_level()?;
         let mut session = self.session();
         self.adopt(&mut session, server, String::new(), hierarchy, true)
     }
@@ -97,13 +103,36 @@ impl Client {
     }
 
     /// Makes the lockbox, with the network unplugged; and signs the SPC when the hierarchy is
-    /// known. Nothing changes when both are there.
+    /// known. A client of level 1.0 has both made by the activation service. Nothing changes when
+    /// both are there.
     pub fn activate(&self) -> Result<Arc<Lockbox>, Error> {
         let mut session = self.session();
-        match self.stored_hierarchy(&mut session)? {
-            Some(hierarchy) => Ok(self.machine_in(&mut session, &hierarchy)?.0),
-            None => self.lockbox_in(&mut session, None),
+        let hierarchy = match self.stored_hierarchy(&mut session)? {
+            None if self.is_activated_over_network()? => {
+                let level = self.level()?;
+                self.server().map_err(|_| LevelError::NeedsNetwork(level))?;
+                Some(self.hierarchy_in(&mut session)?)
+            }
+            stored => stored,
+        };
+        let lockbox = match hierarchy {
+            Some(hierarchy) => self.machine_in(&mut session, &hierarchy)?.0,
+            None => self.lockbox_in(&mut session, None)?,
+        };
+        self.remember_level()?;
+        Ok(lockbox)
+    }
+
+    /// Signs in as a person or as a service from now on.
+    pub fn set_role(&self, role: Role) -> Result<(), Error> {
+        if role == Role::Service {
+            self.check_ever(Feature::ServerCertification)?;
         }
+        if self.settings()?.role != role {
+            let lock = self.home.lock()?;
+            Settings::update(&lock, |settings| settings.role = role)?;
+        }
+        Ok(())
     }
 
     /// Acquires a RAC for whom the credentials name, stores it, and makes it the account in use
@@ -239,6 +268,9 @@ impl Client {
             Some(known) if known.mode() == Mode::One => known,
             _ => return Ok(false),
         };
+        if self.check_ever(Feature::ModeTwo).is_err() {
+            return Ok(false);
+        }
         let server = self.server()?;
         if !server.origin().is_private() {
             return Ok(false);
@@ -311,6 +343,7 @@ impl Client {
         if *policy == JoinPolicy::TrustOnFirstUse && !server.origin().is_private() {
             return Err(HierarchyError::NotPrivate(server.clone()).into());
         }
+        self.check_lockbox_of_level()?;
         let bundle = self.fetch_bundle(server)?;
         let hierarchy = Hierarchy::from_bundle(&bundle, policy)?;
         let replace = matches!(policy, JoinPolicy::Pinned(_));
@@ -401,7 +434,8 @@ impl Client {
         let request = request.into();
         let text = self.with_caller(|caller, server| {
             let server = server.ok_or(DiscoveryError::NoServer)?;
-            let services = self.settings()?.services;
+            let settings = self.settings()?;
+            let services = settings.services;
             let at = services.and_then(|services| services.certification(server));
             let base = at.as_ref().unwrap_or(server).as_str();
             let certify = |service: Service| {
@@ -414,6 +448,7 @@ impl Client {
             };
             let known = renewed.map(|account| account.endpoint(Service::Certification));
             Ok(match known {
+                _ if settings.role == Role::Service => certify(Service::ServerCertification)?,
                 Some(service) if service.is_external() => certify(service)?,
                 _ => certified_as_either(certify)?,
             })

@@ -279,6 +279,9 @@ impl Client {
                 settings.server = Some(server.as_str().to_owned());
                 settings.found_by = found_by;
             }
+            if self.level.is_some() {
+                settings.client_level = self.level;
+            }
         })?;
         Ok(())
     }

@@ -2,8 +2,10 @@
 //! error a stable code, the class that decides the exit code, and where possible a hint.
 
 use crate::account::AccountError;
+use crate::activation::network::NetworkActivationError;
 use crate::discovery::DiscoveryError;
 use crate::hierarchy::HierarchyError;
+use crate::level::LevelError;
 use crate::license_store::LicenseError;
 use crate::lockbox::LockboxError;
 use crate::machine_settings::MachineSettingsError;
@@ -89,6 +91,10 @@ errors! {
     Storage(StorageError),
     /// The security processor's key.
     Lockbox(LockboxError),
+    /// What a client of that level does not do.
+    Level(LevelError),
+    /// What an activation service sends.
+    NetworkActivation(NetworkActivationError),
     /// The hierarchy this client belongs to.
     Hierarchy(HierarchyError),
     /// Where the service is.

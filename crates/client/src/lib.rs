@@ -27,6 +27,7 @@
 //! | [`storage`], [`settings`] | the person's folder |
 //! | [`machine_settings`] | what the administrator of the machine says |
 //! | [`machine`], [`lockbox`], [`lockbox_secret`], [`keyring`], [`activation`] | the security processor's key and certificate |
+//! | [`level`] | the version of RMS that this client behaves as |
 //! | [`hierarchy`] | whom this client trusts |
 //! | [`account`] | RAC and CLC |
 //! | [`oidc`] | a token of an OIDC issuer |
@@ -51,6 +52,7 @@ pub mod free;
 pub mod hierarchy;
 pub mod http;
 pub mod keyring;
+pub mod level;
 pub mod license_store;
 pub mod lockbox;
 pub mod lockbox_secret;
@@ -85,6 +87,7 @@ pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};
 pub use http::{HttpOptions, HttpTransport};
 pub use keyring::{KernelKeyring, NoCache, SecretCache};
+pub use level::{ClientLevel, LevelError};
 pub use license_store::{Purge, StoredLicense};
 pub use lockbox::{Lockbox, Protection};
 pub use lockbox_secret::{LockboxSecretSource, NoPassphrase, Unlock};
@@ -95,7 +98,7 @@ pub use openrms_crypto::Secret;
 pub use output::{Output, Overwrite};
 pub use policy::{Expiry, Grant, OwnPolicy, Policy, Renewal, TemplateName, Who};
 pub use publish::{Publication, Published, Signer};
-pub use settings::Settings;
+pub use settings::{Role, Settings};
 pub use status::{CheckReport, Probe, ProbeOutcome, Status};
 pub use storage::Home;
 pub use templates::{Synced, Template};

@@ -16,6 +16,7 @@ use std::fmt;
 
 use openrms_crypto::envelope::{self, EnvelopeError};
 use openrms_crypto::{Mode, PrivateKey as _, Secret, SoftwareKey, random};
+use openrms_protocol::level::Activation;
 use openrms_xrml::values::{decode_base64, encode_base64};
 use openrms_xrml::{Guid, Time};
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,16 @@ pub struct Lockbox {
     machine: Guid,
     mode: Mode,
     created: Time,
+    activation: Activation,
     secret: LockboxSecret,
     protection: Protection,
+}
+
+/// A key that is yet to be kept.
+pub(crate) struct NewKey {
+    key: SoftwareKey,
+    mode: Mode,
+    activation: Activation,
 }
 
 /// What keeps a lockbox from others.
@@ -183,6 +192,30 @@ struct Stored {
     /// Names person and machine, without telling them.
     identity: String,
     sealed: String,
+    /// Whether the key came over the network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    network: bool,
+}
+
+impl NewKey {
+    /// One that is made here.
+    pub(crate) fn make(mode: Mode) -> Result<Self, LockboxError> {
+        let key = SoftwareKey::generate(mode);
+        Ok(Self {
+            key: key.map_err(|error| LockboxError::Generate(error.to_string()))?,
+            mode,
+            activation: Activation::Own,
+        })
+    }
+
+    /// One that an activation service has made.
+    pub(crate) fn of_network(key: SoftwareKey, mode: Mode) -> Self {
+        Self {
+            key,
+            mode,
+            activation: Activation::Network,
+        }
+    }
 }
 
 impl Lockbox {
@@ -217,6 +250,7 @@ impl Lockbox {
             machine,
             mode,
             created: Time::from_unix(stored.created),
+            activation: stored.activation(),
             secret,
             protection,
         }))
@@ -231,36 +265,44 @@ impl Lockbox {
         now: Time,
         passphrase: Option<&Secret>,
     ) -> Result<Self, LockboxError> {
-        let secret = LockboxSecret::generate()?;
-        let key = generate(mode)?;
-        let at_rest = at_rest(&secret, passphrase, &key)?;
-        Self::store(lock, machine, (mode, now), key, secret, &at_rest)
+        Self::keep(lock, machine, NewKey::make(mode)?, now, passphrase)
     }
 
-    /// Makes another key under the same secret, which stays protected as it is.
+    /// Stores a key, under a passphrase where one is given; takes the place of a lockbox that is
+    /// there.
+    pub(crate) fn keep(
+        lock: &Lock<'_>,
+        machine: &MachineIdentity,
+        new: NewKey,
+        now: Time,
+        passphrase: Option<&Secret>,
+    ) -> Result<Self, LockboxError> {
+        let secret = LockboxSecret::generate()?;
+        let at_rest = at_rest(&secret, passphrase, &new.key)?;
+        Self::store(lock, machine, new, now, secret, &at_rest)
+    }
+
+    /// Stores another key under the same secret, which stays protected as it is.
     pub(crate) fn replace(
         &self,
         lock: &Lock<'_>,
         machine: &MachineIdentity,
-        mode: Mode,
+        new: NewKey,
         now: Time,
     ) -> Result<Self, LockboxError> {
-        let key = generate(mode)?;
         let at_rest = match AtRest::read(lock.home())? {
             Some(AtRest::Sealed(mut sealed)) => {
-                sealed.fingerprint = key.public().fingerprint_hex();
+                sealed.fingerprint = new.key.public().fingerprint_hex();
                 AtRest::Sealed(sealed)
             }
             _ => AtRest::Plain(self.secret.clone()),
         };
-        Self::store(
-            lock,
-            machine,
-            (mode, now),
-            key,
-            self.secret.clone(),
-            &at_rest,
-        )
+        Self::store(lock, machine, new, now, self.secret.clone(), &at_rest)
+    }
+
+    /// How the stored one came to its key; `None` when there is none. It is not opened.
+    pub(crate) fn activation_of(home: &Home) -> Result<Option<Activation>, LockboxError> {
+        Ok(Stored::read(home)?.map(|stored| stored.activation()))
     }
 
     /// Protects the secret by another passphrase, or by none, from now on. Copies of the folder
@@ -305,11 +347,16 @@ impl Lockbox {
     fn store(
         lock: &Lock<'_>,
         machine: &MachineIdentity,
-        (mode, now): (Mode, Time),
-        key: SoftwareKey,
+        new: NewKey,
+        now: Time,
         secret: LockboxSecret,
         at_rest: &AtRest,
     ) -> Result<Self, LockboxError> {
+        let NewKey {
+            key,
+            mode,
+            activation,
+        } = new;
         let failed = |error: String| LockboxError::Generate(error);
         let guid = random::guid_bytes().map_err(|e| failed(e.to_string()))?;
         let guid = Guid::from_random(guid);
@@ -324,6 +371,7 @@ impl Lockbox {
             secret: secret.name(),
             identity: identity_mark(&secret, machine)?,
             sealed: encode_base64(&sealed),
+            network: activation == Activation::Network,
         };
         let text = toml::to_string(&stored).map_err(|e| failed(e.to_string()))?;
         // A secret alone opens nothing and is replaced by the next attempt; so it goes first, and
@@ -342,6 +390,7 @@ impl Lockbox {
             machine: guid,
             mode,
             created: now,
+            activation,
             secret,
             protection,
         })
@@ -360,6 +409,11 @@ impl Lockbox {
     /// Cryptographic mode it was made for.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// How it came to its key.
+    pub fn activation(&self) -> Activation {
+        self.activation
     }
 
     /// When it was made.
@@ -383,6 +437,14 @@ impl Lockbox {
 }
 
 impl Stored {
+    fn activation(&self) -> Activation {
+        if self.network {
+            Activation::Network
+        } else {
+            Activation::Own
+        }
+    }
+
     fn read(home: &Home) -> Result<Option<Self>, LockboxError> {
         let Some(text) = home.read_text(FILE)? else {
             return Ok(None);
@@ -394,10 +456,6 @@ impl Stored {
             Err(damaged("unknown version"))
         }
     }
-}
-
-fn generate(mode: Mode) -> Result<SoftwareKey, LockboxError> {
-    SoftwareKey::generate(mode).map_err(|error| LockboxError::Generate(error.to_string()))
 }
 
 fn at_rest(

@@ -140,6 +140,7 @@ impl Client {
                 (draft.sign(&content, &account, &licensor)?, owner.clone())
             }
             Signer::Server => {
+                self.check_online_publishing()?;
                 let (hierarchy, account) = self.reader()?;
                 let owner = &account.identity().email;
                 let draft = Draft {

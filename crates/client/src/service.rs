@@ -1,9 +1,11 @@
 //! One question to one service: SOAP out, a typed answer or a named failure back. Here alone it is
 //! decided whether credentials go with a request.
 
+use openrms_protocol::activation::{Activate, ActivateResponse, parse_message};
+use openrms_protocol::dime::DimeError;
 use openrms_protocol::{
-    Contract, Fault, FaultCode, Limits, Operation, ProtocolError, Response, SoapVersion,
-    VersionData, encode_request, parse_response,
+    Contract, Fault, FaultCode, Limits, Operation, OperationName, ProtocolError, Response,
+    SoapVersion, VersionData, encode_request, parse_response,
 };
 
 use crate::credentials::{CredentialSource, Credentials, Scheme};
@@ -70,6 +72,14 @@ pub enum ServiceError {
         /// What is wrong.
         source: ProtocolError,
     },
+    /// What stands beside an answer cannot be read.
+    #[error("the answer of {url} cannot be read: {source}")]
+    Attachments {
+        /// Which service.
+        url: String,
+        /// What is wrong.
+        source: DimeError,
+    },
     /// The service refuses.
     #[error("{}", refusal(fault))]
     Fault {
@@ -107,7 +117,7 @@ impl Coded for ServiceError {
             Self::Redirected { .. } => "server-redirects",
             Self::Missing { .. } => "service-missing",
             Self::Status { .. } => "server-error",
-            Self::Protocol { .. } => "answer-malformed",
+            Self::Protocol { .. } | Self::Attachments { .. } => "answer-malformed",
             Self::Fault { fault, .. } => fault_code(fault).0,
             Self::Empty { .. } => "answer-incomplete",
         }
@@ -121,6 +131,7 @@ impl Coded for ServiceError {
             Self::Transport(TransportError::BadUrl(_)) => Class::Usage,
             Self::Transport(TransportError::TooLarge { .. })
             | Self::Protocol { .. }
+            | Self::Attachments { .. }
             | Self::Empty { .. } => Class::Malformed,
             Self::Transport(TransportError::Kerberos { .. })
             | Self::CredentialsNeeded { .. }
@@ -198,6 +209,44 @@ impl Caller<'_> {
         auth: Auth,
         take: impl FnOnce(Response<'_>) -> Result<T, ProtocolError>,
     ) -> Result<T, ServiceError> {
+        let answer = self.post(url, contract, operation, auth)?;
+        let body = &answer.body;
+        taken(url, operation.name(), answer.status, body, take)
+    }
+
+    /// Asks for security processors: an answer, and as many attachments as machines at most.
+    pub(crate) fn activate<T>(
+        &self,
+        url: &str,
+        request: Activate,
+        take: impl FnOnce(ActivateResponse<'_>) -> T,
+    ) -> Result<(T, Vec<Vec<u8>>), ServiceError> {
+        let most = request.machines.len();
+        let operation = request.into();
+        let answer = self.post(url, Contract::Activation, &operation, Auth::OnDemand)?;
+        let (envelope, attachments) = match parse_message(&answer.body, most) {
+            Ok(parts) => parts,
+            Err(source) if answer.status == 200 => {
+                return Err(ServiceError::Attachments {
+                    url: url.to_owned(),
+                    source,
+                });
+            }
+            // An answer that is not the service's is told by its status.
+            Err(_) => (answer.body, Vec::new()),
+        };
+        let take = |response: Response<'_>| ActivateResponse::try_from(response).map(take);
+        let response = taken(url, operation.name(), answer.status, &envelope, take)?;
+        Ok((response, attachments))
+    }
+
+    fn post(
+        &self,
+        url: &str,
+        contract: Contract,
+        operation: &Operation<'_>,
+        auth: Auth,
+    ) -> Result<transport::Response, ServiceError> {
         let action = contract.soap_action(operation.name());
         let body = encode_request(
             SoapVersion::V11,
@@ -206,37 +255,10 @@ impl Caller<'_> {
             operation,
         );
         let content_type = SoapVersion::V11.request_content_type(&action);
-        let answer = self.send(url, auth, |credentials| {
+        self.send(url, auth, |credentials| {
             self.transport
                 .post(url, &action, &content_type, body.as_bytes(), credentials)
-        })?;
-        let protocol = |source| ServiceError::Protocol {
-            url: url.to_owned(),
-            source,
-        };
-        // A fault has status 500; anything else that is not SOAP is told by its status.
-        let parsed = match parse_response(operation.name(), &answer.body, &Limits::client()) {
-            Ok(parsed) => parsed,
-            Err(source) if answer.status == 200 => return Err(protocol(source)),
-            Err(_) if answer.status == NOT_FOUND => {
-                return Err(ServiceError::Missing {
-                    url: url.to_owned(),
-                });
-            }
-            Err(_) => {
-                return Err(ServiceError::Status {
-                    url: url.to_owned(),
-                    status: answer.status,
-                });
-            }
-        };
-        match parsed.outcome {
-            Ok(response) => take(response).map_err(protocol),
-            Err(fault) => Err(ServiceError::Fault {
-                url: url.to_owned(),
-                fault,
-            }),
-        }
+        })
     }
 
     /// Gets a document, without credentials unless they are asked for.
@@ -321,6 +343,29 @@ impl Caller<'_> {
     }
 }
 
+/// Reads an answer.
+fn taken<T>(
+    url: &str,
+    operation: OperationName,
+    status: u16,
+    body: &[u8],
+    take: impl FnOnce(Response<'_>) -> Result<T, ProtocolError>,
+) -> Result<T, ServiceError> {
+    let url = || url.to_owned();
+    let protocol = |source| ServiceError::Protocol { url: url(), source };
+    // A fault has status 500; anything else that is not SOAP is told by its status.
+    let parsed = match parse_response(operation, body, &Limits::client()) {
+        Ok(parsed) => parsed,
+        Err(source) if status == 200 => return Err(protocol(source)),
+        Err(_) if status == NOT_FOUND => return Err(ServiceError::Missing { url: url() }),
+        Err(_) => return Err(ServiceError::Status { url: url(), status }),
+    };
+    match parsed.outcome {
+        Ok(response) => take(response).map_err(protocol),
+        Err(fault) => Err(ServiceError::Fault { url: url(), fault }),
+    }
+}
+
 /// Stable code, class and hint of a server's refusal.
 fn fault_code(fault: &Fault) -> (&'static str, Class, Option<&'static str>) {
     use Class::{Denied, Failed, NotTrusted};
@@ -351,7 +396,13 @@ fn fault_code(fault: &Fault) -> (&'static str, Class, Option<&'static str>) {
             Some("publish off line"),
         ),
         FaultCode::DrmacIsExcluded => ("account-excluded", Denied, Some("sign in again")),
-        FaultCode::BlackBoxIsInvalid => ("lockbox-excluded", Denied, Some("update this client")),
+        FaultCode::BlackBoxIsInvalid => (
+            "lockbox-excluded",
+            Denied,
+            Some(
+                "update this client; one that behaves as an older version (rms status) must be newer",
+            ),
+        ),
         FaultCode::VerifyMachineCertificateChainFailed => (
             "machine-untrusted",
             NotTrusted,

@@ -1,5 +1,6 @@
 //! `settings.toml`: where the service is, and who signs in.
 
+use openrms_protocol::ClientLevel;
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::{FoundBy, Locations, Overrides, Redirects};
@@ -17,6 +18,12 @@ pub struct Settings {
     /// User name to sign in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The version of RMS that the client behaves as; the newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "level_text")]
+    pub client_level: Option<ClientLevel>,
+    /// As whom it signs in.
+    #[serde(default, skip_serializing_if = "Role::is_person")]
+    pub role: Role,
     /// The account in use: a folder under `accounts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -29,6 +36,25 @@ pub struct Settings {
     /// Clusters that have ended.
     #[serde(default, skip_serializing_if = "Redirects::is_empty")]
     pub decommission: Redirects,
+}
+
+/// As whom a client signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A person.
+    #[default]
+    Person,
+    /// A service of a server, such as one that handles mail: it is certified where an administrator
+    /// lists it (`ServerCertification.asmx`, since Service Pack 1).
+    Service,
+}
+
+impl Role {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "for serde")]
+    fn is_person(&self) -> bool {
+        *self == Self::Person
+    }
 }
 
 impl Settings {
@@ -53,6 +79,35 @@ impl Settings {
         })?;
         lock.write(FILE, text.as_bytes())?;
         Ok(settings)
+    }
+}
+
+/// Levels by their names.
+mod level_text {
+    use openrms_protocol::ClientLevel;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[allow(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "for serde"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        level: &Option<ClientLevel>,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        match level {
+            Some(level) => out.serialize_str(level.name()),
+            None => out.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        text: D,
+    ) -> Result<Option<ClientLevel>, D::Error> {
+        let name = String::deserialize(text)?;
+        name.parse().map(Some).map_err(D::Error::custom)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is held here and until when; and whether the services that are needed can be reached.
 
-use openrms_protocol::{Service, ServiceLevel};
+use openrms_protocol::{ClientLevel, Service, ServiceLevel};
 use openrms_xrml::rac::AccountIdentity;
 use openrms_xrml::{Interval, Time};
 
@@ -34,6 +34,8 @@ pub struct Status {
     pub spc_issuer: Option<String>,
     /// Why the hierarchy cannot be used.
     pub hierarchy_error: Option<Error>,
+    /// The version of RMS that the client behaves as.
+    pub level: ClientLevel,
     /// The lockbox; `None` before activation.
     pub lockbox: Option<LockboxStatus>,
     /// Why the lockbox does not open.
@@ -181,6 +183,7 @@ impl Client {
                 .as_ref()
                 .map(|h| h.issuer().key().fingerprint_hex()),
             hierarchy_error,
+            level: self.level()?,
             lockbox,
             lockbox_error,
             activated,

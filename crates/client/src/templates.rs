@@ -6,7 +6,7 @@ use openrms_protocol::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
     AcquireTemplatesResponse, TEMPLATES_PER_ANSWER,
 };
-use openrms_protocol::{Contract, Response, Service};
+use openrms_protocol::{Contract, Feature, Response, Service};
 use openrms_xrml::issuing::ServerLicensorCertificate;
 use openrms_xrml::names::LocalizedName;
 use openrms_xrml::rights_data::RightsData;
@@ -217,6 +217,7 @@ impl Client {
     /// Fetches what is new or changed at the server, 25 at a time, and deletes what is gone. Each
     /// template must be signed by the server, whose certificate must lead to an anchor.
     pub fn sync_templates(&self) -> Result<Synced, Error> {
+        self.check_ever(Feature::TemplateDistribution)?;
         let hierarchy = self.hierarchy()?;
         let slc = self.server_certificate(Service::LicensingServer, hierarchy.anchors())?;
         let slc = ServerLicensorCertificate::new(trust::leaf("server", &slc)?)

@@ -37,9 +37,9 @@ struct Branch {
 }
 
 /// What goes out, and what is told of it.
-pub struct Activation<'s> {
+pub struct Activation {
     /// The answer.
-    pub response: ActivateResponse<'s>,
+    pub response: ActivateResponse<'static>,
     /// What stands beside it, in the order of its items ([`package`]). It holds private keys.
     pub packages: Vec<Vec<u8>>,
     /// Identifiers of the SPCs.
@@ -78,7 +78,7 @@ impl ActivationService {
         keys: &dyn KeySource,
         url: &str,
         now: Time,
-    ) -> Result<Activation<'_>, Refusal> {
+    ) -> Result<Activation, Refusal> {
         let branches = request.machines.iter().map(|machine| self.branch(machine));
         let branches = branches.collect::<Result<Vec<_>, _>>()?;
         let mut done = Activation {
@@ -130,7 +130,7 @@ impl Branch {
         keys: &dyn KeySource,
         url: &str,
         now: Time,
-    ) -> Result<(Guid, Activated<'_>, Vec<u8>), Refusal> {
+    ) -> Result<(Guid, Activated<'static>, Vec<u8>), Refusal> {
         let failed =
             |error: &dyn ToString| Refusal::new(FaultCode::UnspecifiedError, error.to_string());
         if !self.range.contains(now) {
@@ -154,7 +154,7 @@ impl Branch {
         .sign(self.key.as_ref(), mode.hash())?;
         let package = package::seal(&key, machine.as_bytes()).map_err(|error| failed(&error))?;
         let item = Activated {
-            machine_certificate_chain: issued_chain(spc, &self.chain)?,
+            machine_certificate_chain: issued_chain(spc, &self.chain)?.into_owned(),
             signature: signed(&package, self.key.as_ref(), mode.hash())?,
         };
         Ok((id, item, package))

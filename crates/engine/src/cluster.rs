@@ -31,6 +31,8 @@ pub struct Cluster {
     pub author_proof: AuthorProof,
     /// The root cluster, where this is a licensing cluster.
     pub root: Option<RootCluster>,
+    /// Whether clients of version 1.0 are activated here; for the server to say.
+    pub activates: bool,
     /// Keys of third parties that may revoke the SLC.
     pub revocation_authorities: Vec<PublicKey>,
     is_enrolled: bool,
@@ -200,6 +202,7 @@ impl Cluster {
                 .map(|authority| PublicKey::from_pkcs1_der(&authority.public_key))
                 .collect::<Result<_, _>>()
                 .map_err(|error| bad("revocation authority", &error.to_string()))?,
+            activates: false,
             is_enrolled,
             servers,
             rac_issuers,

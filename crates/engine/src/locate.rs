@@ -160,7 +160,8 @@ fn location(cluster: &Cluster, service: ServiceType) -> Option<String> {
         ServiceType::CertificationInternalService | ServiceType::ServerService => {
             Some(cluster.certification_url())
         }
-        // Asked by clients of version 1.0 only, which this cluster does not serve yet.
+        // Asked by clients of version 1.0 only.
+        ServiceType::ActivationService if cluster.activates => Some(cluster.certification_url()),
         _ => None,
     }
 }

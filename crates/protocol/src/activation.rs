@@ -91,8 +91,13 @@ pub fn encode_message(
     dime::encode(&payloads, Layout::default(), CHUNK)
 }
 
-/// Takes a body apart into the envelope and at most so many attachments.
+/// Takes a body apart into the envelope and at most so many attachments. A body that is the envelope
+/// itself, as faults are, has none: it begins as XML does, and as no DIME message.
 pub fn parse_message(body: &[u8], most: usize) -> Result<(Vec<u8>, Vec<Vec<u8>>), DimeError> {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if text.trim_ascii_start().starts_with(b"<") {
+        return Ok((body.to_vec(), Vec::new()));
+    }
     let payloads = dime::parse(body, most.saturating_add(1))?;
     let mut parts = payloads.into_iter().map(|payload| payload.data);
     let envelope = parts.next().ok_or(DimeError::Empty)?;
@@ -249,6 +254,7 @@ fn only<'e, 'a>(
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const HID: &str = "HidXml";
 const ATTACHMENT: &str = "SecureRepository";
 /// Bytes of a chunk of the example.

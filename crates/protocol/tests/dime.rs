@@ -47,6 +47,18 @@ fn attachments_keep_their_order_and_have_names_of_their_own() {
 }
 
 #[test]
+fn an_envelope_alone_has_no_attachments() {
+    for envelope in [
+        "<Envelope/>",
+        "\u{feff}<?xml version='1.0'?><Envelope/>",
+        "\r\n <a/>",
+    ] {
+        let parts = parse_message(envelope.as_bytes(), 0).unwrap();
+        assert_eq!(parts, (envelope.as_bytes().to_vec(), Vec::new()));
+    }
+}
+
+#[test]
 fn both_layouts_are_read_and_written() {
     let payloads = [
         soap(b"<Envelope/>".to_vec()),

@@ -8,10 +8,12 @@ use openrms_crypto::Mode;
 use openrms_engine::authority::{self, AuthorityError};
 use openrms_engine::cluster::mode_of;
 use openrms_engine::keys::KeyVault;
-use openrms_store::{AuthorityRole, ConfigurationSnapshot, StoreError};
+use openrms_store::{AuthorityRole, Change, ConfigurationSnapshot, StoreError};
 use openrms_xrml::anchors::Anchors;
-use openrms_xrml::chain;
+use openrms_xrml::{Time, chain};
 use serde::{Deserialize, Serialize};
+
+use crate::open::Opened;
 
 /// What clients need in order to join: no secrets between clients (see [`crate::bundle`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,5 +97,25 @@ impl ClientTrust {
     }
 }
 
+/// Has a trust anchor activate clients of version 1.0 besides. Says whether that is new: another server
+/// of the cluster may do so at the same time.
+pub(crate) async fn add_activation(opened: &Opened, now: Time) -> Result<bool, TrustError> {
+    let store = &opened.store;
+    let mut attempts = 0;
+    loop {
+        let version = store.configuration_version().await?;
+        let roles = store.authority_roles().await?;
+        let added = authority::added_for_activation(&roles, &*opened.provider, now)?;
+        let changes: Vec<_> = added.into_iter().map(Change::AddAuthorityRole).collect();
+        attempts += 1;
+        match store.apply(&changes, Some(version)).await {
+            Err(StoreError::VersionConflict { .. }) if attempts < ATTEMPTS => {}
+            applied => return Ok(applied.map(|_| !changes.is_empty())?),
+        }
+    }
+}
+
 /// Setting that holds what another authority handed over.
 pub(crate) const FOREIGN: &str = "client-trust";
+/// How often others may be quicker.
+const ATTEMPTS: u32 = 5;

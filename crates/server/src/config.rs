@@ -41,6 +41,7 @@ use openrms_store::LocationError;
 use serde::Deserialize;
 
 use crate::access::{AccessError, AccessRules, Part, PartRule};
+use crate::activation::ActivationConfig;
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::{Database, DatabaseServer};
@@ -112,6 +113,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Traces, when switched on.
     pub traces: Option<TracesConfig>,
+    /// Where clients of version 1.0 are activated, in a cluster without an authority of its own.
+    pub activation: Option<ActivationConfig>,
     /// The HTTP proxy by which this server asks authorities and other clusters.
     pub outbound_proxy: Option<String>,
 }
@@ -310,6 +313,7 @@ impl Config {
             proxies: Proxies::default(),
             log: LogConfig::default(),
             traces: None,
+            activation: None,
             outbound_proxy: None,
         }
     }
@@ -392,6 +396,7 @@ struct File {
     #[serde(default)]
     log: LogConfig,
     traces: Option<TracesConfig>,
+    activation: Option<ActivationConfig>,
     #[serde(default)]
     outbound: Outbound,
 }
@@ -543,6 +548,7 @@ impl File {
             proxies: self.proxies,
             log: self.log,
             traces: self.traces.map(|traces| traces.below(base)),
+            activation: self.activation.map(|activation| activation.below(base)),
             outbound_proxy: self.outbound.proxy,
         })
     }

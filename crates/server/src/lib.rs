@@ -38,6 +38,7 @@ pub mod traces;
 pub mod upgrade;
 
 mod accounts;
+pub mod activation;
 mod admin;
 mod audit;
 mod clock;

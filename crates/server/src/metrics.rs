@@ -69,6 +69,7 @@ enum Object {
     Licensing,
     Enrollment,
     GroupExpansion,
+    ActivationProxy,
 }
 
 impl Default for Counters {
@@ -123,6 +124,7 @@ impl Object {
             Contract::Certification | Contract::Precertification => Self::Certification,
             Contract::Enrollment => Self::Enrollment,
             Contract::GroupExpansion => Self::GroupExpansion,
+            Contract::Activation => Self::ActivationProxy,
             _ => Self::Licensing,
         }
     }

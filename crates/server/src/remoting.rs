@@ -68,5 +68,6 @@ fn outgoing(response: &Response<'_>, trace: Trace) -> Outgoing {
         body: encode_response(response),
         trace,
         reply: None,
+        carried: None,
     }
 }

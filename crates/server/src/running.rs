@@ -10,6 +10,7 @@ use openrms_protocol::ServiceLevel;
 use openrms_store::StoreError;
 use tokio::sync::{Notify, watch};
 
+use crate::activation::ActivationError;
 use crate::audit::Audit;
 use crate::clock;
 use crate::config::Config;
@@ -71,6 +72,9 @@ pub enum StartError {
     /// A way to sign in cannot be offered.
     #[error(transparent)]
     SignIn(#[from] SchemeError),
+    /// The service of another authority cannot be asked to activate machines.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// Traces cannot be exported.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -406,6 +410,11 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let traces = traces
         .map(|traces| Traces::start(traces, snapshot.cluster.base_url()))
         .transpose()?;
+    let activation_proxy = config
+        .activation
+        .as_ref()
+        .map(|activation| activation.open(config.outbound_proxy.as_deref()))
+        .transpose()?;
     // Last: what follows cannot fail, and would leave a thread behind.
     let (journal, log) = logging::start(&config.logging, &opened, &shared)?;
     let parts = Parts {
@@ -423,6 +432,7 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
         threads,
         shared,
         traces,
+        activation_proxy,
     };
     Ok((Arc::new(State::new(parts)), thread, log))
 }

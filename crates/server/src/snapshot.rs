@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use openrms_crypto::Mode;
 use openrms_directory::{BuiltIn, ForestName, PeopleError};
+use openrms_engine::activation::ActivationService;
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::cluster::ROOT_URL;
 use openrms_engine::{Cluster, ClusterError};
@@ -16,7 +17,7 @@ use crate::accounts::{Accounts, PeopleList};
 use crate::authority::ClientTrust;
 use crate::bundle::ClientBundle;
 use crate::config::Config;
-use crate::enrollment::CONTACT;
+use crate::enrollment::{CONTACT, Certifier};
 use crate::events::Event;
 use crate::metrics::{CountedProvider, KeyCounters};
 use crate::open::{OpenError, Opened};
@@ -32,6 +33,9 @@ pub(crate) struct Snapshot {
     bundles: Vec<(Mode, String)>,
     /// The trust anchor's enrollment service, where there is one.
     pub(crate) enrollment: Option<EnrollmentService>,
+    /// What activates clients of version 1.0, where this cluster is certified by an authority of its
+    /// own.
+    pub(crate) activation: Option<Arc<ActivationService>>,
     /// For how many days servers are certified here.
     pub(crate) slc_days: u32,
     /// Whom people turn to who are refused something.
@@ -81,7 +85,7 @@ impl Snapshot {
     ) -> Result<Self, LoadError> {
         let stored = opened.store.snapshot().await?;
         let provider = CountedProvider::new(&*opened.provider, keys);
-        let cluster = Cluster::new(&stored, &provider, opened.vault.clone())?;
+        let mut cluster = Cluster::new(&stored, &provider, opened.vault.clone())?;
         if cluster.mode == Mode::Two {
             config.service_level.require(Feature::ModeTwo)?;
         }
@@ -96,6 +100,20 @@ impl Snapshot {
                 })
                 .ok()
         };
+        let activation = if Certifier::of(&stored, &roles) == Certifier::Own {
+            let service = ActivationService::load(&roles, &provider);
+            service
+                .inspect_err(|error| {
+                    Event::PartFailed.emit(format_args!("nobody is activated here: {error}"));
+                })
+                .ok()
+                .flatten()
+                .map(Arc::new)
+        } else {
+            None
+        };
+        cluster.activates =
+            cluster.root.is_none() && (activation.is_some() || config.activation.is_some());
         let bundles = [Mode::One, Mode::Two]
             .into_iter()
             .filter_map(|mode| {
@@ -123,6 +141,7 @@ impl Snapshot {
             accounts,
             bundles,
             enrollment,
+            activation,
             slc_days: slc::days(&stored.settings),
             contact: stored.settings.get(CONTACT).cloned(),
         })

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
 use openrms_engine::context::check_not_decommissioned;
 use openrms_engine::evaluate::Ground;
 use openrms_engine::license::ItemRecord;
@@ -11,6 +11,7 @@ use openrms_engine::{
     Caller, Context, Observer, Refusal, certify, client_licensor, decommission, expansion, license,
     locate, precertify, prelicense, publish, republish, sub_enroll, templates,
 };
+use openrms_protocol::activation::{Activate, encode_message};
 use openrms_protocol::certification::Certify;
 use openrms_protocol::decommissioning::AcquireContentKey;
 use openrms_protocol::enrollment::{self, Enroll, EnrollResponse, EnrolleeServerInformation};
@@ -18,10 +19,11 @@ use openrms_protocol::publishing::AcquireIssuanceLicense;
 use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use openrms_protocol::{
     Fault, FaultClass, FaultCode, HttpHead, Operation, OperationName, Rejection, Request, Response,
-    ResponseHead, Service, SoapVersion, encode_fault, encode_response, parse_request,
+    ResponseHead, Service, SoapVersion, dime, encode_fault, encode_response, parse_request,
 };
 use openrms_xrml::Guid;
 
+use crate::activation;
 use crate::audit::Event;
 use crate::clock;
 use crate::config::Enrollment;
@@ -62,6 +64,15 @@ pub(crate) struct Outgoing {
     pub(crate) trace: Trace,
     /// What the caller is told in turn for having signed in.
     pub(crate) reply: Option<HeaderValue>,
+    /// Where the answer is not in its form alone.
+    pub(crate) carried: Option<Carried>,
+}
+
+/// Status and content type of an answer with attachments, or of one by another server.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: Option<HeaderValue>,
 }
 
 /// What the log and the counters are told about a request.
@@ -106,6 +117,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
                 body: rejection.encode().into_bytes(),
                 trace: Trace::refused(None, code, rejection.error.to_string()),
                 reply: None,
+                carried: None,
             };
         }
     };
@@ -119,10 +131,15 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
             body: encode_fault(&ResponseHead::fault(request.soap), &fault).into_bytes(),
             trace: Trace::refused(Some(name), code, error.to_string()),
             reply: None,
+            carried: None,
         };
     }
     let base_url = snapshot.cluster.base_url();
+    let mut attachments = Vec::new();
     let mut decision = match may_answer(state, incoming, base_url, request.contract, name) {
+        Ok(()) if let Operation::Activate(machines) = &request.operation => {
+            activate(state, snapshot, machines, &mut attachments).await
+        }
         Ok(()) => {
             let now = clock::now();
             let context = state.context(snapshot, incoming.service, incoming.observer, now);
@@ -142,15 +159,42 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
         let issued = logged(state, Field::IssuedXrml, || certificates::issued(response));
         note(&mut decision.items, issued, |item| &mut item.handed_out);
     }
-    Outgoing {
+    let outgoing = Outgoing {
         form: Form::Soap(request.soap),
         is_fault: decision.outcome.is_err(),
-        body: body.into_bytes(),
+        body: Vec::new(),
         trace: Trace {
             operation: Some(name),
             items: decision.items,
         },
         reply: None,
+        carried: None,
+    };
+    outgoing.with_body(request.soap, body, attachments)
+}
+
+/// Activates machines; what goes beside the answer is put into `attachments`.
+async fn activate(
+    state: &State,
+    snapshot: &Snapshot,
+    machines: &Activate,
+    attachments: &mut Vec<Vec<u8>>,
+) -> Decision<'static> {
+    let done = match check_not_decommissioned(&snapshot.cluster) {
+        Ok(()) => activation::activate(state, snapshot, machines, clock::now()).await,
+        Err(refusal) => Err(refusal),
+    };
+    match done {
+        Ok(done) => {
+            *attachments = done.packages;
+            let item = |id: Guid| Item {
+                issued: Some(id.to_string()),
+                ..Item::default()
+            };
+            let items = done.certificates.into_iter().map(item);
+            Decision::yes(done.response, items.collect())
+        }
+        Err(refusal) => Decision::no(refusal, Item::default()),
     }
 }
 
@@ -172,6 +216,7 @@ fn unknown_envelope(soap: SoapVersion) -> Outgoing {
         body: encode_fault(&ResponseHead::fault(known), &fault).into_bytes(),
         trace: Trace::refused(None, "version-mismatch", fault.message),
         reply: None,
+        carried: None,
     }
 }
 
@@ -209,6 +254,7 @@ pub(crate) fn refuse(form: Form, refusal: &Refusal) -> Outgoing {
         body: encode_fault(&ResponseHead::fault(soap), &refusal.fault()).into_bytes(),
         trace: Trace::refused(None, refusal.code.wire_name(), refusal.reason.clone()),
         reply: None,
+        carried: None,
     }
 }
 
@@ -484,6 +530,30 @@ fn certified<'c>(
             Decision::yes(response, vec![Item { issued, ..item }])
         }
         Err(refusal) => Decision::no(refusal, item),
+    }
+}
+
+impl Outgoing {
+    /// The same with an envelope, and with what stands beside it where there is anything.
+    fn with_body(self, soap: SoapVersion, envelope: String, attachments: Vec<Vec<u8>>) -> Self {
+        if attachments.is_empty() {
+            let body = envelope.into_bytes();
+            return Self { body, ..self };
+        }
+        match encode_message(soap, envelope, attachments) {
+            Ok(body) => Self {
+                body,
+                carried: Some(Carried {
+                    status: StatusCode::OK,
+                    content_type: Some(HeaderValue::from_static(dime::CONTENT_TYPE)),
+                }),
+                ..self
+            },
+            Err(error) => refuse(
+                Form::Soap(soap),
+                &Refusal::new(FaultCode::UnspecifiedError, error),
+            ),
+        }
     }
 }
 

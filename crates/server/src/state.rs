@@ -14,6 +14,7 @@ use openrms_xrml::Time;
 
 use crate::access::Access;
 use crate::accounts::Accounts;
+use crate::activation::{ActivationProxy, Activations};
 use crate::audit::Audit;
 use crate::clock;
 use crate::config::Config;
@@ -53,6 +54,9 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     /// Where traces go, when they are switched on.
     pub(crate) traces: Option<Traces>,
+    pub(crate) activations: Activations,
+    /// Where machines are activated, when another authority does it.
+    pub(crate) activation_proxy: Option<ActivationProxy>,
     pub(crate) health: Health,
     /// When the server started, in seconds since 1970.
     pub(crate) started: u64,
@@ -80,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) threads: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) traces: Option<Traces>,
+    pub(crate) activation_proxy: Option<ActivationProxy>,
 }
 
 /// Counts what is under way, up to a bound.
@@ -109,6 +114,8 @@ impl State {
                 .collect(),
             shared: parts.shared,
             traces: parts.traces,
+            activations: Activations::default(),
+            activation_proxy: parts.activation_proxy,
             health: Health::default(),
             started: clock::since_1970().as_secs(),
             config: parts.config,
@@ -157,6 +164,10 @@ impl State {
             observer,
             now,
             external: service.is_external(),
+            newer_processors: matches!(
+                service,
+                Service::ServerCertification | Service::MobileCertification
+            ),
             level: self.config.service_level,
             release: env!("CARGO_PKG_VERSION"),
         }

@@ -154,7 +154,7 @@ fn s25_s26_s46_s48_s49_the_old_release_serves_the_database_of_the_new_one() {
         case.opens(&protected);
         case.opens(&newer);
         case.opens(&case.protect());
-        case.certify_somebody_else();
+        case.join("carol", "carol");
         assert!(case.node.stop());
         assert_eq!(
             case.schema(),
@@ -198,6 +198,55 @@ fn s21_s47_restoring_the_backup_undoes_the_upgrade_altogether() {
     }
 }
 
+#[test]
+fn s38_s40_a_license_costs_no_more_than_with_the_release_before_and_all_cores_work() {
+    let Some(previous) = Node::previous_release() else {
+        return;
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let programs = [&*previous, Node::this_release()];
+    let cases = [0, 1].map(|n| Case::new(folders[n].path(), programs[n], Kind::Sqlite).unwrap());
+    let licenses = [0, 1].map(|n| cases[n].protect());
+    let readers = cases.each_ref().map(|case| {
+        let join = |reader| case.join(&format!("reader-{reader}"), "bob");
+        (0..READERS).map(join).collect::<Vec<_>>()
+    });
+    let mut least = [Duration::MAX; 2];
+    // In turn, so that both meet the same machine.
+    for _ in 0..ROUNDS {
+        for n in [0, 1] {
+            let before = cpu(&cases[n].node);
+            std::thread::scope(|scope| {
+                for reader in &readers[n] {
+                    let license = &licenses[n][0];
+                    scope.spawn(move || {
+                        for _ in 0..LICENSES {
+                            reader.purge_licenses(&Purge::All).unwrap();
+                            reader.content_key(license).unwrap();
+                        }
+                    });
+                }
+            });
+            let spent = cpu(&cases[n].node).saturating_sub(before);
+            least[n] = least[n].min(spent);
+        }
+    }
+    let count = u32::try_from(READERS * LICENSES).unwrap();
+    let [old, new] = least.map(|time| time / count);
+    let ratio = new.as_secs_f64() / old.as_secs_f64();
+    println!("{old:?} of a core for a license before, {new:?} now: {ratio:.2}");
+    assert!(
+        ratio <= 1.15,
+        "a license costs {ratio:.2} times what it did"
+    );
+    let busy = busy_threads(&cases[1].node);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!(
+        busy >= cores.min(READERS),
+        "{busy} threads served, of {cores} cores"
+    );
+}
+
 /// Where a cluster of one server keeps what it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -234,6 +283,10 @@ impl Case {
         provision.extend(["--listen", &listen]);
         provision.extend(database.iter().map(String::as_str));
         node.succeed(&provision);
+        // Keys that are made ahead of time would count as work for requests.
+        let config = node.data.join("rmsd.toml");
+        let settings = std::fs::read_to_string(&config).unwrap() + "\n[limits]\nspare_keys = 0\n";
+        std::fs::write(&config, settings).unwrap();
         let password = secret(&folder.join("person.password"), PASSWORD);
         for name in ["alice", "bob", "carol"] {
             let mail = format!("{name}@example.test");
@@ -283,9 +336,11 @@ impl Case {
         }
     }
 
-    fn certify_somebody_else(&self) {
-        let home = tempfile::tempdir().unwrap();
-        sign_in(&client(home.path().to_owned(), "carol"), &self.url);
+    /// Somebody with RAC and CLC on a machine of their own.
+    fn join(&self, home: &str, name: &str) -> Client {
+        let client = client(self.folder.join(home), name);
+        sign_in(&client, &self.url);
+        client
     }
 
     /// The name of a template that was not there before.
@@ -426,6 +481,35 @@ impl Load {
     }
 }
 
+/// What a server has computed since it was started.
+fn cpu(node: &Node) -> Duration {
+    threads(node).into_iter().map(|(_, time)| time).sum()
+}
+
+/// How many threads of a server have served.
+fn busy_threads(node: &Node) -> usize {
+    let threads = threads(node);
+    let most = threads.iter().map(|(_, time)| *time).max().unwrap();
+    let served = threads
+        .iter()
+        .filter(|(name, time)| name.starts_with("rmsd") && *time > most / 20);
+    served.count()
+}
+
+/// The threads of a server, and what each has computed.
+fn threads(node: &Node) -> Vec<(String, Duration)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", node.id())).unwrap();
+    let of_task = |task: std::io::Result<std::fs::DirEntry>| {
+        let task = task.unwrap().path();
+        // One that has just ended is not there any more.
+        let read = |name: &str| std::fs::read_to_string(task.join(name)).ok();
+        let (name, spent) = (read("comm")?, read("schedstat")?);
+        let nanoseconds = spent.split(' ').next()?.parse().ok()?;
+        Some((name, Duration::from_nanos(nanoseconds)))
+    };
+    tasks.filter_map(of_task).collect()
+}
+
 /// The time within which 99 of 100 are answered.
 fn percentile<'d>(done: impl Iterator<Item = &'d Done>) -> Duration {
     let mut times: Vec<_> = done.map(|one| one.took).collect();
@@ -439,6 +523,9 @@ fn steady() -> Duration {
     Duration::from_secs(seconds.unwrap_or(10))
 }
 
+/// How often both releases are measured in turn, and how many licenses each client asks for.
+const ROUNDS: usize = 6;
+const LICENSES: usize = 60;
 /// Clients that are licensed.
 const READERS: usize = 3;
 /// Each client asks this often.

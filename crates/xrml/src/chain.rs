@@ -318,9 +318,10 @@ fn is_server(node: &Node) -> bool {
 }
 
 /// Whether it certifies an activation service (MS-RMPR product notes 9, 10): by its form a server,
-/// by name and issuer not one. A node may name any issuer; that its signer is of that type is what
-/// [`may_issue`] demands.
-pub(crate) fn activates(node: &Node) -> bool {
+/// by name and issuer not one. A node may name any issuer; it is one where [`verify_path`] led through
+/// it.
+#[must_use]
+pub fn activates(node: &Node) -> bool {
     let content = node.content();
     let name = content.principal.as_ref().map(|p| p.object.name.as_deref());
     let issuer = content.issuer.as_ref().map(|i| i.object.kind.as_deref());

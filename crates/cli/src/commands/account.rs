@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use openrms_client as client;
-use openrms_client::{Persistence, Secret};
+use openrms_client::level::Activation;
+use openrms_client::{Persistence, Role, Secret};
 use openrms_xrml::Interval;
 use openrms_xrml::rac::AccountType;
 use serde_json::{Value, json};
@@ -43,6 +44,10 @@ pub(crate) struct SignIn {
     /// For a machine that others use too: the account certificate is good for minutes only.
     #[arg(long)]
     temporary: bool,
+    /// As a service of a server, such as one that handles mail: with an account of its own, which an
+    /// administrator lists.
+    #[arg(long)]
+    service: bool,
     #[command(flatten)]
     issuer: IssuerOptions,
 }
@@ -98,6 +103,11 @@ impl SignIn {
             client = self.connection.client_as(shell, Some(known))?;
             user = None;
         }
+        client.set_role(if self.service {
+            Role::Service
+        } else {
+            Role::Person
+        })?;
         let persistence = if self.temporary {
             Persistence::Temporary
         } else {
@@ -175,6 +185,7 @@ fn document(home: &str, status: &client::Status) -> Value {
         "home": home,
         "server": status.server.as_ref().map(client::ServerUrl::as_str),
         "server_source": status.server_source.map(client::ServerSource::name),
+        "client_level": status.level.name(),
         "service_location": status.overrides,
         "user": status.user,
         "anchors": anchors,
@@ -194,6 +205,7 @@ fn text(home: &str, status: &client::Status) -> String {
     let mut line = |label: &str, value: String| _ = writeln!(text, "{label:20} {value}");
     let none = || "none".to_owned();
     line("folder", plain(home));
+    line("level", status.level.to_string());
     line(
         "server",
         status
@@ -212,7 +224,7 @@ fn text(home: &str, status: &client::Status) -> String {
             line(label, cluster.server().to_string());
         }
     }
-    if status.overrides.activation.is_some() {
+    if status.overrides.activation.is_some() && status.level.activation() == Activation::Own {
         let why = "service_location.activation: this client activates by itself";
         line("  ignored", why.to_owned());
     }

@@ -30,24 +30,28 @@ impl Cluster {
 
     /// As [`Cluster::start`], with more in the server's configuration file.
     pub fn start_with(more: &str) -> Self {
-        Self::set_up(Mode::Two, more)
+        Self::start_as(more, |_| {}, |_| {})
     }
 
     /// As [`Cluster::start`], with a server that behaves as that version of RMS; of mode 1, which all
     /// of them serve.
     pub fn at_level(level: ServiceLevel) -> Self {
-        Self::set_up(Mode::One, &format!("service_level = '{level}'"))
+        let more = format!("service_level = '{level}'");
+        Self::start_as(&more, |options| options.mode = Mode::One, |_| {})
     }
 
-    fn set_up(mode: Mode, more: &str) -> Self {
+    /// As [`Cluster::start_with`], provisioned in another way; `prepare` gets the data directory
+    /// before it is served.
+    pub fn start_as(
+        more: &str,
+        edit: impl FnOnce(&mut RootOptions),
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut options = RootOptions {
-            mode,
-            ..RootOptions::new(&data, url)
-        };
+        let mut options = RootOptions::new(&data, url);
         let mut list = people::empty("corp.example".parse().unwrap(), None).unwrap();
         for name in ["alice", "bob", "carol"] {
             list.add_person(NewPerson {
@@ -66,7 +70,9 @@ impl Cluster {
         list.add_member(&staff, Member::parse("bob").unwrap())
             .unwrap();
         options.people = Some(list);
+        edit(&mut options);
         provision_root(&options).unwrap();
+        prepare(&data);
         let file = data.join("rmsd.toml");
         let written = fs::read_to_string(&file).unwrap();
         fs::write(&file, format!("audit = 'audit.jsonl'\n{written}\n{more}")).unwrap();

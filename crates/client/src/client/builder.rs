@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use openrms_protocol::ClientLevel;
+
 use super::Client;
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{CredentialSource, NoCredentials};
@@ -86,6 +88,14 @@ impl ClientBuilder {
         self
     }
 
+    /// The version of RMS that the client behaves as; without this, what was remembered when it was
+    /// initialized or activated, else the newest.
+    #[must_use]
+    pub fn level(mut self, level: ClientLevel) -> Self {
+        self.0.level = Some(level);
+        self
+    }
+
     /// The client.
     pub fn build(self) -> Client {
         self.0
@@ -112,6 +122,7 @@ impl Client {
             names: Arc::new(NoNameService),
             join: None,
             license_servers: LicenseServers::default(),
+            level: None,
             session: Mutex::default(),
         })
     }

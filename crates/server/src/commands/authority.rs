@@ -12,8 +12,9 @@ use super::mode::{self, UpgradeAuthority};
 use super::provision::ModeArgument;
 use super::sign::{self, Sign};
 use super::{Failure, Output, Place};
-use crate::authority::{ClientTrust, TrustError};
+use crate::authority::{self, ClientTrust, TrustError};
 use crate::bundle::{BundleError, bundle_of};
+use crate::clock;
 use crate::open::{Opened, blocking};
 use crate::provision::create_authority;
 
@@ -25,6 +26,9 @@ pub(super) enum Authority {
     Sign(Sign),
     /// Certify in cryptographic mode 2 besides mode 1, under the same anchors.
     UpgradeMode(UpgradeAuthority),
+    /// Activation of clients of version 1.0.
+    #[command(subcommand)]
+    Activation(ActivationCommand),
     /// What a client package carries to self-activate.
     #[command(subcommand)]
     SpcIssuer(SpcIssuer),
@@ -46,6 +50,19 @@ pub(super) struct Create {
     mode: ModeArgument,
     #[command(flatten)]
     keys: KeyArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ActivationCommand {
+    /// Have an authority of release 0.1.0 activate clients of version 1.0 besides, under the same
+    /// anchors.
+    Add(AddActivation),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddActivation {
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,6 +136,7 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
         }
         Authority::Sign(command) => sign::by_authority(command, output)?,
         Authority::UpgradeMode(command) => mode::authority(command, output)?,
+        Authority::Activation(ActivationCommand::Add(command)) => add_activation(command, output)?,
         Authority::SpcIssuer(SpcIssuer::Export(export)) => {
             let trust = trust(&export.place, export.mode)?;
             write(
@@ -150,6 +168,23 @@ pub(super) fn run(command: &Authority, output: &Output) -> Result<(), Failure> {
             }
         }
     }
+    Ok(())
+}
+
+fn add_activation(command: &AddActivation, output: &Output) -> Result<(), Failure> {
+    let config = command.place.load()?;
+    let is_new = blocking(async || {
+        let opened = Opened::open(&config).await?;
+        let is_new = authority::add_activation(&opened, clock::now()).await?;
+        opened.store.close().await;
+        Ok::<_, Failure>(is_new)
+    })?;
+    let text = if is_new {
+        "The authority activates clients of version 1.0 as well."
+    } else {
+        "The authority activates clients of version 1.0 already; nothing was done."
+    };
+    output.answer(&json!({ "already": !is_new }), text);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
+use openrms_engine::context::check_not_decommissioned;
 use openrms_engine::{Caller, Refusal, unanswered};
 use openrms_protocol::binary_group_expansion::http as wire;
 use openrms_protocol::{FaultCode, Feature, HttpHead, Service, ServiceLevel, SoapVersion, wsdl};
@@ -17,6 +18,7 @@ use openrms_protocol::{FaultCode, Feature, HttpHead, Service, ServiceLevel, Soap
 use super::routes::Core;
 use super::{Peer, compress};
 use crate::access::Access;
+use crate::activation;
 use crate::clock;
 use crate::events::Event;
 use crate::logging::journal::{Asked, NotKept};
@@ -356,6 +358,12 @@ async fn answer(
         observer: watch,
     };
     let outgoing = match member {
+        Ok(()) if service == Service::Activation && snapshot.activation.is_none() => {
+            match check_not_decommissioned(&snapshot.cluster) {
+                Ok(()) => activation::pass_on(state, incoming.head, &body, form).await,
+                Err(refusal) => soap::refuse(form, &refusal),
+            }
+        }
         Ok(()) if form == Form::Binary => remoting::answer(state, &snapshot, watch, &body).await,
         Ok(()) => soap::answer(state, &snapshot, incoming).await,
         Err(refusal) => soap::refuse(form, &refusal.telling(contact(&snapshot, service))),
@@ -425,18 +433,24 @@ async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<
 }
 
 fn encode(headers: &HeaderMap, outgoing: Outgoing) -> Response {
-    let (status, kind) = match outgoing.form {
-        Form::Soap(soap) if outgoing.is_fault => {
-            (StatusCode::INTERNAL_SERVER_ERROR, soap.content_type())
+    let plain = |status, kind| (status, Some(HeaderValue::from_static(kind)));
+    let (status, kind) = match (outgoing.carried, outgoing.form) {
+        (Some(carried), _) => (carried.status, carried.content_type),
+        (None, Form::Soap(soap)) if outgoing.is_fault => {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, soap.content_type())
         }
-        Form::Soap(soap) => (StatusCode::OK, soap.content_type()),
-        Form::Binary => (StatusCode::OK, wire::CONTENT_TYPE),
+        (None, Form::Soap(soap)) => plain(StatusCode::OK, soap.content_type()),
+        (None, Form::Binary) => plain(StatusCode::OK, wire::CONTENT_TYPE),
     };
     let compressed = compress::gzip(headers, &outgoing.body);
     let is_compressed = compressed.is_some();
     let body = compressed.map_or_else(|| Bytes::from(outgoing.body), Bytes::from);
-    let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+    let mut response = (status, body).into_response();
     let answer = response.headers_mut();
+    answer.remove(header::CONTENT_TYPE);
+    if let Some(kind) = kind {
+        answer.insert(header::CONTENT_TYPE, kind);
+    }
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if let Some(reply) = outgoing.reply {
