@@ -618,7 +618,10 @@ async fn the_upgrade_of_a_server_is_remembered_until_it_is_forgotten() {
             upgrade: Some(upgrade.clone()),
             ..server.clone()
         };
-        assert_eq!(store.servers().await.unwrap(), [upgraded.clone()]);
+        assert_eq!(
+            store.servers().await.unwrap(),
+            std::slice::from_ref(&upgraded)
+        );
         // It says that it is there, as the release and the level that it is now.
         let later = ClusterServer {
             last_seen: 50,
