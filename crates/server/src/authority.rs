@@ -97,17 +97,25 @@ impl ClientTrust {
     }
 }
 
-/// Has a trust anchor activate clients of version 1.0 besides. Says whether that is new.
+/// Has a trust anchor activate clients of version 1.0 besides. Says whether that is new: another server
+/// of the cluster may do so at the same time.
 pub(crate) async fn add_activation(opened: &Opened, now: Time) -> Result<bool, TrustError> {
-    let roles = opened.store.authority_roles().await?;
-    let added = authority::added_for_activation(&roles, &*opened.provider, now)?;
-    let changes: Vec<_> = added.into_iter().map(Change::AddAuthorityRole).collect();
-    if changes.is_empty() {
-        return Ok(false);
+    let store = &opened.store;
+    let mut attempts = 0;
+    loop {
+        let version = store.configuration_version().await?;
+        let roles = store.authority_roles().await?;
+        let added = authority::added_for_activation(&roles, &*opened.provider, now)?;
+        let changes: Vec<_> = added.into_iter().map(Change::AddAuthorityRole).collect();
+        attempts += 1;
+        match store.apply(&changes, Some(version)).await {
+            Err(StoreError::VersionConflict { .. }) if attempts < ATTEMPTS => {}
+            applied => return Ok(applied.map(|_| !changes.is_empty())?),
+        }
     }
-    opened.store.apply(&changes, None).await?;
-    Ok(true)
 }
 
 /// Setting that holds what another authority handed over.
 pub(crate) const FOREIGN: &str = "client-trust";
+/// How often others may be quicker.
+const ATTEMPTS: u32 = 5;

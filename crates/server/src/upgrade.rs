@@ -27,9 +27,9 @@ pub use preflight::{Installation, Preflight, PreflightOptions, preflight};
 use std::path::PathBuf;
 
 pub use crate::servers::{ListedServer, ListedUpgrade};
-use openrms_engine::authority::AuthorityError;
 use openrms_store::StoreError;
 
+use crate::authority::TrustError;
 use crate::open::OpenError;
 
 /// Why nothing is upgraded, or prepared for its return.
@@ -49,7 +49,7 @@ pub enum UpgradeError {
     Configuration(PathBuf, String),
     /// The hierarchy cannot be added to.
     #[error(transparent)]
-    Authority(#[from] AuthorityError),
+    Trust(#[from] TrustError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -144,7 +144,7 @@ impl From<UpgradeError> for Failure {
             UpgradeError::Open(error) => error.into(),
             UpgradeError::Store(error) => error.into(),
             UpgradeError::Configuration(..) => Self::new(6, "bad-configuration", error),
-            UpgradeError::Authority(_) => Self::failed(error),
+            UpgradeError::Trust(error) => error.into(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use openrms_engine::authority;
 use serde::Serialize;
 
 use super::UpgradeError;
@@ -150,11 +151,7 @@ fn configuration_file(file: &Path, to: &Earlier) -> Result<Check, UpgradeError> 
 }
 
 fn hierarchy(survey: &Survey) -> Check {
-    if survey
-        .roles
-        .iter()
-        .any(openrms_engine::authority::is_for_activation)
-    {
+    if survey.roles.iter().any(authority::is_for_activation) {
         return HIERARCHY.warning(
             "clients of version 1.0 are activated here",
             "The older release ignores it; it activates no clients of version 1.0.",

@@ -4,14 +4,14 @@
 
 use std::fmt;
 
-use openrms_engine::authority;
-use openrms_store::{Change, StoreError, Upgrade};
+use openrms_store::Upgrade;
 use openrms_xrml::Time;
 use serde::Serialize;
 
 use super::UpgradeError;
 use super::host::Host;
 use super::preflight::{Installation, Preflight, PreflightOptions, preflight};
+use crate::authority;
 use crate::config::Config;
 use crate::open::{Opened, blocking, connect};
 
@@ -74,7 +74,12 @@ async fn make(step: &Step, config: &Config, now: Time) -> Result<(), UpgradeErro
     match step {
         // Whoever opens it adds the steps that are missing, all of them.
         Step::Schema { .. } => connect(config).await?.close().await,
-        Step::Activation => activation(config, now).await?,
+        Step::Activation => {
+            let opened = Opened::open(config).await?;
+            let added = authority::add_activation(&opened, now).await;
+            opened.store.close().await;
+            added?;
+        }
         Step::Server { name, from, to } => {
             let store = connect(config).await?;
             let upgrade = Upgrade {
@@ -91,25 +96,6 @@ async fn make(step: &Step, config: &Config, now: Time) -> Result<(), UpgradeErro
     Ok(())
 }
 
-/// Adds what a hierarchy lacks, unless another server of the cluster does so meanwhile.
-async fn activation(config: &Config, now: Time) -> Result<(), UpgradeError> {
-    let opened = Opened::open(config).await?;
-    let mut attempts = 0;
-    let applied = loop {
-        let version = opened.store.configuration_version().await?;
-        let roles = opened.store.authority_roles().await?;
-        let added = authority::added_for_activation(&roles, &*opened.provider, now)?;
-        let changes: Vec<_> = added.into_iter().map(Change::AddAuthorityRole).collect();
-        attempts += 1;
-        match opened.store.apply(&changes, Some(version)).await {
-            Err(StoreError::VersionConflict { .. }) if attempts < ATTEMPTS => {}
-            applied => break applied,
-        }
-    };
-    opened.store.close().await;
-    Ok(applied.map(drop)?)
-}
-
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,6 +107,3 @@ impl fmt::Display for Step {
         }
     }
 }
-
-/// How often others may be quicker.
-const ATTEMPTS: u32 = 5;
