@@ -63,11 +63,11 @@ enum Derivation {
 
 impl PasswordKey {
     /// Today's recommended cost (argon2id, 64 MiB, 3 passes; RFC 9106 section 4) and a fresh salt.
-    /// Where FIPS is asked for, PBKDF2.
+    /// With the validated module, PBKDF2.
     pub fn fresh() -> Result<Self, EnvelopeError> {
         let mut salt = [0; 16];
         random::fill(&mut salt).map_err(|_| EnvelopeError::Failed("drawing a salt"))?;
-        let derivation = if fips::is_required() {
+        let derivation = if fips::is_validated_module() {
             Derivation::Pbkdf2(Iterations::TODAY)
         } else {
             Derivation::Argon2id(costs(64 * 1024, 3, 4)?)

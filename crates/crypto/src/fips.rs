@@ -10,8 +10,8 @@ pub fn is_validated_module() -> bool {
 }
 
 /// Holds this process to what is approved, until it ends: RSA from 2048 bits on, no signatures over
-/// SHA-1, no PKCS#1 v1.5 encryption, keys and hashes of passwords by PBKDF2 alone. To be called
-/// before anything else of this crate.
+/// SHA-1, no PKCS#1 v1.5 encryption, nothing that argon2id protects. To be called before anything
+/// else of this crate.
 pub fn require() -> Result<(), NotValidated> {
     if !is_validated_module() {
         return Err(NotValidated);

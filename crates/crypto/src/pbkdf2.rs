@@ -1,5 +1,5 @@
-//! PBKDF2 with HMAC-SHA256 (RFC 8018 5.2, SP 800-132) for passwords, where FIPS is asked for: the
-//! derivation that the validated module has. Everywhere else argon2id makes guessing dearer.
+//! PBKDF2 with HMAC-SHA256 (RFC 8018 5.2, SP 800-132) for passwords: the derivation that the
+//! validated module has. Everywhere else argon2id makes guessing dearer.
 
 use std::num::NonZeroU32;
 

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::directory::DirectoryStartError;
 use crate::events::Event;
 use crate::files;
+use crate::fips::{self, FipsError};
 use crate::forests::ForestsError;
 use crate::health;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
@@ -51,6 +52,9 @@ pub struct Running {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The server is not what `[crypto]` asks for.
+    #[error(transparent)]
+    Fips(#[from] FipsError),
     /// The data directory cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -98,6 +102,8 @@ impl Server {
     /// Opens what was provisioned and serves it at the addresses of the configuration. Blocks
     /// until the first request can be answered.
     pub fn start(config: Config) -> Result<Running, StartError> {
+        // Before an address is taken: nobody is to meet a server that does not serve.
+        fips::hold(&config)?;
         let threads = thread_count(&config);
         let listeners = Listeners::bind(&config, threads)?;
         launch(config, listeners)
@@ -113,6 +119,7 @@ impl Server {
         config: Config,
         listener: TcpListener,
     ) -> Result<Running, StartError> {
+        fips::hold(&config)?;
         let threads = thread_count(&config);
         let listeners = Listeners::share(&listener, threads)?;
         launch(config, listeners)

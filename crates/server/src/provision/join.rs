@@ -13,6 +13,7 @@ use crate::config::{Config, Tls};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::{Database, DatabaseServer};
+use crate::fips::{self, FipsError};
 use crate::key_protection::{self, KeyAccess};
 use crate::open::{OpenError, blocking};
 
@@ -35,6 +36,8 @@ pub struct JoinOptions {
     pub proxy: Option<String>,
     /// What this server is called among those of the cluster; as the machine when absent.
     pub server_name: Option<String>,
+    /// Whether this server is to run with cryptography approved by FIPS 140-3 alone.
+    pub fips: bool,
 }
 
 /// What joining did.
@@ -52,6 +55,9 @@ pub struct Joined {
 
 /// Makes the data directory of one more server. It is tried first whether the keys open.
 pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
+    if options.fips {
+        openrms_crypto::fips::require().map_err(FipsError::from)?;
+    }
     let data = DataDir::new(&options.data);
     blocking(async || {
         let database = Database::Server(options.database.clone());
@@ -66,6 +72,9 @@ pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
             library: options.library.clone(),
         };
         let stored = store.snapshot().await?;
+        if options.fips {
+            fips::check_keys(&stored)?;
+        }
         let url = match (&stored.policies.base_url, stored.current_licensor_key()) {
             (Some(url), Some(_)) => BaseUrl::parse(url)?,
             _ => return Err(ProvisionError::NothingToJoin(location.to_string())),
@@ -99,6 +108,7 @@ pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
             library: options.library.as_deref(),
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
+            fips: options.fips,
             root_cluster: None,
         };
         server.write(&data, &url)?;

@@ -40,6 +40,9 @@ pub(in crate::commands) struct Join {
     /// What this server is called among those of the cluster; as the machine by default.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+    /// Use cryptography approved by FIPS 140-3 alone, of a validated module.
+    #[arg(long)]
+    fips: bool,
 }
 
 pub(super) fn run(command: &Join, output: &Output) -> Result<(), Failure> {
@@ -67,6 +70,7 @@ pub(super) fn run(command: &Join, output: &Output) -> Result<(), Failure> {
         tls,
         proxy: command.proxy.clone(),
         server_name: command.server_name.clone(),
+        fips: command.fips,
     })?;
     let data = done.data.display();
     let text = if done.already {
