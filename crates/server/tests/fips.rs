@@ -115,7 +115,7 @@ fn with_the_validated_module(data: &Path) {
     let (code, _, complaint) = rmsd(&[&root[..], &["--mode", "1"]].concat(), "");
     assert_eq!(code, 0, "{complaint}");
     append(&old, "[crypto]\nfips = true\n");
-    for command in [["serve"].as_slice(), &["key", "check"]] {
+    for command in [["serve"].as_slice(), &["key", "upgrade-mode", "--yes"]] {
         let command = [command, &["--data", &place]].concat();
         assert_eq!(refusal(&command), "fips-mode-1", "{command:?}");
     }
