@@ -415,10 +415,19 @@ pub(crate) fn given_passphrase() -> Result<Option<Secret>, Failure> {
 }
 
 /// What the administrator of this machine says: `/etc/openrms`, or the folder in `RMS_CONFIG_DIR`.
+/// Holds this process to FIPS where that is said.
 fn machine_settings() -> Result<MachineSettings, Failure> {
     let folder = text_variable("RMS_CONFIG_DIR").unwrap_or_else(|| MACHINE_FOLDER.to_owned());
-    let settings = MachineSettings::read(Path::new(&folder));
-    Ok(settings.map_err(openrms_client::Error::from)?)
+    let settings =
+        MachineSettings::read(Path::new(&folder)).map_err(openrms_client::Error::from)?;
+    if settings.fips() {
+        openrms_crypto::fips::require().map_err(|error| {
+            let hint =
+                "install the program that was built so, or ask whoever looks after this machine";
+            Failure::new(Exit::Failed, "fips-no-module", error.to_string(), hint)
+        })?;
+    }
+    Ok(settings)
 }
 
 /// `RMS_SERVER`.

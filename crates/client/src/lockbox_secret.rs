@@ -1,5 +1,5 @@
 //! The secret that the lockbox is encrypted under, at rest: as it is, or in an envelope that opens
-//! with a passphrase (argon2id, AES-256-GCM).
+//! with a passphrase (argon2id, or PBKDF2 under FIPS; AES-256-GCM).
 
 use openrms_crypto::envelope::{self, EnvelopeError, PasswordKey};
 use openrms_crypto::{Secret, random, sha256};
@@ -59,6 +59,7 @@ pub(crate) struct Sealed {
     /// Of the security processor's key: tells a person what is asked for, and names the entry in
     /// the keyring. Nothing is believed for its sake.
     pub(crate) fingerprint: String,
+    /// [`PasswordKey`] in its stored form. The name is older than its other derivation.
     argon2id: String,
     envelope: String,
 }

@@ -20,6 +20,7 @@ pub struct MachineSettings {
     name_servers: Option<Vec<NameServer>>,
     service_location: Overrides,
     decommission: Redirects,
+    fips: Option<bool>,
 }
 
 /// Why settings of a machine cannot be used.
@@ -106,12 +107,18 @@ impl MachineSettings {
         &self.decommission
     }
 
+    /// Whether only cryptography approved by FIPS 140-3 is to be used, of a validated module.
+    pub fn fips(&self) -> bool {
+        self.fips.unwrap_or_default()
+    }
+
     fn or(self, earlier: Self) -> Self {
         Self {
             server: self.server.or(earlier.server),
             name_servers: self.name_servers.or(earlier.name_servers),
             service_location: self.service_location.or(earlier.service_location),
             decommission: self.decommission.or(earlier.decommission),
+            fips: self.fips.or(earlier.fips),
         }
     }
 }
@@ -233,9 +240,9 @@ mod tests {
     fn all_settings_in_the_manual_are_ones() {
         let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src");
         let page = |name| fs::read_to_string(book.join(name)).unwrap();
-        let pages = page("find.md") + &page("decommission.md");
+        let pages = page("find.md") + &page("decommission.md") + &page("fips.md");
         let blocks: Vec<_> = pages.split("```toml,client\n").skip(1).collect();
-        assert!(blocks.len() >= 4);
+        assert!(blocks.len() >= 5);
         for block in blocks {
             let block = block.split("```").next().unwrap();
             toml::from_str::<MachineSettings>(block).unwrap();

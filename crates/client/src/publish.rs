@@ -415,7 +415,7 @@ impl Draft<'_> {
         referral: Option<(String, String)>,
     ) -> Result<PlContent, Error> {
         let utf16: Vec<u8> = rights.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let encrypted_rights = erd::encrypt(self.key, &utf16);
+        let encrypted_rights = erd::encrypt(self.key, &utf16).map_err(crypto)?;
         let issued = self.now.floor_minute();
         let proof =
             author_proof(self.key, self.owner, issued, &encrypted_rights).map_err(crypto)?;

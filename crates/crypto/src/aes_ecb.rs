@@ -18,7 +18,8 @@ pub(crate) fn decrypt(key: &[u8], blocks: &mut [u8]) -> Option<()> {
     key.decrypt(blocks, DecryptionContext::None).ok().map(drop)
 }
 
-fn unbound(key: &[u8]) -> Option<UnboundCipherKey> {
+/// A key of 16, 24 or 32 bytes; `None` for other lengths.
+pub(crate) fn unbound(key: &[u8]) -> Option<UnboundCipherKey> {
     let algorithm = match key.len() {
         16 => &AES_128,
         24 => &AES_192,

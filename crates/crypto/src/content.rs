@@ -10,11 +10,17 @@ use zeroize::Zeroizing;
 
 use crate::random::{self, RandomError};
 
+#[cfg(not(feature = "fips"))]
 mod blocks;
 mod stream;
 mod units;
+#[cfg(feature = "fips")]
+mod validated;
 
 pub use stream::{Decryptor, Encryptor, decrypt_stream, encrypt_stream};
+
+#[cfg(feature = "fips")]
+use validated as blocks;
 
 pub(crate) use blocks::Schedule;
 use units::{Units, pad, padding};
@@ -274,6 +280,9 @@ pub enum ContentError {
     /// More content than units can be numbered (16 TiB for CBC4K).
     #[error("the content is longer than its cipher can number")]
     TooLong,
+    /// The library failed.
+    #[error("the cipher failed")]
+    Failed,
 }
 
 impl From<ContentError> for io::Error {

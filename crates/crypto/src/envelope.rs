@@ -1,10 +1,12 @@
 //! Small secrets at rest: AES-256-GCM under a 32-byte key, and the ways to come by such a key.
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
+use crate::fips;
+use crate::pbkdf2::Iterations;
 use crate::random;
 use crate::secret::Secret;
 
@@ -12,20 +14,15 @@ use crate::secret::Secret;
 /// again to open. The answer is a version byte, a random nonce, and the ciphertext with its tag.
 pub fn seal(key: &[u8; 32], associated: &[u8], plain: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     const FAILED: EnvelopeError = EnvelopeError::Failed("sealing an envelope");
-    let mut nonce = [0; NONCE_LEN];
-    random::fill(&mut nonce).map_err(|_| FAILED)?;
     let mut body = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
     body.extend_from_slice(plain);
-    prepared(key)?
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(with_version(associated)),
-            &mut body,
-        )
+    // The library draws the nonce itself: where it is validated, no other is approved.
+    let nonce = prepared(key)?
+        .seal_in_place_append_tag(Aad::from(with_version(associated)), &mut body)
         .map_err(|_| FAILED)?;
     let mut sealed = Vec::with_capacity(1 + NONCE_LEN + body.len());
     sealed.push(VERSION);
-    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(nonce.as_ref());
     sealed.extend_from_slice(&body);
     Ok(sealed)
 }
@@ -50,37 +47,46 @@ pub fn open(key: &[u8; 32], associated: &[u8], sealed: &[u8]) -> Result<Secret, 
     Ok(Secret::from(&*plain))
 }
 
-/// Cost and salt of a key derived from a password, stored beside what it protects.
+/// How a key is derived from a password, and its salt: stored beside what it protects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordKey {
-    /// Memory in KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub passes: u32,
-    /// Lanes.
-    pub lanes: u32,
-    /// Random salt.
-    pub salt: [u8; 16],
+    derivation: Derivation,
+    salt: [u8; 16],
+}
+
+/// With costs that were found to be affordable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Derivation {
+    Argon2id(Params),
+    Pbkdf2(Iterations),
 }
 
 impl PasswordKey {
-    /// Today's recommended cost (64 MiB, 3 passes; RFC 9106 section 4) and a fresh salt.
+    /// Today's recommended cost (argon2id, 64 MiB, 3 passes; RFC 9106 section 4) and a fresh salt.
+    /// With the validated module, PBKDF2.
     pub fn fresh() -> Result<Self, EnvelopeError> {
         let mut salt = [0; 16];
         random::fill(&mut salt).map_err(|_| EnvelopeError::Failed("drawing a salt"))?;
-        Ok(Self {
-            memory_kib: 64 * 1024,
-            passes: 3,
-            lanes: 4,
-            salt,
-        })
+        let derivation = if fips::is_validated_module() {
+            Derivation::Pbkdf2(Iterations::TODAY)
+        } else {
+            Derivation::Argon2id(costs(64 * 1024, 3, 4)?)
+        };
+        Ok(Self { derivation, salt })
     }
 
-    /// Derives the 32-byte key by argon2id.
+    /// Derives the 32-byte key.
     pub fn derive(&self, password: &[u8]) -> Result<Zeroizing<[u8; 32]>, EnvelopeError> {
-        self.check()?;
-        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
-            .map_err(|_| EnvelopeError::Cost)?;
+        let params = match &self.derivation {
+            Derivation::Pbkdf2(_) if fips::is_required() && password.len() < LEAST_APPROVED => {
+                return Err(EnvelopeError::ShortPassword);
+            }
+            Derivation::Pbkdf2(iterations) => return Ok(iterations.derive(&self.salt, password)),
+            Derivation::Argon2id(_) if fips::is_required() => {
+                return Err(EnvelopeError::NotApproved);
+            }
+            Derivation::Argon2id(params) => params.clone(),
+        };
         let mut key = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into(password, &self.salt, &mut *key)
@@ -88,10 +94,17 @@ impl PasswordKey {
         Ok(key)
     }
 
-    /// The stored form, 29 bytes: a version, memory, passes and lanes as LE32, the salt.
+    /// The stored form, 29 bytes: 1 for argon2id, then memory, passes and lanes as LE32; or 2 for
+    /// PBKDF2, then iterations as LE32 and eight zeros; then the salt.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        for number in [self.memory_kib, self.passes, self.lanes] {
+        let (kind, numbers) = match &self.derivation {
+            Derivation::Argon2id(costs) => {
+                (ARGON2ID, [costs.m_cost(), costs.t_cost(), costs.p_cost()])
+            }
+            Derivation::Pbkdf2(iterations) => (PBKDF2, [iterations.get(), 0, 0]),
+        };
+        let mut bytes = vec![kind];
+        for number in numbers {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.salt);
@@ -100,30 +113,32 @@ impl PasswordKey {
 
     /// Reads the stored form; costs beyond what we would ever write are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        let (&version, rest) = bytes.split_first().ok_or(EnvelopeError::Short)?;
-        if version != VERSION {
-            return Err(EnvelopeError::Version(version));
+        let (&kind, rest) = bytes.split_first().ok_or(EnvelopeError::Short)?;
+        if ![ARGON2ID, PBKDF2].contains(&kind) {
+            return Err(EnvelopeError::Version(kind));
         }
-        let (memory, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Short)?;
-        let (passes, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Short)?;
-        let (lanes, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Short)?;
-        let key = Self {
-            memory_kib: u32::from_le_bytes(*memory),
-            passes: u32::from_le_bytes(*passes),
-            lanes: u32::from_le_bytes(*lanes),
-            salt: rest.try_into().map_err(|_| EnvelopeError::Short)?,
+        let (one, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Short)?;
+        let (two, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Short)?;
+        let (three, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Short)?;
+        let salt = rest.try_into().map_err(|_| EnvelopeError::Short)?;
+        let derivation = match (kind, [one, two, three].map(|n| u32::from_le_bytes(*n))) {
+            (ARGON2ID, [memory_kib, passes, lanes]) => {
+                Derivation::Argon2id(costs(memory_kib, passes, lanes)?)
+            }
+            (_, [iterations, 0, 0]) => {
+                Derivation::Pbkdf2(Iterations::new(iterations).ok_or(EnvelopeError::Cost)?)
+            }
+            _ => return Err(EnvelopeError::Cost),
         };
-        key.check()?;
-        Ok(key)
+        Ok(Self { derivation, salt })
     }
+}
 
-    fn check(&self) -> Result<(), EnvelopeError> {
-        if crate::password::affordable(self.memory_kib, self.passes, self.lanes) {
-            Ok(())
-        } else {
-            Err(EnvelopeError::Cost)
-        }
+fn costs(memory_kib: u32, passes: u32, lanes: u32) -> Result<Params, EnvelopeError> {
+    if !crate::password::affordable(memory_kib, passes, lanes) {
+        return Err(EnvelopeError::Cost);
     }
+    Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| EnvelopeError::Cost)
 }
 
 /// Derives a 32-byte key for one purpose from a secret by HKDF-SHA256 (RFC 5869).
@@ -158,14 +173,22 @@ pub enum EnvelopeError {
     /// Costs of the password derivation outside the bounds.
     #[error("parameters of the password derivation are out of bounds")]
     Cost,
+    /// The password is protected by argon2id, and this process is held to what is approved
+    /// ([`fips::require`]).
+    #[error("deriving a key from a password by argon2id is not approved, and FIPS is asked for")]
+    NotApproved,
+    /// A password too short to be approved, where this process is held to that.
+    #[error(
+        "where FIPS is asked for, a password that protects keys has {LEAST_APPROVED} bytes or more"
+    )]
+    ShortPassword,
     /// The library failed.
     #[error("{0} failed")]
     Failed(&'static str),
 }
 
-fn prepared(key: &[u8; 32]) -> Result<LessSafeKey, EnvelopeError> {
-    let key = UnboundKey::new(&AES_256_GCM, key);
-    key.map(LessSafeKey::new)
+fn prepared(key: &[u8; 32]) -> Result<RandomizedNonceKey, EnvelopeError> {
+    RandomizedNonceKey::new(&AES_256_GCM, key)
         .map_err(|_| EnvelopeError::Failed("preparing an envelope key"))
 }
 
@@ -178,17 +201,19 @@ fn with_version(associated: &[u8]) -> Vec<u8> {
 }
 
 const VERSION: u8 = 1;
+const ARGON2ID: u8 = 1;
+const PBKDF2: u8 = 2;
+/// The least length of a password, in bytes, with which PBKDF2 of AWS-LC is an approved service.
+const LEAST_APPROVED: usize = 14;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CHEAP: PasswordKey = PasswordKey {
-        memory_kib: 64,
-        passes: 1,
-        lanes: 1,
-        salt: [3; 16],
-    };
+    fn stored(kind: u8, numbers: [u32; 3], salt: u8) -> Vec<u8> {
+        let numbers = numbers.map(u32::to_le_bytes);
+        [&[kind], numbers.as_flattened(), &[salt; 16]].concat()
+    }
 
     #[test]
     fn an_envelope_opens_with_its_key_and_associated_data_only() {
@@ -225,46 +250,46 @@ mod tests {
     }
 
     #[test]
-    fn password_keys_survive_storage_and_depend_on_salt_and_password() {
-        let stored = PasswordKey::from_bytes(&CHEAP.to_bytes()).unwrap();
-        assert_eq!(stored, CHEAP);
-        let key = stored.derive(b"password").unwrap();
-        assert_eq!(key, CHEAP.derive(b"password").unwrap());
-        assert_ne!(key, CHEAP.derive(b"Password").unwrap());
-        assert_ne!(
-            key,
-            PasswordKey {
-                salt: [4; 16],
-                ..CHEAP
+    fn password_keys_survive_storage_and_depend_on_derivation_salt_and_password() {
+        let mut keys = Vec::new();
+        for (kind, numbers) in [(ARGON2ID, [64, 1, 1]), (PBKDF2, [1_000, 0, 0])] {
+            for salt in [3, 4] {
+                let bytes = stored(kind, numbers, salt);
+                let parameters = PasswordKey::from_bytes(&bytes).unwrap();
+                assert_eq!(parameters.to_bytes(), bytes);
+                let key = parameters.derive(b"password").unwrap();
+                assert_eq!(key, parameters.derive(b"password").unwrap());
+                keys.push(*key);
+                keys.push(*parameters.derive(b"Password").unwrap());
             }
-            .derive(b"password")
-            .unwrap()
-        );
+        }
+        let all = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
     }
 
     #[test]
     fn unaffordable_password_costs_are_refused_before_any_work() {
-        for bad in [
-            PasswordKey {
-                memory_kib: u32::MAX,
-                ..CHEAP
-            },
-            PasswordKey {
-                passes: 10_000,
-                ..CHEAP
-            },
-            PasswordKey { lanes: 0, ..CHEAP },
+        for (kind, bad) in [
+            (ARGON2ID, [u32::MAX, 1, 1]),
+            (ARGON2ID, [64, 10_000, 1]),
+            (ARGON2ID, [64, 1, 0]),
+            (PBKDF2, [0, 0, 0]),
+            (PBKDF2, [u32::MAX, 0, 0]),
+            (PBKDF2, [1_000, 1, 0]),
         ] {
-            assert_eq!(
-                PasswordKey::from_bytes(&bad.to_bytes()),
-                Err(EnvelopeError::Cost)
-            );
-            assert_eq!(bad.derive(b"x"), Err(EnvelopeError::Cost));
+            let refused = PasswordKey::from_bytes(&stored(kind, bad, 3));
+            assert_eq!(refused, Err(EnvelopeError::Cost), "{kind} {bad:?}");
         }
-        let bytes = CHEAP.to_bytes();
+        let bytes = stored(ARGON2ID, [64, 1, 1], 3);
         assert_eq!(
             PasswordKey::from_bytes(&bytes[..28]),
             Err(EnvelopeError::Short)
+        );
+        assert_eq!(
+            PasswordKey::from_bytes(&stored(3, [64, 1, 1], 3)),
+            Err(EnvelopeError::Version(3))
         );
     }
 

@@ -4,14 +4,14 @@
 use crate::content::{ContentError, ContentKey, Schedule};
 
 /// Enciphers the rights data (UTF-16LE text, no BOM), whatever cipher the key has for content.
-pub fn encrypt(key: &ContentKey, rights_data: &[u8]) -> Vec<u8> {
+pub fn encrypt(key: &ContentKey, rights_data: &[u8]) -> Result<Vec<u8>, ContentError> {
     let len = rights_data.len().next_multiple_of(16);
     let mut encrypted = Vec::with_capacity(len);
     encrypted.extend_from_slice(rights_data);
     encrypted.resize(len, 0);
     let (blocks, _) = encrypted.as_chunks_mut();
-    Schedule::new(key).encrypt_ecb(blocks);
-    encrypted
+    Schedule::new(key).encrypt_ecb(blocks)?;
+    Ok(encrypted)
 }
 
 /// Deciphers rights data; up to 15 bytes of fill may follow the text's last `</XrML>`.
@@ -21,7 +21,7 @@ pub fn decrypt(key: &ContentKey, encrypted: &[u8]) -> Result<Vec<u8>, ContentErr
     if !rest.is_empty() {
         return Err(ContentError::NotWholeBlocks(encrypted.len() as u64));
     }
-    Schedule::new(key).decrypt_ecb(blocks);
+    Schedule::new(key).decrypt_ecb(blocks)?;
     Ok(text)
 }
 
@@ -36,7 +36,7 @@ mod tests {
             let key = ContentKey::new(cipher, &[7; 32]).unwrap();
             for (len, encrypted_len) in [(0, 0), (1, 16), (15, 16), (16, 16), (1882, 1888)] {
                 let text = vec![b'<'; len];
-                let encrypted = encrypt(&key, &text);
+                let encrypted = encrypt(&key, &text).unwrap();
                 assert_eq!(encrypted.len(), encrypted_len);
                 let opened = decrypt(&key, &encrypted).unwrap();
                 assert_eq!(opened[..len], text);
@@ -50,7 +50,7 @@ mod tests {
         let key = ContentKey::new(Cipher::Cbc4k, &[7; 16]).unwrap();
         let text = [9; 48];
         let ecb = content::encrypt(&key.with_cipher(Cipher::Ecb), &text).unwrap();
-        assert_eq!(encrypt(&key, &text), ecb);
+        assert_eq!(encrypt(&key, &text), Ok(ecb));
     }
 
     #[test]

@@ -18,11 +18,13 @@
 //! | [`mac`] | keyed checksums |
 //! | [`stream`] | long ones, chunk by chunk |
 //! | [`password`] | stored passwords |
+//! | [`fips`] | the validated module, and being held to it |
 //! | [`random`] | the system's random numbers |
 
 pub mod content;
 pub mod envelope;
 pub mod erd;
+pub mod fips;
 pub mod mac;
 pub mod mode;
 pub mod package;
@@ -37,6 +39,7 @@ pub mod secret;
 pub mod stream;
 
 mod aes_ecb;
+mod pbkdf2;
 
 pub use content::{Cipher, ContentKey};
 pub use mode::{Digest, HashAlgorithm, Mode, Sha256, sha256};

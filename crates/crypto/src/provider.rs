@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::envelope;
 use crate::mode::Mode;
-use crate::rsa::{KeyError, PrivateKey, SoftwareKey};
+use crate::rsa::{ImportError, KeyError, PrivateKey, SoftwareKey};
 use crate::secret::Secret;
 
 /// Makes and finds private keys.
@@ -80,8 +80,11 @@ impl KeyProvider for SoftwareProvider {
     fn load(&self, handle: &KeyHandle) -> Result<Arc<dyn PrivateKey>, ProviderError> {
         let blob = envelope::open(&self.kek, HANDLE_CONTEXT, handle.as_bytes())
             .map_err(|_| ProviderError::UnknownHandle)?;
-        let key = SoftwareKey::from_private_key_blob(blob.expose())
-            .map_err(|_| ProviderError::UnknownHandle)?;
+        let key =
+            SoftwareKey::from_private_key_blob(blob.expose()).map_err(|error| match error {
+                ImportError::NotApproved(_) => KeyError::NotApproved("a key this short").into(),
+                _ => ProviderError::UnknownHandle,
+            })?;
         Ok(Arc::new(key))
     }
 

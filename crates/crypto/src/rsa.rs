@@ -17,6 +17,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::fips;
 use crate::mode::{Digest, HashAlgorithm, sha256};
 use crate::secret::Secret;
 
@@ -66,6 +67,9 @@ impl PublicKey {
         let bits = modulus_le.len() * 8 - highest.leading_zeros() as usize;
         if !(MIN_BITS..=MAX_BITS).contains(&bits) {
             return Err(PublicKeyError::Size { bits });
+        }
+        if bits < fips::LEAST_RSA_BITS && fips::is_required() {
+            return Err(PublicKeyError::NotApproved { bits });
         }
         if lowest & 1 == 0 {
             return Err(PublicKeyError::EvenModulus);
@@ -151,6 +155,9 @@ impl PublicKey {
 
     /// Verifies a PKCS#1 v1.5 signature (big-endian, as SIGNATURE carries it) over `digest`.
     pub fn verify(&self, digest: &Digest, signature: &[u8]) -> Result<(), SignatureError> {
+        if digest.algorithm() == HashAlgorithm::Sha1 && fips::is_required() {
+            return Err(SignatureError);
+        }
         let key = self.verifier(digest.algorithm()).ok_or(SignatureError)?;
         let digest = aws_lc_rs::digest::Digest::import_less_safe(
             digest.as_bytes(),
@@ -164,6 +171,9 @@ impl PublicKey {
     /// Wraps a short secret so that only the owner of the private key can open it; the answer
     /// has [`PublicKey::block_len`] bytes, big-endian.
     pub fn wrap_block(&self, wrapping: Wrapping, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
+        if wrapping == Wrapping::Pkcs1V15 && fips::is_required() {
+            return Err(KeyError::NotApproved("PKCS#1 v1.5 encryption"));
+        }
         let wrapper = self
             .wrapper()
             .ok_or(KeyError::Unsupported("wrapping to this key"))?;
@@ -259,6 +269,10 @@ pub enum KeyError {
     /// This build, key or device cannot do the operation named.
     #[error("{0} is not supported by this key or build")]
     Unsupported(&'static str),
+    /// The operation named is not approved, and this process is held to what is
+    /// ([`fips::require`]).
+    #[error("{0} is not approved, and FIPS is asked for")]
+    NotApproved(&'static str),
     /// The library or device failed at the operation named.
     #[error("{0} failed")]
     Failed(&'static str),
@@ -275,6 +289,12 @@ pub enum PublicKeyError {
     /// The modulus is not of 1024 to 4096 bits.
     #[error("RSA modulus of {bits} bits, 1024 to 4096 are accepted")]
     Size {
+        /// Bits found.
+        bits: usize,
+    },
+    /// Too short for what this process is held to ([`fips::require`]).
+    #[error("RSA modulus of {bits} bits, where FIPS is asked for and 2048 are the least")]
+    NotApproved {
         /// Bits found.
         bits: usize,
     },

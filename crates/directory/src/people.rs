@@ -98,14 +98,14 @@ pub struct Contact {
     pub group: bool,
 }
 
-/// An argon2id hash in its `$argon2id$...` form. Not shown by `Debug`.
+/// A password's hash in its stored form, `$argon2id$...` for one. Not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
     /// Takes a hash that was made elsewhere. The cost in it is checked when it is used.
     pub fn new(text: String) -> Result<Self, PasswordError> {
-        if text.starts_with("$argon2id$") && text.len() <= 512 {
+        if password::is_stored_form(&text) {
             Ok(Self(text))
         } else {
             Err(PasswordError::Malformed)
@@ -468,7 +468,7 @@ pub enum PeopleError {
         /// What was asked for.
         name: String,
     },
-    /// A password hash is not one of argon2id, or hashing failed.
+    /// A password hash is not in its stored form, or hashing failed.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// A password is empty or too long.

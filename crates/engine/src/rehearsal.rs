@@ -66,7 +66,7 @@ pub fn opens_new_content(cluster: &Cluster, now: Time) -> Result<(), Refusal> {
         referral: None,
         content_id,
         owner,
-        encrypted_rights: erd::encrypt(&key, &rights),
+        encrypted_rights: erd::encrypt(&key, &rights).map_err(|error| failed(&error))?,
         extra: Vec::new(),
     }
     .unsigned();

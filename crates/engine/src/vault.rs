@@ -131,7 +131,7 @@ impl HeldContent {
         }
         let text = rights.node().text().encode_utf16();
         let plain: Vec<u8> = text.flat_map(u16::to_le_bytes).collect();
-        let encrypted = erd::encrypt(&self.key, &plain);
+        let encrypted = erd::encrypt(&self.key, &plain).map_err(|_| VaultError::CannotSeal)?;
         let author_proof = author
             .map(|(owner, published)| {
                 author_proof::author_proof(&self.key, owner, published, &encrypted)

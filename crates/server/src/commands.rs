@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::fips;
 pub use failure::Failure;
 
 /// The rights-management server.
@@ -129,6 +130,7 @@ impl Place {
             (None, Some(file)) => Config::load(file)?,
             (None, None) => Config::load(DEFAULT_CONFIG.as_ref())?,
         };
+        fips::hold(&config)?;
         if config.keys.credential == Credential::None && std::io::stdin().is_terminal() {
             config.keys.credential = Credential::Prompt;
         }

@@ -16,6 +16,9 @@
 //! [credential]
 //! password_file = "/etc/openrms/master.password"
 //!
+//! [crypto]
+//! fips = true
+//!
 //! [limits]
 //! connections = 4096
 //!
@@ -86,6 +89,8 @@ pub struct Config {
     pub logging: LoggingConfig,
     /// What opens the keys.
     pub keys: KeyAccess,
+    /// Whether only cryptography approved by FIPS 140-3 is to be used, of a validated module.
+    pub fips: bool,
     /// Who may enroll servers at this cluster's trust anchor.
     pub enrollment: Enrollment,
     /// How a licensing cluster signs in to its root cluster; without it only people renew its
@@ -295,6 +300,7 @@ impl Config {
                 credential: Credential::None,
                 library: None,
             },
+            fips: false,
             data,
             listen: vec![DEFAULT_LISTEN],
             tls: None,
@@ -381,6 +387,8 @@ struct File {
     #[serde(default)]
     security_module: SecurityModule,
     #[serde(default)]
+    crypto: Crypto,
+    #[serde(default)]
     enrollment: Enrollment,
     root_cluster: Option<RootClusterTable>,
     #[serde(default)]
@@ -453,6 +461,13 @@ struct Secrets {
 struct SecurityModule {
     /// The module's library on this machine.
     library: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Crypto {
+    /// Whether it is to be held to FIPS.
+    fips: bool,
 }
 
 impl File {
@@ -529,6 +544,7 @@ impl File {
                     .library
                     .map(|library| base.join(library)),
             },
+            fips: self.crypto.fips,
             audit: self.audit.map(|audit| base.join(audit)),
             logging,
             data,

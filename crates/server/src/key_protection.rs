@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! key file         master.key, which each server has a copy of
-//! password         argon2id -> AES-256-GCM { master key }, in the database
+//! password         argon2id, or PBKDF2 under FIPS -> AES-256-GCM { master key }, in the database
 //! security module  RSA in the module -> { master key }, in the database; the module also makes and
 //!                  keeps the server's own keys, which nothing outside ever sees
 //! ```
@@ -311,7 +311,7 @@ enum Document {
         check: String,
     },
     Password {
-        /// [`PasswordKey`] in its stored form.
+        /// [`PasswordKey`] in its stored form. The name is older than its other derivation.
         argon2id: String,
         /// The master key, sealed under the password's key.
         master: String,

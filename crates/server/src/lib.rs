@@ -25,6 +25,7 @@ pub mod decommission;
 pub mod directory;
 pub mod events;
 pub mod federation;
+pub mod fips;
 pub mod forests;
 pub mod key_protection;
 pub mod log;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::credential::CredentialError;
+use crate::fips::{self, FipsError};
 use crate::key_protection::{self, KeyProtection, KeyProtectionError, Unlocked};
 
 /// The database and the keys of a cluster, opened.
@@ -36,6 +37,9 @@ pub enum OpenError {
     /// The keys cannot be opened.
     #[error(transparent)]
     Keys(#[from] KeyProtectionError),
+    /// The keys are not what `[crypto]` asks for.
+    #[error(transparent)]
+    Fips(#[from] FipsError),
     /// The password of the database cannot be read.
     #[error("[database] {0}")]
     Password(#[from] CredentialError),
@@ -54,6 +58,9 @@ impl Opened {
     /// Opens what was provisioned.
     pub(crate) async fn open(config: &Config) -> Result<Self, OpenError> {
         let store = connect(config).await?;
+        if config.fips {
+            fips::check_keys(&store.snapshot().await?)?;
+        }
         let unlocked = key_protection::unlock(&*store, &config.keys).await?;
         Self::with_keys(store, unlocked)
     }

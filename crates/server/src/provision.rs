@@ -35,6 +35,7 @@ use crate::database::{Database, DatabaseServer};
 pub use crate::enrollment::EnrollError;
 use crate::enrollment::{self, Applicant, OnLine, SignIn, Trust};
 use crate::files;
+use crate::fips::FipsError;
 use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
 use crate::people::{self, PeopleFileError};
@@ -80,6 +81,9 @@ pub struct RootOptions {
     pub proxy: Option<String>,
     /// What this server is called among those of the cluster; as the machine when absent.
     pub server_name: Option<String>,
+    /// Whether the keys are made, and the server is to run, with cryptography approved by FIPS 140-3
+    /// alone.
+    pub fips: bool,
     /// The mail address of whoever administers the cluster. People who are refused something are
     /// told it.
     pub contact: Option<String>,
@@ -166,6 +170,9 @@ pub enum ProvisionError {
         /// Why not.
         reason: &'static str,
     },
+    /// It would not be what FIPS asks for.
+    #[error(transparent)]
+    Fips(#[from] FipsError),
     /// There is a cluster already, and it is another one.
     #[error("{data} already holds the cluster {url} in mode {mode}, which is not overwritten")]
     AlreadyProvisioned {
@@ -267,6 +274,7 @@ impl RootOptions {
             tls: None,
             proxy: None,
             server_name: None,
+            fips: false,
             contact: None,
             sign_in: None,
             keep_sign_in: false,
@@ -289,6 +297,12 @@ pub fn provision_root_with(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Provisioned, ProvisionError> {
     options.check_level()?;
+    if options.fips {
+        openrms_crypto::fips::require().map_err(FipsError::from)?;
+        if options.mode == Mode::One {
+            return Err(FipsError::ModeOne.into());
+        }
+    }
     let url = BaseUrl::parse(&options.url)?;
     let data = DataDir::new(&options.data);
     let _held = prepare_folder(&data)?;

@@ -18,6 +18,7 @@ use crate::directory::DirectoryStartError;
 use crate::enrollment::Applicant;
 use crate::events::Event;
 use crate::files;
+use crate::fips::{self, FipsError};
 use crate::forests::ForestsError;
 use crate::health;
 use crate::http::{self, Core, ListenError, Listeners, TlsError};
@@ -54,6 +55,9 @@ pub struct Running {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The server is not what `[crypto]` asks for.
+    #[error(transparent)]
+    Fips(#[from] FipsError),
     /// The data directory cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -104,6 +108,8 @@ impl Server {
     /// Opens what was provisioned and serves it at the addresses of the configuration. Blocks
     /// until the first request can be answered.
     pub fn start(config: Config) -> Result<Running, StartError> {
+        // Before an address is taken: nobody is to meet a server that does not serve.
+        fips::hold(&config)?;
         let threads = thread_count(&config);
         let listeners = Listeners::bind(&config, threads)?;
         launch(config, listeners)
@@ -119,6 +125,7 @@ impl Server {
         config: Config,
         listener: TcpListener,
     ) -> Result<Running, StartError> {
+        fips::hold(&config)?;
         let threads = thread_count(&config);
         let listeners = Listeners::share(&listener, threads)?;
         launch(config, listeners)

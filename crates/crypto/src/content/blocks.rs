@@ -11,6 +11,8 @@
 // Everything here must be compiled into the back end's own function, where its wide registers
 // are enabled; a call boundary would lose them.
 #![allow(clippy::inline_always)]
+// The validated module, which takes the place of this one, can fail.
+#![allow(clippy::unnecessary_wraps)]
 
 use aes::cipher::array::Array;
 use aes::cipher::consts::U16;
@@ -21,7 +23,7 @@ use aes::cipher::{
 };
 use aes::{Aes128, Aes192, Aes256};
 
-use crate::content::{ContentKey, KeyBits};
+use crate::content::{ContentError, ContentKey, KeyBits};
 
 /// One AES block.
 pub(super) const BLOCK: usize = 16;
@@ -43,48 +45,64 @@ impl Schedule {
     }
 
     /// ECB over whole blocks.
-    pub(crate) fn encrypt_ecb(&self, blocks: &mut [[u8; BLOCK]]) {
+    pub(crate) fn encrypt_ecb(&self, blocks: &mut [[u8; BLOCK]]) -> Result<(), ContentError> {
         let blocks = Array::cast_slice_from_core_mut(blocks);
         match self {
             Self::Aes128(aes) => aes.encrypt_blocks(blocks),
             Self::Aes192(aes) => aes.encrypt_blocks(blocks),
             Self::Aes256(aes) => aes.encrypt_blocks(blocks),
         }
+        Ok(())
     }
 
     /// ECB over whole blocks.
-    pub(crate) fn decrypt_ecb(&self, blocks: &mut [[u8; BLOCK]]) {
+    pub(crate) fn decrypt_ecb(&self, blocks: &mut [[u8; BLOCK]]) -> Result<(), ContentError> {
         let blocks = Array::cast_slice_from_core_mut(blocks);
         match self {
             Self::Aes128(aes) => aes.decrypt_blocks(blocks),
             Self::Aes192(aes) => aes.decrypt_blocks(blocks),
             Self::Aes256(aes) => aes.decrypt_blocks(blocks),
         }
+        Ok(())
     }
 
     /// CBC over units of `unit` blocks, each with its own IV; the last may be shorter.
-    pub(super) fn encrypt_cbc(&self, unit: usize, ivs: &[Block], blocks: &mut [[u8; BLOCK]]) {
+    pub(super) fn encrypt_cbc(
+        &self,
+        unit: usize,
+        ivs: &[[u8; BLOCK]],
+        blocks: &mut [[u8; BLOCK]],
+    ) -> Result<(), ContentError> {
+        let ivs = Array::cast_slice_from_core(ivs);
         let work = CbcEncrypt { unit, ivs, blocks };
         match self {
             Self::Aes128(aes) => aes.encrypt_with_backend(work),
             Self::Aes192(aes) => aes.encrypt_with_backend(work),
             Self::Aes256(aes) => aes.encrypt_with_backend(work),
         }
+        Ok(())
     }
 
     /// CBC over units of `unit` blocks, each with its own IV; the last may be shorter.
-    pub(super) fn decrypt_cbc(&self, unit: usize, ivs: &[Block], blocks: &mut [[u8; BLOCK]]) {
+    pub(super) fn decrypt_cbc(
+        &self,
+        unit: usize,
+        ivs: &[[u8; BLOCK]],
+        blocks: &mut [[u8; BLOCK]],
+    ) -> Result<(), ContentError> {
+        let ivs = Array::cast_slice_from_core(ivs);
         let work = CbcDecrypt { unit, ivs, blocks };
         match self {
             Self::Aes128(aes) => aes.decrypt_with_backend(work),
             Self::Aes192(aes) => aes.decrypt_with_backend(work),
             Self::Aes256(aes) => aes.decrypt_with_backend(work),
         }
+        Ok(())
     }
 }
 
 /// One block in the form the `aes` crate takes.
-pub(super) type Block = aes::Block;
+type Block = aes::Block;
 
 /// Runs inside the code the `aes` crate compiled for the processor at hand, so the copying and
 /// the exclusive-or use its wide registers too.

@@ -1,8 +1,6 @@
 //! Units: their IVs, and enciphering a buffer that starts at any of them.
 
-use aes::cipher::array::Array;
-
-use crate::content::blocks::{BLOCK, Block, Schedule};
+use crate::content::blocks::{BLOCK, Schedule};
 use crate::content::{Cipher, ContentError, ContentKey};
 
 /// A key made ready for one cipher.
@@ -27,11 +25,10 @@ impl Units {
     pub(super) fn encrypt(&self, first: u64, buffer: &mut [u8]) -> Result<(), ContentError> {
         let blocks = whole_blocks(buffer)?;
         if self.cipher == Cipher::Ecb {
-            self.schedule.encrypt_ecb(blocks);
-            return Ok(());
+            return self.schedule.encrypt_ecb(blocks);
         }
         self.each_group(first, blocks, |unit, ivs, group| {
-            self.schedule.encrypt_cbc(unit, ivs, group);
+            self.schedule.encrypt_cbc(unit, ivs, group)
         })
     }
 
@@ -39,11 +36,10 @@ impl Units {
     pub(super) fn decrypt(&self, first: u64, buffer: &mut [u8]) -> Result<(), ContentError> {
         let blocks = whole_blocks(buffer)?;
         if self.cipher == Cipher::Ecb {
-            self.schedule.decrypt_ecb(blocks);
-            return Ok(());
+            return self.schedule.decrypt_ecb(blocks);
         }
         self.each_group(first, blocks, |unit, ivs, group| {
-            self.schedule.decrypt_cbc(unit, ivs, group);
+            self.schedule.decrypt_cbc(unit, ivs, group)
         })
     }
 
@@ -52,7 +48,7 @@ impl Units {
         &self,
         first: u64,
         blocks: &mut [[u8; BLOCK]],
-        mut work: impl FnMut(usize, &[Block], &mut [[u8; BLOCK]]),
+        mut work: impl FnMut(usize, &[[u8; BLOCK]], &mut [[u8; BLOCK]]) -> Result<(), ContentError>,
     ) -> Result<(), ContentError> {
         let unit = self.cipher.unit_len() / BLOCK;
         let mut number = first;
@@ -65,8 +61,8 @@ impl Units {
                 *iv = self.iv_input(number).ok_or(ContentError::TooLong)?;
                 number = number.checked_add(1).ok_or(ContentError::TooLong)?;
             }
-            self.schedule.encrypt_ecb(ivs);
-            work(unit, Array::cast_slice_from_core(ivs), group);
+            self.schedule.encrypt_ecb(ivs)?;
+            work(unit, ivs, group)?;
         }
         Ok(())
     }

@@ -14,10 +14,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::fips;
 use crate::mode::{Digest, HashAlgorithm, Mode};
 use crate::rsa::blob::PrivateKeyBlob;
 use crate::rsa::parts::Parts;
-use crate::rsa::{KeyError, PrivateKey, PublicKey, Wrapping, der};
+use crate::rsa::{KeyError, PrivateKey, PublicKey, PublicKeyError, Wrapping, der};
 use crate::secret::Secret;
 
 /// A private key in memory: what clients use, and servers without a security module.
@@ -46,6 +47,9 @@ impl SoftwareKey {
     pub fn generate(mode: Mode) -> Result<Self, KeyError> {
         const WHAT: &str = "generating an RSA key";
         let parts = match mode {
+            Mode::One if fips::is_required() => {
+                return Err(KeyError::NotApproved("cryptographic mode 1"));
+            }
             Mode::One => generate_short()?,
             Mode::Two => {
                 let pair =
@@ -120,8 +124,11 @@ impl SoftwareKey {
     fn from_parts(parts: Parts) -> Result<Self, ImportError> {
         parts.check().map_err(ImportError::Inconsistent)?;
         let modulus_le: Vec<u8> = parts.modulus.iter().rev().copied().collect();
-        let public = PublicKey::from_le(&modulus_le, parts.exponent)
-            .map_err(|_| ImportError::Inconsistent("the public key is out of bounds"))?;
+        let public =
+            PublicKey::from_le(&modulus_le, parts.exponent).map_err(|error| match error {
+                PublicKeyError::NotApproved { bits } => ImportError::NotApproved(bits),
+                _ => ImportError::Inconsistent("the public key is out of bounds"),
+            })?;
         let modern = if public.bits() < 2048 {
             None
         } else {
@@ -246,6 +253,9 @@ impl PrivateKey for SoftwareKey {
 
     fn sign(&self, digest: &Digest) -> Result<Vec<u8>, KeyError> {
         let (HashAlgorithm::Sha256, Some(modern)) = (digest.algorithm(), &self.modern) else {
+            if fips::is_required() {
+                return Err(KeyError::NotApproved("signing with SHA-1"));
+            }
             return self.sign_legacy(digest);
         };
         let failed = KeyError::Failed("signing");
@@ -268,6 +278,9 @@ impl PrivateKey for SoftwareKey {
             return Err(KeyError::CannotOpen);
         }
         match wrapping {
+            Wrapping::Pkcs1V15 if fips::is_required() => {
+                Err(KeyError::NotApproved("PKCS#1 v1.5 encryption"))
+            }
             Wrapping::Pkcs1V15 => self.open_pkcs1(block),
             Wrapping::OaepSha1 | Wrapping::OaepSha256 => self.open_oaep(wrapping, block),
         }
@@ -297,6 +310,9 @@ pub enum ImportError {
     /// The numbers do not belong together.
     #[error("the numbers of the private key do not fit together: {0}")]
     Inconsistent(&'static str),
+    /// Too short for what this process is held to ([`fips::require`]).
+    #[error("private keys of {0} bits are not approved, and FIPS is asked for")]
+    NotApproved(usize),
     /// Key size the build or the product does not take.
     #[error("private keys of {0} bits are not supported by this build")]
     Unsupported(usize),

@@ -502,7 +502,7 @@ impl Draft {
     ) -> Self {
         let key = ContentKey::generate(Cipher::Cbc4k, KeyBits::Aes256).unwrap();
         let utf16: Vec<u8> = rights.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let encrypted_rights = erd::encrypt(&key, &utf16);
+        let encrypted_rights = erd::encrypt(&key, &utf16).unwrap();
         let server = world.cluster.server().unwrap().identity().clone();
         let sealed_key = seal_content(world, &key, &server);
         let content = PlContent {

@@ -2,7 +2,7 @@
 //! in full ("The archive").
 //!
 //! ```text
-//! header   magic, 8 bytes || format, 2 bytes LE || argon2id: version, memory, passes, lanes, salt
+//! header   magic, 8 bytes || format, 2 bytes LE || password: version, memory, passes, lanes, salt
 //!          || check, 32 bytes, which only the right password gives over an unaltered header
 //! body     records, sealed as one stream (openrms_crypto::stream) beside the header
 //! ```

@@ -18,6 +18,7 @@ use crate::credential::CredentialError;
 use crate::decommission::DecommissionError;
 use crate::directory::DirectoryStartError;
 use crate::federation::FederationError;
+use crate::fips::FipsError;
 use crate::http::ListenError;
 use crate::key_protection::KeyProtectionError;
 use crate::mode_upgrade::ModeUpgradeError;
@@ -99,6 +100,18 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<FipsError> for Failure {
+    fn from(error: FipsError) -> Self {
+        match error {
+            FipsError::NotValidated(_) => Self::new(FAILED, "fips-no-module", error),
+            FipsError::ModeOne | FipsError::KeyOfModeOne(_) => {
+                Self::new(FAILED, "fips-mode-1", error)
+            }
+            FipsError::Ntlm => Self::new(FAILED, "fips-ntlm", error),
+        }
+    }
+}
+
 impl From<KeyProtectionError> for Failure {
     fn from(error: KeyProtectionError) -> Self {
         use KeyProtectionError as E;
@@ -124,6 +137,7 @@ impl From<OpenError> for Failure {
         match error {
             OpenError::NotProvisioned(_) => Self::new(FAILED, "not-provisioned", error),
             OpenError::Keys(error) => error.into(),
+            OpenError::Fips(error) => error.into(),
             _ => Self::failed(error),
         }
     }
@@ -224,6 +238,7 @@ impl From<ProvisionError> for Failure {
             ProvisionError::Authority(AuthorityError::OtherMode(_)) => {
                 Self::new(FAILED, "authority-mode", error)
             }
+            ProvisionError::Fips(error) => error.into(),
             ProvisionError::Keys(error) => error.into(),
             ProvisionError::Open(error) => error.into(),
             ProvisionError::PeopleFile(error) => error.into(),
@@ -435,6 +450,7 @@ pub(super) fn scp_code(error: &ScpError) -> &'static str {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
+            StartError::Fips(error) => error.into(),
             StartError::Open(error) => error.into(),
             StartError::Listen(ListenError::Nowhere) => Self::new(USAGE, "no-address", error),
             StartError::Listen(_) => Self::new(FAILED, "address", error)

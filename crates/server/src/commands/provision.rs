@@ -165,6 +165,10 @@ pub(super) struct Answers {
     /// What this server is called among those of the cluster; as the machine by default.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+    /// Use cryptography approved by FIPS 140-3 alone, of a validated module; goes into the
+    /// configuration file. Needs a program that was built with that module.
+    #[arg(long)]
+    fips: bool,
     #[command(flatten)]
     #[serde(flatten)]
     database: DatabaseArguments,
@@ -392,6 +396,7 @@ impl Answers {
             administrator_contact: self.administrator_contact.or(other.administrator_contact),
             proxy: self.proxy.or(other.proxy),
             server_name: self.server_name.or(other.server_name),
+            fips: self.fips || other.fips,
             database: if self.database.database.is_some() {
                 self.database
             } else {
@@ -432,6 +437,7 @@ impl Answers {
             credential,
             proxy: self.proxy,
             server_name: self.server_name,
+            fips: self.fips,
             database: self.database.server()?,
             contact: self.administrator_contact,
             anchors: self.anchors.as_deref().map(read_anchors).transpose()?,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use openrms_crypto::fips;
 use openrms_negotiate::end_point_hash;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,6 +23,9 @@ pub enum TlsError {
     /// The authorities of client certificates cannot be used.
     #[error("{0}: {1}")]
     Authorities(PathBuf, String),
+    /// FIPS is asked for, and TLS would offer more than is approved.
+    #[error("FIPS is asked for, and TLS is not limited to what is approved")]
+    NotFips,
     /// Certificate and key do not go together.
     #[error("the certificate cannot be used: {0}")]
     Unusable(rustls::Error),
@@ -42,6 +46,9 @@ pub(crate) fn acceptor(tls: &Tls, clients: Option<&Certificates>) -> Result<TlsA
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(TlsError::Unusable)?;
+    if fips::is_required() && !config.fips() {
+        return Err(TlsError::NotFips);
+    }
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -27,6 +27,7 @@ pub(super) struct OneServer<'o> {
     pub(super) proxy: Option<&'o str>,
     pub(super) server_name: Option<&'o str>,
     pub(super) service_level: ServiceLevel,
+    pub(super) fips: bool,
     /// How it signs in to its root cluster when it renews its certificate.
     pub(super) root_cluster: Option<&'o RootSignIn>,
 }
@@ -42,6 +43,7 @@ impl<'o> From<&'o RootOptions> for OneServer<'o> {
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
             service_level: options.service_level,
+            fips: options.fips,
             root_cluster: options.sign_in.as_ref().filter(|_| options.keep_sign_in),
         }
     }
@@ -97,6 +99,7 @@ impl OneServer<'_> {
             credential: secret_file(self.credential)
                 .map_err(file)?
                 .map(|password_file| CredentialTable { password_file }),
+            crypto: self.fips.then_some(Crypto { fips: true }),
             security_module: self.library.map(|library| SecurityModule { library }),
             root_cluster: self
                 .root_cluster
@@ -135,6 +138,8 @@ struct ConfigFile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialTable>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    crypto: Option<Crypto>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     security_module: Option<SecurityModule<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     root_cluster: Option<RootClusterTable>,
@@ -154,6 +159,11 @@ struct DatabaseTable<'a> {
     url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     password_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Crypto {
+    fips: bool,
 }
 
 #[derive(Serialize)]

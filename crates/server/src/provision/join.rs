@@ -14,6 +14,7 @@ use crate::config::{Config, Tls};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::{Database, DatabaseServer};
+use crate::fips::{self, FipsError};
 use crate::key_protection::{self, KeyAccess};
 use crate::open::{OpenError, blocking};
 
@@ -38,6 +39,8 @@ pub struct JoinOptions {
     pub server_name: Option<String>,
     /// The version of RMS as which it behaves.
     pub service_level: ServiceLevel,
+    /// Whether this server is to run with cryptography approved by FIPS 140-3 alone.
+    pub fips: bool,
 }
 
 /// What joining did.
@@ -55,6 +58,9 @@ pub struct Joined {
 
 /// Makes the data directory of one more server. It is tried first whether the keys open.
 pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
+    if options.fips {
+        openrms_crypto::fips::require().map_err(FipsError::from)?;
+    }
     let data = DataDir::new(&options.data);
     blocking(async || {
         let database = Database::Server(options.database.clone());
@@ -69,6 +75,9 @@ pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
             library: options.library.clone(),
         };
         let stored = store.snapshot().await?;
+        if options.fips {
+            fips::check_keys(&stored)?;
+        }
         let url = match (&stored.policies.base_url, stored.current_licensor_key()) {
             (Some(url), Some(_)) => BaseUrl::parse(url)?,
             _ => return Err(ProvisionError::NothingToJoin(location.to_string())),
@@ -103,6 +112,7 @@ pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
             service_level: options.service_level,
+            fips: options.fips,
             root_cluster: None,
         };
         server.write(&data, &url)?;

@@ -452,7 +452,7 @@ impl Draft {
     ) -> Self {
         let key = ContentKey::generate(Cipher::Cbc4k, KeyBits::Aes256).unwrap();
         let utf16: Vec<u8> = rights.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let encrypted_rights = erd::encrypt(&key, &utf16);
+        let encrypted_rights = erd::encrypt(&key, &utf16).unwrap();
         let server = author.clc.server().unwrap();
         let mode = if server.key().bits() == 1024 {
             Mode::One

@@ -44,6 +44,9 @@ pub(in crate::commands) struct Join {
     /// The version of RMS as which this server behaves: 1.0, sp1, sp2 or 2.0.
     #[arg(long, value_name = "LEVEL", default_value_t)]
     service_level: ServiceLevel,
+    /// Use cryptography approved by FIPS 140-3 alone, of a validated module.
+    #[arg(long)]
+    fips: bool,
 }
 
 pub(super) fn run(command: &Join, output: &Output) -> Result<(), Failure> {
@@ -72,6 +75,7 @@ pub(super) fn run(command: &Join, output: &Output) -> Result<(), Failure> {
         proxy: command.proxy.clone(),
         server_name: command.server_name.clone(),
         service_level: command.service_level,
+        fips: command.fips,
     })?;
     let data = done.data.display();
     let text = if done.already {
