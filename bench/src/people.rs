@@ -74,7 +74,7 @@ impl Machine {
             id: guid()?,
             issued: now(),
             issuer: identity,
-            location: "file:///bench".into(),
+            location: openrms_xrml::spc::ActivationLocation::Machine("file:///bench".into()),
             machine: guid()?,
             key: key.public().clone(),
             hardware: Digest::of(mode.hash(), b"bench"),

@@ -1,5 +1,8 @@
 //! Project chores: `cargo run -p xtask -- help`.
 
+mod fuzz_seeds;
+mod levels;
+mod page;
 mod pages;
 mod seeds;
 
@@ -26,12 +29,30 @@ enum Chore {
         /// Folder to write into.
         folder: PathBuf,
     },
+    /// Prints what works between which versions, and looks whether the manual says the same.
+    Levels {
+        /// Write it into the manual.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Prints which requirements are shown by which tests, with their outcome, and looks whether the
+    /// manual says the same.
+    Seeds {
+        /// The tests have just been run.
+        #[arg(long)]
+        done: bool,
+        /// Write it into the manual.
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 fn main() {
     let result = match Arguments::parse().chore {
         Chore::Pages { folder } => pages::write(&folder),
-        Chore::FuzzSeeds { folder } => seeds::write(&folder),
+        Chore::FuzzSeeds { folder } => fuzz_seeds::write(&folder),
+        Chore::Levels { write } => levels::print(write),
+        Chore::Seeds { done, write } => seeds::print(done, write),
     };
     if let Err(error) = result {
         eprintln!("{error}");

@@ -1,248 +1,284 @@
-//! Seeds for the fuzz targets, made by our own writers: whole certificates, messages, sealed keys.
+//! The requirements that the mission began with, and the tests that show them: a test says which it
+//! shows at the start of its name, `s29_a_licensing_cluster_waits_for_its_root_cluster`. What became of
+//! them is read from the report that cargo nextest leaves.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 
-use openrms_crypto::content::KeyBits;
-use openrms_crypto::sealed_key::{self, Payload};
-use openrms_crypto::{
-    Cipher, ContentKey, Digest, Mode, PrivateKey, SealedKeyVersion, SoftwareKey, SoftwareProvider,
-    envelope, erd,
-};
-use openrms_engine::authority;
-use openrms_engine::keys::KeyVault;
-use openrms_protocol::activation::{
-    Activate, ActivateResponse, Activated, BinarySignature, HardwareId, encode_message,
-};
-use openrms_protocol::binary_group_expansion::{
-    ProductVersion, RemotingException, Request, Response, encode_request as encode_binary,
-    encode_response,
-};
-use openrms_protocol::certification::Certify;
-use openrms_protocol::group_expansion::IsPrincipalMemberOf;
-use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams};
-use openrms_protocol::publishing::GetClientLicensorCert;
-use openrms_protocol::server::{
-    GetLicensorCertificate, GetServerInfo, ServerInfoRequest, ServerInfoType,
-};
-use openrms_protocol::templates::AcquireTemplateInformation;
-use openrms_protocol::{
-    CertificateChain, Contract, Operation, ResponseHead, SoapVersion, VersionData, encode_request,
-    encode_response as encode_answer,
-};
-use openrms_xrml::rights::{Right, TimeCondition};
-use openrms_xrml::rights_data::{Grantee, RightGrant, RightsDataRequest};
-use openrms_xrml::{Guid, Time, text};
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
 
-use crate::Failure;
+use crate::{Failure, page};
 
-/// Writes `FOLDER/TARGET/NAME`.
-pub(crate) fn write(folder: &Path) -> Result<(), Failure> {
-    let folder = Folder(folder);
-    let longest = xrml(&folder)?;
-    soap(&folder, &longest)?;
-    dime(&folder, &longest)?;
-    group_expansion(&folder)?;
-    sealed_keys(&folder)
-}
-
-struct Folder<'f>(&'f Path);
-
-impl Folder<'_> {
-    fn put(&self, target: &str, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let folder = self.0.join(target);
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join(name), bytes)?;
-        Ok(())
+/// Prints the table. Runs the tests first, unless they have just been run. With `write`, the manual gets
+/// it; otherwise it must be the one that the manual has.
+pub(crate) fn print(is_done: bool, write: bool) -> Result<(), Failure> {
+    if !is_done {
+        let status = Command::new("cargo")
+            .args([
+                "nextest",
+                "run",
+                "--workspace",
+                "--locked",
+                "--no-fail-fast",
+            ])
+            .args(["--features", "openrms-crypto/pkcs11"])
+            .args(["-E", r"test(/(^|::)s[0-9]+_/)"])
+            .status()?;
+        println!("cargo nextest: {status}");
     }
+    let tests = read(&std::fs::read_to_string(REPORT)?)?;
+    let table = table(&tests);
+    println!("{table}");
+    let lacking = SEEDS
+        .iter()
+        .filter(|(number, _)| !tests.contains_key(number));
+    let lacking: Vec<_> = lacking.map(|(number, _)| format!("S{number}")).collect();
+    if !lacking.is_empty() {
+        return Err(format!("no test shows {}", lacking.join(", ")).into());
+    }
+    let failed = tests
+        .values()
+        .flatten()
+        .filter(|test| test.outcome == Outcome::Failed);
+    let failed: Vec<_> = failed.map(|test| test.name.as_str()).collect();
+    if !failed.is_empty() {
+        return Err(format!("failed: {}", failed.join(", ")).into());
+    }
+    let skipped = tests
+        .values()
+        .flatten()
+        .filter(|test| test.outcome == Outcome::Skipped);
+    if skipped.count() > 0 {
+        println!("what a test needed is missing here: the manual's table is not compared");
+        return Ok(());
+    }
+    page::keep(Path::new(PAGE), "seeds", &table, write)
 }
 
-/// A hierarchy, its anchors, rights data; answers with the longest chain.
-fn xrml(folder: &Folder<'_>) -> Result<String, Failure> {
-    let vault = KeyVault::new(&[1; 32])?;
-    let provider = SoftwareProvider::new(&[1; 32]);
-    let hierarchy = authority::create(&provider, &vault, "Seed", Mode::Two, NOW)?;
-    for role in &hierarchy.roles {
-        for encoding in [text::Encoding::Utf8Bom, text::Encoding::Utf16Le] {
-            let name = format!("{}-{}", role.role, encoding.name());
-            folder.put("xrml", &name, &text::encode(&role.certificate, encoding))?;
+/// A test that shows something.
+#[derive(Debug, PartialEq, Eq)]
+struct Test {
+    name: String,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    /// It passed, as it said that something for it was missing.
+    Skipped,
+    Failed,
+}
+
+/// The tests of a report, by what they show.
+type Tests = BTreeMap<u8, Vec<Test>>;
+
+fn read(report: &str) -> Result<Tests, Failure> {
+    let mut reader = Reader::from_str(report);
+    let mut tests = Tests::new();
+    let mut current: Option<Test> = None;
+    loop {
+        match reader.read_event()? {
+            Event::Start(tag) | Event::Empty(tag) if tag.name().as_ref() == "testcase" => {
+                keep(&mut tests, current.take());
+                current = Some(Test {
+                    name: name(&tag)?,
+                    outcome: Outcome::Passed,
+                });
+            }
+            Event::Start(tag) | Event::Empty(tag)
+                if matches!(tag.name().as_ref(), "failure" | "error") =>
+            {
+                if let Some(test) = &mut current {
+                    test.outcome = Outcome::Failed;
+                }
+            }
+            Event::Text(text) => {
+                let said: &str = &text;
+                let is_skip = said
+                    .lines()
+                    .any(|line| line.trim_start().starts_with("skipped: "));
+                if let Some(test) = current.as_mut().filter(|_| is_skip)
+                    && test.outcome == Outcome::Passed
+                {
+                    test.outcome = Outcome::Skipped;
+                }
+            }
+            Event::Eof => break,
+            _ => {}
         }
     }
-    folder.put("xrml", "anchors", hierarchy.anchors.to_xml().as_bytes())?;
-    folder.put("xrml", "rights-data", rights_data(NOW)?.as_bytes())?;
-    let chains = hierarchy.roles.into_iter().map(|role| role.certificate);
-    chains
-        .max_by_key(String::len)
-        .ok_or_else(|| "an empty hierarchy".into())
-}
-
-/// Requests with that chain in the place of every certificate.
-fn soap(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
-    let chain = CertificateChain::split(chain)?.into_owned();
-    let item = AcquireLicenseParams {
-        licensee_certs: chain.clone(),
-        issuance_license: Some(chain.clone()),
-        application_data: None,
-    };
-    let batch = AcquireLicense {
-        items: vec![
-            item.clone(),
-            AcquireLicenseParams {
-                issuance_license: None,
-                ..item
-            },
-        ],
-    };
-    let version = ServerInfoRequest {
-        kind: ServerInfoType::VersionInfo,
-        additional_info: None,
-    };
-    let requests: [(Contract, Operation<'_>); 8] = [
-        (
-            Contract::Certification,
-            Certify {
-                machine_certificate_chain: chain.clone(),
-                persistent: true,
-            }
-            .into(),
-        ),
-        (Contract::Licensing, batch.into()),
-        (
-            Contract::Publishing,
-            GetClientLicensorCert {
-                persona_certs: vec![chain],
-            }
-            .into(),
-        ),
-        (Contract::Server, GetLicensorCertificate.into()),
-        (
-            Contract::TemplateDistribution,
-            AcquireTemplateInformation.into(),
-        ),
-        (
-            Contract::Server,
-            GetServerInfo {
-                requests: vec![version],
-            }
-            .into(),
-        ),
-        (Contract::GroupExpansion, question().into()),
-        (Contract::Activation, machines().into()),
-    ];
-    for (index, (contract, operation)) in requests.iter().enumerate() {
-        for (soap, suffix) in [(SoapVersion::V11, "11"), (SoapVersion::V12, "12")] {
-            let body = encode_request(soap, *contract, Some(VersionData::CLIENT_BATCH), operation);
-            folder.put("soap", &format!("{index}-{suffix}"), body.as_bytes())?;
-        }
+    keep(&mut tests, current);
+    for tests in tests.values_mut() {
+        tests.sort_by(|one, other| one.name.cmp(&other.name));
     }
-    Ok(())
+    Ok(tests)
 }
 
-fn machines() -> Activate {
-    Activate {
-        machines: vec![HardwareId::Sha1([1; 20]), HardwareId::Sha256([2; 32])],
+fn name(tag: &BytesStart<'_>) -> Result<String, Failure> {
+    let name = tag
+        .try_get_attribute("name")?
+        .ok_or("a test without a name")?;
+    // Names of functions have nothing in them to be read otherwise.
+    let name: &str = &name.value;
+    let (_, name) = name.rsplit_once("::").unwrap_or(("", name));
+    Ok(name.to_owned())
+}
+
+fn keep(tests: &mut Tests, test: Option<Test>) {
+    let Some(test) = test else { return };
+    for number in shows(&test.name) {
+        tests.entry(number).or_default().push(Test {
+            name: test.name.clone(),
+            outcome: test.outcome,
+        });
     }
 }
 
-/// What two machines get, that chain for each.
-fn dime(folder: &Folder<'_>, chain: &str) -> Result<(), Failure> {
-    let chain = CertificateChain::split(chain)?.into_owned();
-    let item = Activated {
-        machine_certificate_chain: chain,
-        signature: BinarySignature {
-            hash: "SHA256".into(),
-            digest: vec![1; 32],
-            value: vec![2; 256],
-        },
-    };
-    let response = ActivateResponse {
-        items: vec![item.clone(), item],
-    };
-    for (soap, name) in [(SoapVersion::V11, "11"), (SoapVersion::V12, "12")] {
-        let head = ResponseHead::fault(soap);
-        let envelope = encode_answer(&head, &response.clone().into());
-        let message = encode_message(soap, envelope, [vec![3; 100], vec![4; 100]])?;
-        folder.put("dime", name, &message)?;
-    }
-    Ok(())
+/// What a test shows, by its name.
+fn shows(name: &str) -> impl Iterator<Item = u8> {
+    let number = |part: &str| part.strip_prefix('s')?.parse().ok();
+    name.split('_').map_while(number)
 }
 
-/// The binary form; an answer is among the files of the crate's tests.
-fn group_expansion(folder: &Folder<'_>) -> Result<(), Failure> {
-    for &version in ProductVersion::ALL {
-        let request = Request {
-            version,
-            question: question(),
+fn table(tests: &Tests) -> String {
+    let mut table = String::from("| id | what holds | shown by | result |\n|---|---|---|---|\n");
+    for (number, what) in SEEDS {
+        let tests = tests.get(number).map_or(&[][..], Vec::as_slice);
+        let names: Vec<_> = tests
+            .iter()
+            .map(|test| format!("`{}`", test.name))
+            .collect();
+        let any = |outcome| tests.iter().any(|test| test.outcome == outcome);
+        let result = match tests {
+            [] => "no test",
+            _ if any(Outcome::Failed) => "FAIL",
+            _ if any(Outcome::Skipped) => "skipped",
+            _ => "pass",
         };
-        let name = format!("request-{}", version.number());
-        folder.put("group_expansion", &name, &encode_binary(&request))?;
+        let names = names.join(", ");
+        let _ = writeln!(table, "| S{number} | {what} | {names} | {result} |");
     }
-    let mut exception = RemotingException::new("outer");
-    exception.inner = Some(Box::new(RemotingException::new("inner")));
-    let exception = encode_response(&Response::Exception(exception));
-    folder.put("group_expansion", "exception", &exception)
+    table
 }
 
-fn question() -> IsPrincipalMemberOf {
-    let groups = ["mail=all@b.example.test", "mail=staff@b.example.test"];
-    IsPrincipalMemberOf::new(
-        "mail=alice@a.example.test",
-        groups.map(str::to_owned).to_vec(),
-    )
-}
+/// Where cargo nextest leaves its report (`.config/nextest.toml`).
+const REPORT: &str = "target/nextest/default/junit.xml";
+const PAGE: &str = "book/src/requirements.md";
+/// What must hold of versions side by side and of upgrades.
+const SEEDS: &[(u8, &str)] = &[
+    (
+        17,
+        "An upgrade is for what exists; where nothing is, the new release is installed straight away",
+    ),
+    (18, "The old release need not be removed first"),
+    (
+        19,
+        "What is there is found, and only what is missing is added",
+    ),
+    (20, "The service goes on while it is upgraded"),
+    (
+        21,
+        "Configuration database and private key are backed up first",
+    ),
+    (22, "The password of the private key is at hand"),
+    (
+        23,
+        "Who wants to keep the statistics backs up the log as well",
+    ),
+    (24, "Servers and clients have their security updates"),
+    (
+        25,
+        "Only what is new is added or replaced; state is left alone",
+    ),
+    (26, "Nothing is provisioned or configured again afterwards"),
+    (27, "A cluster is upgraded a part at a time"),
+    (
+        28,
+        "That can be foreseen, and nobody is served worse meanwhile",
+    ),
+    (29, "Root clusters come before their licensing clusters"),
+    (
+        30,
+        "Forests are upgraded independently, and groups of other forests go on being expanded",
+    ),
+    (31, "Old and new servers work side by side"),
+    (32, "The same package installs where nothing was"),
+    (33, "The new client is there without the old one"),
+    (34, "What needs the client of version 1 goes on"),
+    (35, "No lockbox comes from the maker over the Internet"),
+    (36, "People need no administrator's rights for their client"),
+    (
+        37,
+        "Services of servers use protected content, and protect it again, with a lockbox of their own",
+    ),
+    (38, "They do so as fast as the machine allows"),
+    (39, "Algorithms of FIPS 140 alone, where that is asked for"),
+    (40, "The new release is not slower than the one before"),
+    (
+        41,
+        "Servers and clients of all versions work with each other",
+    ),
+    (
+        42,
+        "Only servers of Service Pack 1 and later enroll off line",
+    ),
+    (
+        43,
+        "Only clients of Service Pack 1 and later activate themselves",
+    ),
+    (
+        44,
+        "A server of version 1 serves old clients, new ones, and both",
+    ),
+    (
+        45,
+        "A server of Service Pack 1 and later serves old clients, new ones, and both",
+    ),
+    (46, "Taking the new release away gives back what was before"),
+    (
+        47,
+        "Restoring the backup of the configuration database undoes everything",
+    ),
+    (
+        48,
+        "Without it, the old release may use the upgraded database",
+    ),
+    (49, "The old release passes over what was added"),
+];
 
-/// Sealed to the key that the target opens them with, and what else it reads.
-fn sealed_keys(folder: &Folder<'_>) -> Result<(), Failure> {
-    let key = SoftwareKey::from_pem(include_str!("../../fuzz/fuzz_targets/key.pem"))?;
-    let content = ContentKey::generate(Cipher::Cbc4k, KeyBits::Aes256)?;
-    let other = SoftwareKey::generate(Mode::Two)?;
-    let blob = other.to_private_key_blob();
-    for version in [SealedKeyVersion::V1, SealedKeyVersion::V2] {
-        let bound = Digest::of(version.hash(), b"seed");
-        for (name, payload) in [
-            ("content", Payload::ContentKey(&content)),
-            ("private", Payload::PrivateKey(&blob)),
-        ] {
-            let sealed = sealed_key::seal(key.public(), version, payload, &bound)?;
-            folder.put(
-                "sealed_key",
-                &format!("{name}-{}", version.wire_name()),
-                &sealed,
-            )?;
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_shows_what_its_name_begins_with() {
+        let shown = |name| shows(name).collect::<Vec<_>>();
+        assert_eq!(shown("s20_s27_clusters_are_upgraded"), [20, 27]);
+        assert_eq!(shown("s29_a_cluster_of_s30"), [29]);
+        assert!(shown("servers_of_s20").is_empty());
+        assert!(shown("s_20").is_empty());
     }
-    folder.put("sealed_key", "blob", blob.expose())?;
-    folder.put("sealed_key", "pkcs8", other.to_pkcs8_der().expose())?;
-    folder.put("sealed_key", "pem", other.to_pem().expose())?;
-    folder.put("sealed_key", "pkcs1", &other.public().to_pkcs1_der())?;
-    folder.put(
-        "sealed_key",
-        "envelope",
-        &envelope::seal(&[1; 32], b"", b"secret")?,
-    )?;
-    let utf16: Vec<u8> = rights_data(NOW)?
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
-    folder.put("sealed_key", "rights", &erd::encrypt(&content, &utf16))
-}
 
-fn rights_data(issued: Time) -> Result<String, Failure> {
-    let owner = Grantee::Address("alice@example.test".into());
-    Ok(RightsDataRequest {
-        issued,
-        descriptor: None,
-        referral: Some(("alice".into(), "mailto:alice@example.test".into())),
-        content_id: Guid::from_random(openrms_crypto::random::guid_bytes()?),
-        owner: owner.object(),
-        precondition: TimeCondition::default(),
-        grants: vec![
-            RightGrant::new(Right::new("VIEW"), Grantee::Anyone),
-            RightGrant::new(Right::new("FORWARD"), owner),
-        ],
-        app_data: vec![("NOLICCACHE".into(), "1".into())],
-        policy_lists: Vec::new(),
+    #[test]
+    fn a_report_is_read_with_what_failed_and_what_was_skipped() {
+        let report = r#"<?xml version="1.0"?><testsuites><testsuite name="a">
+            <testcase name="mod::s17_s18_one" classname="a"/>
+            <testcase name="s18_two" classname="a"><failure type="x">no</failure></testcase>
+            <testcase name="s19_three" classname="a"><system-out>skipped: no server</system-out></testcase>
+            <testcase name="other" classname="a"/></testsuite></testsuites>"#;
+        let tests = read(report).unwrap();
+        assert_eq!(tests.len(), 3);
+        let table = table(&tests);
+        assert!(table.contains("`s17_s18_one` | pass |"), "{table}");
+        assert!(
+            table.contains("`s17_s18_one`, `s18_two` | FAIL |"),
+            "{table}"
+        );
+        assert!(table.contains("`s19_three` | skipped |"), "{table}");
+        assert!(table.contains("| S20 | The service goes on while it is upgraded |  | no test |"));
     }
-    .text())
 }
-
-const NOW: Time = Time::from_unix(1_800_000_000);

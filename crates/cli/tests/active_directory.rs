@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use common::corp::{Corp, CorpServer, Place, kinit};
 use openrms_negotiate::Initiator;
 use openrms_protocol::certification::Certify;
-use openrms_protocol::{CertificateChain, Operation, Service, SoapVersion, VersionData};
+use openrms_protocol::{
+    CertificateChain, Operation, Service, ServiceLevel, SoapVersion, VersionData,
+};
 use openrms_server::Config;
 use openrms_server::access::{AccessRules, GroupRef, Part, PartRule};
 use openrms_server::config::Ntlm;
@@ -398,84 +400,115 @@ fn while_the_directory_is_down_known_people_are_licensed_and_others_told_in_time
 
 #[test]
 fn a_group_of_the_other_forest_counts_and_circles_over_both_end() {
+    for binary in [false, true] {
+        let newest = Side {
+            level: ServiceLevel::V2,
+            names_other_binary: binary,
+        };
+        expand_over_both_forests(newest, newest);
+    }
+}
+
+#[test]
+fn s30_forests_of_different_levels_expand_each_others_groups() {
+    // The older one is not told that it should ask in the binary form: it knows no other.
+    let older = Side {
+        level: ServiceLevel::V1,
+        names_other_binary: false,
+    };
+    let newest = Side {
+        level: ServiceLevel::V2,
+        names_other_binary: true,
+    };
+    expand_over_both_forests(older, newest);
+    expand_over_both_forests(newest, older);
+}
+
+/// The server of one of two forests.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    level: ServiceLevel,
+    /// Whether its configuration says that the other one speaks the binary form alone.
+    names_other_binary: bool,
+}
+
+/// Protects for a group of the other forest, which holds a group of this one: each asks the other.
+fn expand_over_both_forests(at_home: Side, abroad: Side) {
     let (Some(corp), Some(partner)) = (Corp::from_env(), Corp::partner_from_env()) else {
         return;
     };
-    for binary in [false, true] {
-        let (here, there) = (corp.place(), partner.place());
-        let both = fs::read_to_string(here.at("server.pem")).unwrap()
-            + &fs::read_to_string(there.at("server.pem")).unwrap();
-        let service = |server: &str| {
-            if binary {
-                openrms_protocol::binary_group_expansion::http::url(server)
-            } else {
-                Service::GroupExpansion.url(server)
-            }
-        };
-        let forests = |at: &Place, forest: &str, other: &Place| {
-            let authorities = at.at("both.pem");
-            fs::write(&authorities, &both).unwrap();
-            let tickets = at.at("tickets-of-the-server");
-            ForestsConfig {
-                tickets: Some(tickets),
-                authorities: Some(authorities),
-                other: vec![OtherForest {
-                    forest: forest.parse().unwrap(),
-                    group_expansion: service(&other.url),
-                    binary,
-                }],
-                ..ForestsConfig::default()
-            }
-        };
-        // Each service is open to the people of the other domain, of whom the other server's
-        // account is one.
-        let open_to = |variable: &str| {
-            let domain_users = format!("{}-513", std::env::var(variable).unwrap());
-            let rule = PartRule {
-                groups: vec![GroupRef::try_from(domain_users).unwrap()],
-                ..PartRule::default()
-            };
-            AccessRules::new([(Part::GroupExpansion, rule)].into()).unwrap()
-        };
-        let ours = forests(&here, "partner.example", &there);
-        let theirs = forests(&there, "corp.example", &here);
-        for (config, account, variable) in [
-            (&ours, "svc-rms@CORP.EXAMPLE", "CORP_SVC_PASSWORD"),
-            (&theirs, "svc-rms@PARTNER.EXAMPLE", "PARTNER_SVC_PASSWORD"),
-        ] {
-            let tickets = config.tickets.as_ref().unwrap();
-            let password = std::env::var(variable).unwrap();
-            kinit(account, &password, &format!("FILE:{}", tickets.display()));
+    let (here, there) = (corp.place(), partner.place());
+    let both = fs::read_to_string(here.at("server.pem")).unwrap()
+        + &fs::read_to_string(there.at("server.pem")).unwrap();
+    let forests = |at: &Place, side: Side, forest: &str, other: &Place| {
+        let authorities = at.at("both.pem");
+        fs::write(&authorities, &both).unwrap();
+        let tickets = at.at("tickets-of-the-server");
+        let binary = side.names_other_binary;
+        ForestsConfig {
+            tickets: Some(tickets),
+            authorities: Some(authorities),
+            other: vec![OtherForest {
+                forest: forest.parse().unwrap(),
+                group_expansion: if binary {
+                    openrms_protocol::binary_group_expansion::http::url(&other.url)
+                } else {
+                    Service::GroupExpansion.url(&other.url)
+                },
+                binary,
+            }],
+            ..ForestsConfig::default()
         }
-        let _there = partner.serve_at(there, |config| {
-            config.access = open_to("CORP_SID");
-            config.forests = Some(theirs);
-        });
-        let server = corp.serve_at(here, |config| {
-            config.access = open_to("PARTNER_SID");
-            config.forests = Some(ours);
-        });
-        for (who, password) in [
-            ("alice", "Alice-Passw0rd"),
-            ("bob", "Bob-Passw0rd"),
-            ("zoe", "Zoe-Passw0rd.1"),
-        ] {
-            server.log_on(who, password);
-            let run = server.run_as(who, ["sign-in", "--yes"]);
-            assert_eq!(run.code, 0, "{}", run.err);
-        }
-        // engineers@partner.example holds kernel@corp.example, and that alice.
-        let file = server.protect("zoe", "abroad", "engineers@partner.example:view,export");
-        let run = server.opens("alice", &file);
-        assert_eq!(run.code, 0, "binary {binary}: {}{}", run.out, run.err);
-        let run = server.opens("bob", &file);
-        assert_eq!(
-            (run.code, run.error_code().as_str()),
-            (3, "no-rights"),
-            "binary {binary}: {}",
-            run.out
-        );
+    };
+    // Each service is open to the people of the other domain, of whom the other server's account
+    // is one.
+    let open_to = |variable: &str| {
+        let domain_users = format!("{}-513", std::env::var(variable).unwrap());
+        let rule = PartRule {
+            groups: vec![GroupRef::try_from(domain_users).unwrap()],
+            ..PartRule::default()
+        };
+        AccessRules::new([(Part::GroupExpansion, rule)].into()).unwrap()
+    };
+    let ours = forests(&here, at_home, "partner.example", &there);
+    let theirs = forests(&there, abroad, "corp.example", &here);
+    for (config, account, variable) in [
+        (&ours, "svc-rms@CORP.EXAMPLE", "CORP_SVC_PASSWORD"),
+        (&theirs, "svc-rms@PARTNER.EXAMPLE", "PARTNER_SVC_PASSWORD"),
+    ] {
+        let tickets = config.tickets.as_ref().unwrap();
+        let password = std::env::var(variable).unwrap();
+        kinit(account, &password, &format!("FILE:{}", tickets.display()));
     }
+    let _there = partner.serve_at_level(there, abroad.level, |config| {
+        config.access = open_to("CORP_SID");
+        config.forests = Some(theirs);
+    });
+    let server = corp.serve_at_level(here, at_home.level, |config| {
+        config.access = open_to("PARTNER_SID");
+        config.forests = Some(ours);
+    });
+    for (who, password) in [
+        ("alice", "Alice-Passw0rd"),
+        ("bob", "Bob-Passw0rd"),
+        ("zoe", "Zoe-Passw0rd.1"),
+    ] {
+        server.log_on(who, password);
+        let run = server.run_as(who, ["sign-in", "--yes"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    // engineers@partner.example holds kernel@corp.example, and that alice.
+    let file = server.protect("zoe", "abroad", "engineers@partner.example:view,export");
+    let run = server.opens("alice", &file);
+    assert_eq!(run.code, 0, "{at_home:?}: {}{}", run.out, run.err);
+    let run = server.opens("bob", &file);
+    let refusal = (run.code, run.error_code());
+    assert_eq!(
+        refusal,
+        (3, "no-rights".to_owned()),
+        "{at_home:?}: {}",
+        run.out
+    );
 }
 
 #[test]

@@ -570,7 +570,11 @@ pub(crate) fn certified_as_either(
     };
     match certify(Service::CertificationExternal) {
         // There is no such path, or it does not take the token either.
-        Err(ServiceError::SignInRefused { .. } | ServiceError::Status { .. }) => Err(refused),
+        Err(
+            ServiceError::SignInRefused { .. }
+            | ServiceError::Missing { .. }
+            | ServiceError::Status { .. },
+        ) => Err(refused),
         Err(ServiceError::Fault { fault, .. })
             if fault.code == Some(FaultCode::UnauthorizedAccess) =>
         {

@@ -50,6 +50,12 @@ pub enum ServiceError {
         /// Where to.
         to: String,
     },
+    /// The server has no such service. Servers before RMS 2.0 have fewer.
+    #[error("the server has no service at {url}")]
+    Missing {
+        /// Which service.
+        url: String,
+    },
     /// An answer that is not the service's.
     #[error("{url} answers with HTTP status {status}")]
     Status {
@@ -109,6 +115,7 @@ impl Coded for ServiceError {
             Self::CredentialsWithheld { .. } => "credentials-withheld",
             Self::SignInRefused { .. } => "sign-in-refused",
             Self::Redirected { .. } => "server-redirects",
+            Self::Missing { .. } => "service-missing",
             Self::Status { .. } => "server-error",
             Self::Protocol { .. } | Self::Attachments { .. } => "answer-malformed",
             Self::Fault { fault, .. } => fault_code(fault).0,
@@ -129,6 +136,7 @@ impl Coded for ServiceError {
             Self::Transport(TransportError::Kerberos { .. })
             | Self::CredentialsNeeded { .. }
             | Self::SignInRefused { .. } => Class::Denied,
+            Self::Missing { .. } => Class::Failed,
             Self::Transport(_) | Self::Redirected { .. } | Self::Status { .. } => {
                 Class::Unreachable
             }
@@ -153,6 +161,10 @@ impl Coded for ServiceError {
                 Some("use https for the server, or configure the server that asks".into())
             }
             Self::Redirected { to, .. } => Some(format!("configure {to} if it is the right one")),
+            Self::Missing { .. } => Some(
+                "rms check shows what the server has; one before RMS 2.0 hands out no templates"
+                    .into(),
+            ),
             Self::Status { .. } => Some("check the server's URL and its log".into()),
             Self::Fault { fault, .. } => fault_code(fault).2.map(str::to_owned),
             _ => None,
@@ -267,6 +279,7 @@ impl Caller<'_> {
                     url: url_text,
                     to: to.unwrap_or_default(),
                 }),
+                (NOT_FOUND, _) => ProbeOutcome::Fails(ServiceError::Missing { url: url_text }),
                 (status, _) => ProbeOutcome::Fails(ServiceError::Status {
                     url: url_text,
                     status,
@@ -344,6 +357,7 @@ fn taken<T>(
     let parsed = match parse_response(operation, body, &Limits::client()) {
         Ok(parsed) => parsed,
         Err(source) if status == 200 => return Err(protocol(source)),
+        Err(_) if status == NOT_FOUND => return Err(ServiceError::Missing { url: url() }),
         Err(_) => return Err(ServiceError::Status { url: url(), status }),
     };
     match parsed.outcome {
@@ -458,3 +472,5 @@ fn refusal(fault: &Fault) -> String {
     };
     format!("{what} ({})", fault.fault_string())
 }
+
+const NOT_FOUND: u16 = 404;

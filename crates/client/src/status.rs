@@ -1,6 +1,6 @@
 //! What is held here and until when; and whether the services that are needed can be reached.
 
-use openrms_protocol::{ClientLevel, Service};
+use openrms_protocol::{ClientLevel, Service, ServiceLevel};
 use openrms_xrml::rac::AccountIdentity;
 use openrms_xrml::{Interval, Time};
 
@@ -115,6 +115,8 @@ pub enum ProbeOutcome {
     Answers,
     /// It answers, and wants to know who asks.
     WantsSignIn,
+    /// It is not there, as at older servers.
+    Missing,
     /// It does not.
     Fails(ServiceError),
 }
@@ -259,7 +261,14 @@ impl Client {
                     let licensing = caller.licensing.as_ref().map(|own| &own.server);
                     let at = licensing.filter(|_| service.path().starts_with(LICENSING));
                     let url = service.url(at.unwrap_or(server).as_str());
-                    let outcome = caller.probe(&format!("{url}?wsdl"));
+                    let outcome = match caller.probe(&format!("{url}?wsdl")) {
+                        ProbeOutcome::Fails(ServiceError::Missing { .. })
+                            if !ServiceLevel::V1.offers(*service) =>
+                        {
+                            ProbeOutcome::Missing
+                        }
+                        outcome => outcome,
+                    };
                     Probe {
                         service: name,
                         url,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey};
-use openrms_protocol::{CertificateChain, Service};
+use openrms_protocol::{CertificateChain, Service, ServiceLevel};
 use openrms_store::{
     ConfigurationSnapshot, ConfigurationVersion, CryptographicMode, EmailDomains, Policies,
     TemplateState, TrustedPublishingDomain, TrustedUserDomain,
@@ -460,6 +460,19 @@ pub fn mode_of(stored: CryptographicMode) -> Mode {
     match stored {
         CryptographicMode::One => Mode::One,
         CryptographicMode::Two => Mode::Two,
+    }
+}
+
+/// What a server of that level says of its version.
+pub fn server_version(level: ServiceLevel, policies: &Policies) -> &str {
+    level.server_version().unwrap_or(&policies.server_version)
+}
+
+/// What a server of that level says it is.
+pub fn server_sku(level: ServiceLevel, policies: &Policies) -> &str {
+    match level.server_version() {
+        Some(_) => level.sku(),
+        None => &policies.sku,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a decision may look at besides its request: handed in, never fetched.
 
 use openrms_directory::{Directory, ForeignForests};
-use openrms_protocol::FaultCode;
+use openrms_protocol::{FaultCode, ServiceLevel};
 use openrms_store::Store;
 use openrms_xrml::{Guid, Time};
 
@@ -36,6 +36,11 @@ pub struct Context<'c> {
     /// need not sign in to be licensed, so only federated RACs are: the rules by which others sign
     /// in are not to be walked round.
     pub external: bool,
+    /// The version of RMS as which this server behaves; others of its cluster may have another one
+    /// while it is upgraded.
+    pub level: ServiceLevel,
+    /// The release of the software that serves, such as `0.2.0`.
+    pub release: &'c str,
 }
 
 /// Facts that can never change, kept because finding them out is costly.

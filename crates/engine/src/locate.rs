@@ -7,10 +7,10 @@ use openrms_protocol::server::{
     GetServerInfoResponse, ServerFeature, ServerInfo, ServerInfoType, ServerInfoValue,
     ServiceLocation, ServiceType,
 };
-use openrms_protocol::{FaultCode, Service, binary_group_expansion};
+use openrms_protocol::{FaultCode, Feature, Service, binary_group_expansion};
 
 use crate::caller::Caller;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, server_version};
 use crate::context::{Context, check_in_service, check_not_decommissioned};
 use crate::refusal::Refusal;
 
@@ -95,7 +95,7 @@ pub fn find_locations_for_server(
                 Some(Service::Certification.url(root.unwrap_or(base)))
             }
             ServiceType::GroupExpansionService => {
-                expands.then(|| Service::GroupExpansion.url(base))
+                expands_in_soap(context).then(|| Service::GroupExpansion.url(base))
             }
             ServiceType::DrmRemoteDirectoryServices => {
                 expands.then(|| binary_group_expansion::http::url(base))
@@ -119,7 +119,8 @@ pub fn get_server_info(
     for asked in &request.requests {
         let value = match asked.kind {
             ServerInfoType::VersionInfo => {
-                ServerInfoValue::VersionInfo(cluster.policies.server_version.clone())
+                let version = server_version(context.level, &cluster.policies);
+                ServerInfoValue::VersionInfo(version.to_owned())
             }
             ServerInfoType::ServerFeatureInfo => {
                 ServerInfoValue::ServerFeatureInfo(features(context))
@@ -170,22 +171,34 @@ fn expands(context: &Context<'_>) -> bool {
     context.forests.max_calls() > 0 && context.cluster.root.is_none()
 }
 
+/// Whether they may ask in SOAP.
+fn expands_in_soap(context: &Context<'_>) -> bool {
+    expands(context) && context.level.offers(Service::GroupExpansion)
+}
+
 fn features(context: &Context<'_>) -> Vec<ServerFeature> {
-    let expands = expands(context).to_string();
+    let federated =
+        context.cluster.policies.federation_enabled && context.level.has(Feature::Federation);
     let feature = |name: &str, value: &str| ServerFeature {
         name: name.into(),
         value: value.into(),
     };
     vec![
-        feature("GroupExpansionWebService", &expands),
-        feature("ActiveDirectoryServicesRemoting", &expands),
+        feature(
+            "GroupExpansionWebService",
+            &expands_in_soap(context).to_string(),
+        ),
+        feature(
+            "ActiveDirectoryServicesRemoting",
+            &expands(context).to_string(),
+        ),
         feature(
             "FederatedServicesEnabled",
-            if context.cluster.policies.federation_enabled {
-                "1"
-            } else {
-                "0"
-            },
+            if federated { "1" } else { "0" },
         ),
+        feature(RELEASE, context.release),
     ]
 }
+
+/// Of the software; beyond the specification.
+const RELEASE: &str = "Release";

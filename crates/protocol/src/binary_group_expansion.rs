@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 
 use crate::group_expansion::IsPrincipalMemberOf;
+use crate::level::ServiceLevel;
 
 pub use error::BinaryError;
 pub use exception::RemotingException;
@@ -81,6 +82,15 @@ pub enum ProductVersion {
 impl ProductVersion {
     /// Every version.
     pub const ALL: &'static [Self] = &[Self::V1_0, Self::V1_0Sp1, Self::V1_0Sp2];
+
+    /// The version that servers of a level ask in.
+    pub const fn of_level(level: ServiceLevel) -> Self {
+        match level {
+            ServiceLevel::V1 => Self::V1_0,
+            ServiceLevel::Sp1 => Self::V1_0Sp1,
+            ServiceLevel::Sp2 | ServiceLevel::V2 => Self::V1_0Sp2,
+        }
+    }
 
     /// The version of the library, such as `5.2.3790.300`.
     pub const fn number(self) -> &'static str {

@@ -1,11 +1,13 @@
 //! Versions of RMS that servers and clients behave as, and what works between which of them. One
 //! table ([`Feature`]) says it, for decisions, tests and the manual alike (MS-RMPR 1.7, 2.2.9.4.2,
-//! 3.1.4.7, 3.2; product notes 1, 9, 27, 28, 32, 54; MS-RMPRS product note 2).
+//! 3.1.4.7, 3.2; product notes 1, 9, 27, 28, 32, 54; MS-RMPRS 2.3.1.2, product note 2).
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::binary_group_expansion::ProductVersion;
 use crate::endpoints::Service;
+use crate::soap::SoapVersion;
 use crate::version::{DataVersion, VersionData};
 
 /// The version of RMS that a server behaves as.
@@ -49,6 +51,20 @@ pub enum Activation {
 pub struct NoSuchLevel {
     named: String,
     names: Vec<&'static str>,
+}
+
+/// A server does not do what its level has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the service level is {level}, and this takes {}: {}",
+    feature.servers().0,
+    feature.what()
+)]
+pub struct NotAtLevel {
+    /// As which the server behaves.
+    pub level: ServiceLevel,
+    /// What was wanted of it.
+    pub feature: Feature,
 }
 
 /// Why a server of one level cannot be made one of another.
@@ -141,11 +157,13 @@ features! {
     /// RSA-2048 and SHA-256 (cryptographic mode 2).
     ModeTwo = V2..=V2 for (V2..=V2);
     /// SOAP 1.2, beside SOAP 1.1.
-    Soap12 = V2..=V2 for (V2..=V2);
+    Soap12 = V2..=V2 for servers;
     /// A root cluster is enrolled with the authority by files.
     OfflineEnrollment = Sp1..=V2 for servers;
     /// A root cluster is enrolled by what it was installed with, asking nobody.
     SelfEnrollment = V2..=V2 for servers;
+    /// Certificates and licenses say what their server is called.
+    ServerNames = V2..=V2 for servers;
     /// Templates have names in several languages.
     MultilingualTemplates = Sp1..=V2 for servers;
     /// Other forests expand groups over SOAP, beside the binary form.
@@ -174,6 +192,18 @@ impl ServiceLevel {
         oldest <= self && self <= newest
     }
 
+    /// Refuses what servers of this level do not have.
+    pub fn require(self, feature: Feature) -> Result<(), NotAtLevel> {
+        if self.has(feature) {
+            Ok(())
+        } else {
+            Err(NotAtLevel {
+                level: self,
+                feature,
+            })
+        }
+    }
+
     /// Whether there is that endpoint at this level.
     #[must_use]
     pub fn offers(self, service: Service) -> bool {
@@ -194,6 +224,16 @@ impl ServiceLevel {
         self.has(feature)
     }
 
+    /// The versions of SOAP that it takes.
+    #[must_use]
+    pub fn soap_versions(self) -> &'static [SoapVersion] {
+        if self.has(Feature::Soap12) {
+            &[SoapVersion::V11, SoapVersion::V12]
+        } else {
+            &[SoapVersion::V11]
+        }
+    }
+
     /// The versions of data that its answers name (product note 1).
     #[must_use]
     pub const fn data_versions(self) -> VersionData {
@@ -211,14 +251,12 @@ impl ServiceLevel {
     }
 
     /// What SLCs and `GetServerInfo` say of its version; none where the cluster's own setting says
-    /// it. That of 1.0 is the one of MS-RMPR 2.2.9; of the service packs only the order and the first
-    /// two numbers mean anything, which are those of their security processors.
+    /// it. Those of 1.0 and its service packs are the versions of their libraries (MS-RMPR 2.2.9,
+    /// MS-RMPRS 2.3.1.2).
     #[must_use]
     pub const fn server_version(self) -> Option<&'static str> {
         match self {
-            Self::V1 => Some("1.0.3246.0"),
-            Self::Sp1 => Some("5.1.0.0"),
-            Self::Sp2 => Some("5.2.0.0"),
+            Self::V1 | Self::Sp1 | Self::Sp2 => Some(ProductVersion::of_level(self).number()),
             Self::V2 => None,
         }
     }
@@ -236,13 +274,16 @@ impl ServiceLevel {
     /// is no version.
     #[must_use]
     pub fn of_version(version: &str) -> Option<Self> {
-        let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
-        match (numbers.next()??, numbers.next().flatten()) {
-            (0..5, _) => Some(Self::V1),
-            (5, Some(0..2)) => Some(Self::Sp1),
-            (5, _) => Some(Self::Sp2),
-            (6.., _) => Some(Self::V2),
+        let mut numbers = [0; 4];
+        for (number, part) in numbers.iter_mut().zip(version.split('.')) {
+            *number = part.parse::<u32>().ok()?;
         }
+        Some(match numbers {
+            [0..5, ..] => Self::V1,
+            [5, 0..2, ..] | [5, 2, 0..3790, _] | [5, 2, 3790, 0..300] => Self::Sp1,
+            [5, ..] => Self::Sp2,
+            _ => Self::V2,
+        })
     }
 
     /// Whether a server of this level may be made one of another in one step: Service Pack 1 comes
@@ -386,9 +427,24 @@ mod tests {
             assert_eq!(ServiceLevel::of_version(version), Some(level), "{version}");
         }
         assert_eq!(ServiceLevel::of_version("10.0.1"), Some(ServiceLevel::V2));
+        assert_eq!(ServiceLevel::of_version("5.3"), Some(ServiceLevel::Sp2));
         for none in ["", "x", ".1", "-1.0"] {
             assert_eq!(ServiceLevel::of_version(none), None, "{none:?}");
         }
+    }
+
+    #[test]
+    fn what_a_level_has_not_is_refused_with_the_level_that_has_it() {
+        assert_eq!(
+            ServiceLevel::Sp1.require(Feature::OfflineEnrollment),
+            Ok(())
+        );
+        let error = ServiceLevel::Sp2.require(Feature::ModeTwo).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the service level is sp2, and this takes 2.0: RSA-2048 and SHA-256 (cryptographic mode \
+             2)."
+        );
     }
 
     #[test]

@@ -151,8 +151,8 @@ impl<'h> HttpHead<'h> {
 }
 
 impl Request<'_> {
-    /// What is needed to answer. `versions` is the range the server speaks, usually
-    /// [`VersionData::SERVER`].
+    /// What is needed to answer. `versions` is the range the server speaks, see
+    /// [`crate::ServiceLevel::data_versions`].
     pub fn answer_head(&self, versions: VersionData) -> ResponseHead {
         ResponseHead {
             soap: self.soap,

@@ -62,8 +62,6 @@ pub struct VersionData {
 }
 
 impl VersionData {
-    /// What this server answers with: 1.0.0.0 up to 1.1.0.0.
-    pub const SERVER: Self = Self::range(DataVersion::V1_0, DataVersion::V1_1);
     /// What a client says when it asks for one thing.
     pub const CLIENT: Self = Self::range(DataVersion::V1_0, DataVersion::V1_0);
     /// What a client says when it asks for several licences at once (3.4.4.1).

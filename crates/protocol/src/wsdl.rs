@@ -1,25 +1,28 @@
 //! WSDL 1.1 of each endpoint, generated from a compact table of the messages ([MS-RMPR]
 //! appendix A, [MS-RMPRS] appendix A, [MS-RMSI] appendix A): document/literal, one port for SOAP
-//! 1.1 and one for SOAP 1.2.
+//! 1.1 and, where it is spoken, one for SOAP 1.2.
 
 use std::fmt::Write as _;
 
 use crate::decommissioning::KeyType;
 use crate::endpoints::{Contract, Service};
+use crate::level::ServiceLevel;
 use crate::operation::OperationName;
 use crate::server::{ServerInfoType, ServiceType};
+use crate::soap::SoapVersion;
 use schema::{ANY, Field, GUID_TYPES, complex_types, elements, opt};
 
 mod schema;
 
-/// The WSDL of an endpoint. `base` is scheme and authority of the server, see [`Service::url`].
-pub fn wsdl(service: Service, base: &str) -> String {
+/// The WSDL of an endpoint, with a port for each version of SOAP that servers of that level take.
+/// `base` is scheme and authority of the server, see [`Service::url`].
+pub fn wsdl(service: Service, level: ServiceLevel, base: &str) -> String {
     let contract = service.contract();
     let location = attribute(&service.url(base));
     let mut out = String::with_capacity(16 * 1024);
     out.push_str("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
     // Writing to a string cannot fail; the result is dropped on purpose.
-    let _ = definitions(&mut out, contract, &location);
+    let _ = definitions(&mut out, contract, level, &location);
     out
 }
 
@@ -48,7 +51,12 @@ const fn names(contract: Contract) -> (&'static str, &'static str) {
     }
 }
 
-fn definitions(out: &mut String, contract: Contract, location: &str) -> std::fmt::Result {
+fn definitions(
+    out: &mut String,
+    contract: Contract,
+    level: ServiceLevel,
+    location: &str,
+) -> std::fmt::Result {
     let namespace = contract.namespace();
     let (service, port) = names(contract);
     writeln!(
@@ -84,11 +92,15 @@ fn definitions(out: &mut String, contract: Contract, location: &str) -> std::fmt
         )?;
     }
     out.push_str("</wsdl:portType>\n");
-    for (suffix, soap) in [("", "soap"), ("12", "soap12")] {
+    let ports = level.soap_versions().iter().map(|version| match version {
+        SoapVersion::V11 => ("", "soap"),
+        SoapVersion::V12 => ("12", "soap12"),
+    });
+    for (suffix, soap) in ports.clone() {
         binding(out, contract, &format!("{port}{suffix}"), soap)?;
     }
     writeln!(out, "<wsdl:service name=\"{service}\">")?;
-    for (suffix, soap) in [("", "soap"), ("12", "soap12")] {
+    for (suffix, soap) in ports {
         writeln!(
             out,
             "<wsdl:port name=\"{port}{suffix}\" binding=\"tns:{port}{suffix}\">\

@@ -10,7 +10,8 @@ use openrms_protocol::precertification::{AuthenticationMode, Precertify};
 use openrms_protocol::prelicensing::AcquirePreLicense;
 use openrms_protocol::{
     CertificateError, Contract, Fault, FaultClass, FaultCode, HttpHead, Limits, Operation,
-    OperationName, ProtocolError, Response, Service, parse_request, parse_response, wsdl,
+    OperationName, ProtocolError, Response, Service, ServiceLevel, parse_request, parse_response,
+    wsdl,
 };
 
 fn envelope(body: &str) -> String {
@@ -338,7 +339,7 @@ fn a_certificate_is_the_answer_to_precertify_and_nothing_else_is() {
 
 #[test]
 fn the_descriptions_have_the_names_of_the_appendix() {
-    let text = wsdl(Service::Precertification, "http://luna");
+    let text = wsdl(Service::Precertification, ServiceLevel::V2, "http://luna");
     for name in [
         "wsdl:service name=\"PrecertificationWebService\"",
         "wsdl:portType name=\"PrecertificationWebServiceSoap\"",
@@ -348,7 +349,11 @@ fn the_descriptions_have_the_names_of_the_appendix() {
     ] {
         assert!(text.contains(name), "{name}");
     }
-    let text = wsdl(Service::EditIssuanceLicense, "http://luna");
+    let text = wsdl(
+        Service::EditIssuanceLicense,
+        ServiceLevel::V2,
+        "http://luna",
+    );
     for name in [
         "wsdl:service name=\"Republish\"",
         "wsdl:portType name=\"RepublishSoap\"",
@@ -357,7 +362,7 @@ fn the_descriptions_have_the_names_of_the_appendix() {
     ] {
         assert!(text.contains(name), "{name}");
     }
-    let text = wsdl(Service::Decommission, "http://luna");
+    let text = wsdl(Service::Decommission, ServiceLevel::V2, "http://luna");
     for name in [
         "wsdl:service name=\"DecommissionService\"",
         "wsdl:portType name=\"DecommissionServiceSoap\"",
@@ -369,7 +374,7 @@ fn the_descriptions_have_the_names_of_the_appendix() {
     ] {
         assert!(text.contains(name), "{name}");
     }
-    let text = wsdl(Service::License, "http://luna");
+    let text = wsdl(Service::License, ServiceLevel::V2, "http://luna");
     assert!(text.contains("name=\"LicenseeIdentities\" type=\"tns:ArrayOfString\""));
     assert!(text.contains("name=\"Licenses\" type=\"tns:ArrayOfXmlNode\""));
 }

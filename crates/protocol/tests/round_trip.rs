@@ -7,8 +7,9 @@ use openrms_protocol::enrollment::{Enroll, EnrollResponse};
 use openrms_protocol::licensing::{AcquireLicense, AcquireLicenseParams};
 use openrms_protocol::{
     Answer, CertificateChain, CertificateText, Contract, Fault, FaultClass, FaultCode, HttpHead,
-    Limits, Operation, OperationName, ResponseHead, SoapVersion, VersionData, encode_fault,
-    encode_request, encode_response, offline_enrollment, parse_request, parse_response,
+    Limits, Operation, OperationName, ResponseHead, ServiceLevel, SoapVersion, VersionData,
+    encode_fault, encode_request, encode_response, offline_enrollment, parse_request,
+    parse_response,
 };
 use proptest::prelude::*;
 
@@ -51,12 +52,12 @@ fn the_client_reads_what_the_server_writes() {
             let head = ResponseHead {
                 soap,
                 contract: Some(response.name().contract()),
-                version_data: Some(VersionData::SERVER),
+                version_data: Some(ServiceLevel::V2.data_versions()),
             };
             let body = encode_response(&head, &response);
             let answer =
                 parse_response(response.name(), body.as_bytes(), &Limits::client()).unwrap();
-            assert_eq!(answer.version_data, Some(VersionData::SERVER));
+            assert_eq!(answer.version_data, Some(ServiceLevel::V2.data_versions()));
             assert_eq!((answer.soap, answer.outcome), (soap, Ok(response)));
         }
     }
@@ -96,7 +97,10 @@ fn service_locations_are_asked_and_answered_in_the_namespace_of_the_locator_too(
     let request = parse_request(HttpHead::default(), body.as_bytes(), &Limits::server()).unwrap();
     assert_eq!(request.contract, contract);
     let response = common::responses().remove(8);
-    let answer = encode_response(&request.answer_head(VersionData::SERVER), &response);
+    let answer = encode_response(
+        &request.answer_head(ServiceLevel::V2.data_versions()),
+        &response,
+    );
     assert!(!answer.contains("ServerService\""));
     let read = parse_response(operation.name(), answer.as_bytes(), &Limits::client()).unwrap();
     assert_eq!(read.outcome, Ok(response));

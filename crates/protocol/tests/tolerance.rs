@@ -35,7 +35,7 @@ fn licensing(certificate: &str) -> String {
 
 fn params(body: &str) -> AcquireLicense<'_> {
     let request = read(body.as_bytes());
-    assert_eq!(request.version_data, Some(VersionData::SERVER));
+    assert_eq!(request.version_data, Some(VersionData::CLIENT_BATCH));
     match request.operation {
         Operation::AcquireLicense(request) => request,
         other => panic!("read as {other:?}"),

@@ -3,8 +3,8 @@
 mod common;
 
 use openrms_protocol::{
-    Fault, FaultCode, Operation, Response, ResponseHead, Service, SoapVersion, VersionData,
-    encode_fault, encode_request, encode_response, offline_enrollment, wsdl,
+    Fault, FaultCode, Operation, Response, ResponseHead, Service, ServiceLevel, SoapVersion,
+    VersionData, encode_fault, encode_request, encode_response, offline_enrollment, wsdl,
 };
 
 const BOTH: [(SoapVersion, &str); 2] = [(SoapVersion::V11, "soap11"), (SoapVersion::V12, "soap12")];
@@ -29,7 +29,7 @@ fn every_answer_is_written_as_before() {
             let head = ResponseHead {
                 soap,
                 contract: Some(name.contract()),
-                version_data: Some(VersionData::SERVER),
+                version_data: Some(ServiceLevel::V2.data_versions()),
             };
             let body = encode_response(&head, &response);
             insta::assert_snapshot!(
@@ -84,25 +84,36 @@ fn documents_for_enrollment_by_files_are_written_as_before() {
 
 #[test]
 fn the_description_of_sub_enrollment_is_written_as_before() {
-    let text = wsdl(Service::SubEnrollment, "https://rms.example.com");
+    let text = wsdl(
+        Service::SubEnrollment,
+        ServiceLevel::V2,
+        "https://rms.example.com",
+    );
     insta::assert_snapshot!("wsdl_sub_enrollment", folded(&text));
 }
 
 #[test]
 fn the_description_of_group_expansion_is_written_as_before() {
-    let text = wsdl(Service::GroupExpansion, "https://rms.example.com");
+    let text = wsdl(
+        Service::GroupExpansion,
+        ServiceLevel::V2,
+        "https://rms.example.com",
+    );
     insta::assert_snapshot!("wsdl_group_expansion", folded(&text));
 }
 
 #[test]
 fn every_description_names_its_operations_and_its_address() {
     for &service in Service::ALL {
-        let text = wsdl(service, "https://rms.example.com");
-        let address = format!("location=\"https://rms.example.com{}\"", service.path());
-        assert_eq!(text.matches(&address).count(), 2, "{service:?}");
-        for operation in service.contract().operations() {
-            let action = service.contract().soap_action(*operation);
-            assert_eq!(text.matches(&format!("soapAction=\"{action}\"")).count(), 2);
+        for (level, ports) in [(ServiceLevel::V2, 2), (ServiceLevel::Sp2, 1)] {
+            let text = wsdl(service, level, "https://rms.example.com");
+            let address = format!("location=\"https://rms.example.com{}\"", service.path());
+            assert_eq!(text.matches(&address).count(), ports, "{service:?}");
+            for operation in service.contract().operations() {
+                let action = service.contract().soap_action(*operation);
+                let action = format!("soapAction=\"{action}\"");
+                assert_eq!(text.matches(&action).count(), ports);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! data = "/var/lib/openrms"
 //! listen = ["127.0.0.1:8080"]
 //! threads = 4
+//! service_level = "2.0"
 //! proxies = ["10.0.0.0/8"]
 //!
 //! [tls]
@@ -34,6 +35,8 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use openrms_protocol::ServiceLevel;
+use openrms_protocol::level::NoSuchLevel;
 use openrms_store::LocationError;
 use serde::Deserialize;
 
@@ -69,6 +72,8 @@ pub struct Config {
     pub database: Database,
     /// The name of this server among those of its cluster; the machine's when absent.
     pub server_name: Option<String>,
+    /// The version of RMS as which this server behaves.
+    pub service_level: ServiceLevel,
     /// The people list.
     pub people: PeopleSource,
     /// The organisation's directory, which takes the place of the people list.
@@ -233,6 +238,9 @@ pub enum ConfigError {
     /// The log cannot be kept like this.
     #[error(transparent)]
     Logging(#[from] LoggingConfigError),
+    /// There is no such version of RMS.
+    #[error("service_level: {0}")]
+    ServiceLevel(#[from] NoSuchLevel),
     /// The database cannot be named so.
     #[error("[database] {0}")]
     Database(#[from] LocationError),
@@ -277,6 +285,7 @@ impl Config {
         Self {
             database: Database::Embedded(data.database()),
             server_name: None,
+            service_level: ServiceLevel::default(),
             people: PeopleSource::File(data.people()),
             directory: None,
             audit: None,
@@ -359,6 +368,7 @@ struct File {
     tls: Option<Tls>,
     url: Option<String>,
     server_name: Option<String>,
+    service_level: Option<String>,
     database: Option<DatabaseTable>,
     people: Option<PathBuf>,
     directory: Option<toml::Table>,
@@ -505,6 +515,10 @@ impl File {
             directory,
             database,
             server_name: self.server_name,
+            service_level: match &self.service_level {
+                Some(name) => name.parse()?,
+                None => ServiceLevel::default(),
+            },
             people,
             listen: self.listen.unwrap_or_else(default_listen),
             keys: KeyAccess {

@@ -11,7 +11,8 @@ use openrms_crypto::{KeyProvider, PublicKey};
 use openrms_engine::Refusal;
 use openrms_engine::authority::{self, AuthorityError, EnrollmentService};
 use openrms_engine::cluster::{ROOT_SLC, ROOT_URL};
-use openrms_protocol::{Limits, ProtocolError, offline_enrollment};
+use openrms_protocol::level::NotAtLevel;
+use openrms_protocol::{Feature, Limits, ProtocolError, ServiceLevel, offline_enrollment};
 use openrms_store::{
     AuthorityRole, Change, ConfigurationSnapshot, Store, StoreError, TrustedSpcCaKey,
 };
@@ -20,6 +21,7 @@ use openrms_xrml::{Time, chain};
 
 use crate::authority::{ClientTrust, FOREIGN, TrustError};
 use crate::credential::CredentialError;
+use crate::open::Opened;
 use crate::slc;
 pub(crate) use ask::{OnLine, SignIn};
 use own::OwnServer;
@@ -90,6 +92,9 @@ pub enum EnrollError {
     /// It does not hold yet.
     #[error("the certificate is not valid before {0}: check the clocks")]
     NotYetValid(Time),
+    /// Servers of this level do not go by files.
+    #[error(transparent)]
+    Level(#[from] NotAtLevel),
     /// Nobody is known who would certify this server on line.
     #[error("the server was enrolled by files, and is renewed by files")]
     ByFiles,
@@ -114,6 +119,17 @@ pub enum EnrollError {
     /// The database failed, or somebody else changed the configuration meanwhile.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A server that asks for an SLC.
+#[derive(Clone, Copy)]
+pub(crate) struct Applicant<'a> {
+    /// The database of its cluster.
+    pub(crate) store: &'a dyn Store,
+    /// Where its private key is.
+    pub(crate) provider: &'a dyn KeyProvider,
+    /// As which it behaves, and says that it does.
+    pub(crate) level: ServiceLevel,
 }
 
 /// Who certifies this cluster.
@@ -145,6 +161,17 @@ pub(crate) struct Enrolled {
     pub(crate) key: String,
     /// Until when the server may issue.
     pub(crate) until: Time,
+}
+
+impl<'a> Applicant<'a> {
+    /// A server whose cluster is open.
+    pub(crate) fn new(opened: &'a Opened, level: ServiceLevel) -> Self {
+        Self {
+            store: &*opened.store,
+            provider: &*opened.provider,
+            level,
+        }
+    }
 }
 
 impl Certifier {
@@ -189,15 +216,17 @@ pub(crate) struct Application<'a> {
 
 /// Asks for an SLC on line, and takes it over.
 pub(crate) async fn on_line(
-    store: &dyn Store,
-    provider: &dyn KeyProvider,
+    applicant: Applicant<'_>,
     trust: Trust,
     by: &OnLine,
     now: Time,
 ) -> Result<Enrolled, EnrollError> {
+    let Applicant {
+        store, provider, ..
+    } = applicant;
     let stored = store.snapshot().await?;
     let roles = store.authority_roles().await?;
-    let own = OwnServer::of(&stored, provider)?;
+    let own = OwnServer::of(&stored, applicant)?;
     let application = Application {
         stored: &stored,
         roles: &roles,
@@ -216,24 +245,24 @@ pub(crate) async fn end_of_root(root: &str, by: &OnLine) -> Result<Option<Time>,
 }
 
 /// The request document for an authority, or for the root cluster of a licensing cluster.
-pub(crate) fn request_document(
-    stored: &ConfigurationSnapshot,
-    provider: &dyn KeyProvider,
-) -> Result<String, EnrollError> {
-    Ok(OwnServer::of(stored, provider)?.request_document())
+pub(crate) async fn request_document(applicant: Applicant<'_>) -> Result<String, EnrollError> {
+    applicant.level.require(Feature::OfflineEnrollment)?;
+    let stored = applicant.store.snapshot().await?;
+    Ok(OwnServer::of(&stored, applicant)?.request_document())
 }
 
 /// Takes over the SLC of a response document.
 pub(crate) async fn by_file(
-    store: &dyn Store,
-    provider: &dyn KeyProvider,
+    applicant: Applicant<'_>,
     document: &[u8],
     trust: Trust,
     now: Time,
 ) -> Result<Enrolled, EnrollError> {
+    applicant.level.require(Feature::OfflineEnrollment)?;
+    let store = applicant.store;
     let stored = store.snapshot().await?;
     let roles = store.authority_roles().await?;
-    let own = OwnServer::of(&stored, provider)?;
+    let own = OwnServer::of(&stored, applicant)?;
     let application = Application {
         stored: &stored,
         roles: &roles,

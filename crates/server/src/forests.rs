@@ -1,6 +1,6 @@
 //! Servers of other forests, asked about groups that only they can look into (MS-RMPRS 3.5; the
-//! binary form of 2.3 for servers before RMS 1.0 SP2), with the Kerberos ticket of this server's
-//! account.
+//! binary form of 2.3 by servers before RMS 1.0 SP2, and of them), with the Kerberos ticket of this
+//! server's account.
 //!
 //! ```toml
 //! [forests]
@@ -28,8 +28,8 @@ use openrms_protocol::group_expansion::{
     IsPrincipalMemberOf, IsPrincipalMemberOfResponse, MAX_CROSS_FOREST_CALLS, PrincipalName,
 };
 use openrms_protocol::{
-    Contract, Limits, Operation, OperationName, SoapVersion, VersionData, encode_request,
-    parse_response,
+    Contract, Feature, Limits, Operation, OperationName, ServiceLevel, SoapVersion, VersionData,
+    encode_request, parse_response,
 };
 use serde::Deserialize;
 
@@ -95,7 +95,27 @@ pub(crate) struct ForestCounters {
 struct Asking {
     agent: ureq::Agent,
     tickets: Option<PathBuf>,
-    servers: HashMap<ForestName, OtherForest>,
+    servers: HashMap<ForestName, Server>,
+}
+
+/// A server of another forest, as it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Server {
+    url: String,
+    form: Form,
+}
+
+/// A way to ask, and to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Soap,
+    Binary(ProductVersion),
+}
+
+/// What is sent.
+struct Question {
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
 }
 
 impl Default for ForestsConfig {
@@ -124,6 +144,7 @@ impl ForestsConfig {
     /// Prepares asking, with answers kept as those of the own directory are.
     pub(crate) fn open(
         &self,
+        level: ServiceLevel,
         cache: &CacheSettings,
         second_level: Option<&Arc<SecondLevel>>,
         counters: &Arc<ForestCounters>,
@@ -140,7 +161,7 @@ impl ForestsConfig {
         let servers = self
             .other
             .iter()
-            .map(|other| (other.forest.clone(), other.clone()));
+            .map(|other| (other.forest.clone(), Server::new(other, level)));
         let forests = HttpForests {
             asking: Arc::new(Asking {
                 agent: outbound::agent(further.as_deref(), None, WHOLE_TIME)?,
@@ -198,59 +219,98 @@ impl ForeignForests for HttpForests {
     }
 }
 
-impl Asking {
+impl Server {
+    /// As a server of that level asks: one that does not know the SOAP form asks in the other one,
+    /// which every server answers.
+    fn new(other: &OtherForest, level: ServiceLevel) -> Self {
+        let url = other.group_expansion.clone();
+        let binary = Form::Binary(ProductVersion::of_level(level));
+        if other.binary {
+            Self { url, form: binary }
+        } else if level.has(Feature::SoapGroupExpansion) {
+            let form = Form::Soap;
+            Self { url, form }
+        } else {
+            let url = binary_beside(&url);
+            Self { url, form: binary }
+        }
+    }
+}
+
+impl Form {
+    fn question(self, question: IsPrincipalMemberOf) -> Question {
+        match self {
+            Self::Binary(version) => Question {
+                headers: vec![
+                    ("Content-Type", binary::http::CONTENT_TYPE.to_owned()),
+                    ("User-Agent", binary::http::USER_AGENT.to_owned()),
+                ],
+                body: binary::encode_request(&binary::Request { version, question }),
+            },
+            Self::Soap => {
+                let contract = Contract::GroupExpansion;
+                let action = contract.soap_action(OperationName::IsPrincipalMemberOf);
+                let kind = SoapVersion::V11.request_content_type(&action);
+                let operation = Operation::IsPrincipalMemberOf(question);
+                let version = Some(VersionData::CLIENT);
+                let body = encode_request(SoapVersion::V11, contract, version, &operation);
+                Question {
+                    headers: vec![
+                        ("Content-Type", kind),
+                        ("SOAPAction", format!("\"{action}\"")),
+                    ],
+                    body: body.into_bytes(),
+                }
+            }
+        }
+    }
+
     /// Whether somebody is a member; else, in words, why that is not known.
-    fn ask(&self, server: &OtherForest, question: IsPrincipalMemberOf) -> Result<bool, String> {
+    fn answer(self, body: &[u8]) -> Result<bool, String> {
         let limits = Limits::client();
-        if server.binary {
-            let request = binary::Request {
-                version: ProductVersion::V1_0Sp2,
-                question,
-            };
-            let headers = [
-                ("Content-Type", binary::http::CONTENT_TYPE.to_owned()),
-                ("User-Agent", binary::http::USER_AGENT.to_owned()),
-            ];
-            let body = binary::encode_request(&request);
-            let answer = self.post(&server.group_expansion, &headers, &body)?;
-            return match binary::parse_response(&answer, &limits) {
+        if let Self::Binary(_) = self {
+            return match binary::parse_response(body, &limits) {
                 Ok(binary::Response::Answer(answer)) => Ok(answer.is_member),
                 Ok(binary::Response::Exception(exception)) => Err(exception.text()),
                 Err(error) => Err(error.to_string()),
             };
         }
-        let contract = Contract::GroupExpansion;
-        let action = contract.soap_action(OperationName::IsPrincipalMemberOf);
-        let operation = Operation::IsPrincipalMemberOf(question);
-        let version = Some(VersionData::CLIENT);
-        let body = encode_request(SoapVersion::V11, contract, version, &operation);
-        let headers = [
-            (
-                "Content-Type",
-                SoapVersion::V11.request_content_type(&action),
-            ),
-            ("SOAPAction", format!("\"{action}\"")),
-        ];
-        let answer = self.post(&server.group_expansion, &headers, body.as_bytes())?;
-        let parsed = parse_response(OperationName::IsPrincipalMemberOf, &answer, &limits)
+        let parsed = parse_response(OperationName::IsPrincipalMemberOf, body, &limits)
             .map_err(|error| error.to_string())?;
         let response = parsed.outcome.map_err(|fault| fault.fault_string())?;
         IsPrincipalMemberOfResponse::try_from(response)
             .map(|response| response.is_member)
             .map_err(|error| error.to_string())
     }
+}
+
+/// The endpoint of the binary form at the server that has the SOAP form at this URL.
+fn binary_beside(url: &str) -> String {
+    let below = url.to_ascii_lowercase().find("/_wmcs/");
+    match below.and_then(|at| url.get(..at)) {
+        Some(base) => binary::http::url(base),
+        None => url.to_owned(),
+    }
+}
+
+impl Asking {
+    /// Whether somebody is a member; else, in words, why that is not known.
+    fn ask(&self, server: &Server, question: IsPrincipalMemberOf) -> Result<bool, String> {
+        let answer = self.post(&server.url, &server.form.question(question))?;
+        server.form.answer(&answer)
+    }
 
     /// Posts with a ticket, and believes no server that cannot prove with it who it is.
-    fn post(&self, url: &str, headers: &[(&str, String)], body: &[u8]) -> Result<Vec<u8>, String> {
+    fn post(&self, url: &str, question: &Question) -> Result<Vec<u8>, String> {
         let ticket = |error: NegotiateError| error.to_string();
         let mut initiator = self.initiator(url).map_err(ticket)?;
         let mut request = self.agent.post(url);
-        for (name, value) in headers {
+        for (name, value) in &question.headers {
             request = request.header(*name, value);
         }
         let mut answer = request
             .header("Authorization", initiator.authorization().map_err(ticket)?)
-            .send(body)
+            .send(&question.body[..])
             .map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         if !matches!(status, 200 | 500) {
@@ -274,3 +334,6 @@ impl Asking {
 
 const WHOLE_TIME: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

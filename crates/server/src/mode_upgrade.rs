@@ -5,6 +5,8 @@
 use openrms_crypto::{KeyHandle, KeyProvider, Mode};
 use openrms_engine::authority::{self, AuthorityError};
 use openrms_engine::cluster::mode_of;
+use openrms_protocol::level::NotAtLevel;
+use openrms_protocol::{Feature, ServiceLevel};
 use openrms_store::{
     Change, ConfigurationSnapshot, CryptographicMode, LicensorKey, SealedBytes, Store, StoreError,
     Template,
@@ -16,7 +18,7 @@ use openrms_xrml::{Guid, Time};
 
 use crate::authority::{ClientTrust, FOREIGN};
 use crate::enrollment::own::OwnServer;
-use crate::enrollment::{Application, Certified, Certifier, EnrollError, OnLine, Trust};
+use crate::enrollment::{Applicant, Application, Certified, Certifier, EnrollError, OnLine, Trust};
 use crate::open::Opened;
 
 /// The change is made.
@@ -33,6 +35,9 @@ pub(crate) struct Upgraded {
 /// Why the change is not made. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModeUpgradeError {
+    /// Servers of this level have no such mode.
+    #[error(transparent)]
+    Level(#[from] NotAtLevel),
     /// It is made already.
     #[error("the cluster is in cryptographic mode 2 already")]
     Already,
@@ -65,10 +70,12 @@ pub(crate) enum ModeUpgradeError {
 /// Has whoever certifies the cluster certify a new key, and takes it into use, in one step.
 pub(crate) async fn on_line(
     opened: &Opened,
+    level: ServiceLevel,
     mut trust: Trust,
     by: &OnLine,
     now: Time,
 ) -> Result<Upgraded, ModeUpgradeError> {
+    level.require(Feature::ModeTwo)?;
     let (store, provider) = (&*opened.store, &*opened.provider);
     let stored = upgradable(store).await?;
     let mut roles = store.authority_roles().await?;
@@ -83,7 +90,7 @@ pub(crate) async fn on_line(
         Some(next) => next.clone(),
         None => new_key(provider, now)?,
     };
-    let own = OwnServer::with_key(&stored, &next, provider)?;
+    let own = OwnServer::with_key(&stored, &next, Applicant::new(opened, level))?;
     let application = Application {
         stored: &stored,
         roles: &roles,
@@ -95,7 +102,12 @@ pub(crate) async fn on_line(
 
 /// The request document for the new key, which is made and waits for its certificate. The same
 /// one each time.
-pub(crate) async fn request(opened: &Opened, now: Time) -> Result<String, ModeUpgradeError> {
+pub(crate) async fn request(
+    opened: &Opened,
+    level: ServiceLevel,
+    now: Time,
+) -> Result<String, ModeUpgradeError> {
+    level.require(Feature::ModeTwo)?;
     let (store, provider) = (&*opened.store, &*opened.provider);
     let stored = upgradable(store).await?;
     let next = if let Some(next) = stored.next_licensor_key() {
@@ -106,17 +118,19 @@ pub(crate) async fn request(opened: &Opened, now: Time) -> Result<String, ModeUp
         store.apply(&add, Some(stored.version)).await?;
         next
     };
-    Ok(OwnServer::with_key(&stored, &next, provider)?.request_document())
+    Ok(OwnServer::with_key(&stored, &next, Applicant::new(opened, level))?.request_document())
 }
 
 /// Takes the new key into use with the certificate of a response document.
 pub(crate) async fn by_file(
     opened: &Opened,
+    level: ServiceLevel,
     document: &[u8],
     mut trust: Trust,
     now: Time,
 ) -> Result<Upgraded, ModeUpgradeError> {
-    let (store, provider) = (&*opened.store, &*opened.provider);
+    level.require(Feature::ModeTwo)?;
+    let store = &*opened.store;
     let stored = upgradable(store).await?;
     let roles = store.authority_roles().await?;
     pin(&stored, &mut trust)?;
@@ -124,7 +138,7 @@ pub(crate) async fn by_file(
         .next_licensor_key()
         .ok_or(ModeUpgradeError::NoRequest)?
         .clone();
-    let own = OwnServer::with_key(&stored, &next, provider)?;
+    let own = OwnServer::with_key(&stored, &next, Applicant::new(opened, level))?;
     let application = Application {
         stored: &stored,
         roles: &roles,
@@ -135,7 +149,12 @@ pub(crate) async fn by_file(
 }
 
 /// Has a trust anchor alone certify in mode 2 besides. Says whether that is new.
-pub(crate) async fn authority(opened: &Opened, now: Time) -> Result<bool, ModeUpgradeError> {
+pub(crate) async fn authority(
+    opened: &Opened,
+    level: ServiceLevel,
+    now: Time,
+) -> Result<bool, ModeUpgradeError> {
+    level.require(Feature::ModeTwo)?;
     let (store, provider) = (&*opened.store, &*opened.provider);
     let roles = store.authority_roles().await?;
     let added = authority::added_for_mode_two(&roles, provider, &opened.vault, now)?;

@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use openrms_crypto::{Mode, PublicKey};
 use openrms_directory::{ForestName, People, PeopleError};
 use openrms_engine::authority::{self, AuthorityError};
+use openrms_protocol::level::NotAtLevel;
+use openrms_protocol::{Feature, ServiceLevel};
 use openrms_store::{Change, Found, StoreError};
 use openrms_xrml::anchors::Anchors;
 use serde::Serialize;
@@ -31,7 +33,7 @@ use crate::credential::Credential;
 use crate::data_dir::DataDir;
 use crate::database::{Database, DatabaseServer};
 pub use crate::enrollment::EnrollError;
-use crate::enrollment::{self, OnLine, SignIn, Trust};
+use crate::enrollment::{self, Applicant, OnLine, SignIn, Trust};
 use crate::files;
 use crate::key_protection::{KeyAccess, KeyProtection, KeyProtectionError};
 use crate::open::{OpenError, Opened, blocking};
@@ -54,6 +56,8 @@ pub struct RootOptions {
     pub url: String,
     /// What people call the cluster.
     pub name: String,
+    /// The version of RMS as which this server behaves.
+    pub service_level: ServiceLevel,
     /// The cryptographic mode.
     pub mode: Mode,
     /// Who certifies the server.
@@ -196,6 +200,9 @@ pub enum ProvisionError {
     /// The people list to begin with is wrong.
     #[error("the people list: {0}")]
     People(#[from] PeopleError),
+    /// Servers of this level are not set up so.
+    #[error(transparent)]
+    Level(#[from] NotAtLevel),
     /// The server was not certified.
     #[error(transparent)]
     Enroll(#[from] EnrollError),
@@ -228,12 +235,27 @@ impl Authority {
 }
 
 impl RootOptions {
+    /// Refuses what servers of its level do not have.
+    pub(crate) fn check_level(&self) -> Result<(), NotAtLevel> {
+        if self.mode == Mode::Two {
+            self.service_level.require(Feature::ModeTwo)?;
+        }
+        match self.authority {
+            Authority::Own => self.service_level.require(Feature::SelfEnrollment),
+            Authority::Files | Authority::RootByFiles(_) => {
+                self.service_level.require(Feature::OfflineEnrollment)
+            }
+            Authority::Enroll(_) | Authority::Root(_) => Ok(()),
+        }
+    }
+
     /// A cluster with its own trust anchor in mode 2.
     pub fn new(data: impl Into<PathBuf>, url: impl Into<String>) -> Self {
         Self {
             data: data.into(),
             url: url.into(),
             name: "OpenRMS".into(),
+            service_level: ServiceLevel::default(),
             mode: Mode::Two,
             authority: Authority::Own,
             forest: None,
@@ -266,6 +288,7 @@ pub fn provision_root_with(
     options: &RootOptions,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Provisioned, ProvisionError> {
+    options.check_level()?;
     let url = BaseUrl::parse(&options.url)?;
     let data = DataDir::new(&options.data);
     let _held = prepare_folder(&data)?;
@@ -355,8 +378,8 @@ async fn enroll(
         sign_in: sign_in.map_or(Ok(SignIn::Nobody), RootSignIn::open)?,
         proxy: options.proxy.clone(),
     };
-    let (store, provider) = (&*opened.store, &*opened.provider);
-    enrollment::on_line(store, provider, trust, &by, clock::now()).await?;
+    let server = Applicant::new(opened, options.service_level);
+    enrollment::on_line(server, trust, &by, clock::now()).await?;
     progress(Step::Enrolled);
     Ok(())
 }

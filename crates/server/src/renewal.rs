@@ -4,12 +4,11 @@
 //! a cluster tries; whoever is first is the only one, as the others' change is based on a version
 //! that is gone.
 
-use openrms_crypto::KeyProvider;
 use openrms_engine::Cluster;
-use openrms_store::{Store, StoreError};
+use openrms_store::StoreError;
 use openrms_xrml::Time;
 
-use crate::enrollment::{self, Certifier, EnrollError, OnLine, SignIn, Trust};
+use crate::enrollment::{self, Applicant, Certifier, EnrollError, OnLine, SignIn, Trust};
 use crate::events::Event;
 use crate::root_cluster::RootSignIn;
 use crate::slc::{self, Notice};
@@ -52,8 +51,7 @@ impl SlcKeeper {
     /// Renews what ends, where it can; else says so once a day.
     pub(crate) async fn tend(
         &mut self,
-        store: &dyn Store,
-        provider: &dyn KeyProvider,
+        server: Applicant<'_>,
         cluster: &Cluster,
         now: Time,
     ) -> Tended {
@@ -63,7 +61,7 @@ impl SlcKeeper {
         let is_time = |last: Time| now.unix().saturating_sub(last.unix()).abs() >= RETRY_SECONDS;
         if self.tried.is_none_or(is_time) {
             self.tried = Some(now);
-            match self.renew(store, provider, cluster, now).await {
+            match self.renew(server, cluster, now).await {
                 Ok(true) => return Tended::Renewed,
                 Ok(false) => {}
                 Err(error) => Event::SlcRequestFailed.emit(format_args!(
@@ -89,13 +87,12 @@ impl SlcKeeper {
     /// Renews, where that needs nobody. Says whether there is another certificate now.
     async fn renew(
         &mut self,
-        store: &dyn Store,
-        provider: &dyn KeyProvider,
+        server: Applicant<'_>,
         cluster: &Cluster,
         now: Time,
     ) -> Result<bool, EnrollError> {
-        let stored = store.snapshot().await?;
-        let roles = store.authority_roles().await?;
+        let stored = server.store.snapshot().await?;
+        let roles = server.store.authority_roles().await?;
         let sign_in = match Certifier::of(&stored, &roles) {
             Certifier::Own | Certifier::Service(_) => SignIn::Nobody,
             // It asks who is calling.
@@ -113,7 +110,7 @@ impl SlcKeeper {
         if let Some(root) = &cluster.root {
             check_root_outlasts(cluster, &root.base_url, &by).await?;
         }
-        match enrollment::on_line(store, provider, Trust::default(), &by, now).await {
+        match enrollment::on_line(server, Trust::default(), &by, now).await {
             Ok(enrolled) => {
                 tracing::info!(until = %enrolled.until, "the server licensor certificate is renewed");
                 Ok(true)

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use openrms_crypto::Mode;
+use openrms_protocol::ServiceLevel;
 use openrms_store::StoreError;
 use tokio::sync::{Notify, watch};
 
@@ -14,6 +15,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::DirectoryStartError;
+use crate::enrollment::Applicant;
 use crate::events::Event;
 use crate::files;
 use crate::forests::ForestsError;
@@ -127,6 +129,11 @@ impl Running {
     /// Scheme, address and port by which this machine reaches the server.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// As which version of RMS the server behaves.
+    pub fn service_level(&self) -> ServiceLevel {
+        self.state.config.service_level
     }
 
     /// The administration site, token included: to be shown to its owner only.
@@ -321,10 +328,8 @@ async fn keep_certified(state: &State) {
     let mut slc = SlcKeeper::new(config.root_cluster.clone(), config.outbound_proxy.clone());
     loop {
         let snapshot = state.snapshot();
-        let (store, provider) = (&*state.opened.store, &*state.opened.provider);
-        let done = slc
-            .tend(store, provider, &snapshot.cluster, clock::now())
-            .await;
+        let server = Applicant::new(&state.opened, config.service_level);
+        let done = slc.tend(server, &snapshot.cluster, clock::now()).await;
         drop(snapshot);
         if done == Tended::Renewed
             && let Err(error) = state.refresh().await
@@ -396,7 +401,10 @@ async fn prepare(config: Config, threads: usize) -> Result<Prepared, StartError>
     let forests = config
         .forests
         .as_ref()
-        .map(|forests| forests.open(&cache, second_level.as_ref(), &shared.forests))
+        .map(|forests| {
+            let level = config.service_level;
+            forests.open(level, &cache, second_level.as_ref(), &shared.forests)
+        })
         .transpose()?;
     let traces = config.traces.as_ref();
     let traces = traces

@@ -9,6 +9,8 @@ use openrms_engine::activation::ActivationService;
 use openrms_engine::authority::EnrollmentService;
 use openrms_engine::cluster::ROOT_URL;
 use openrms_engine::{Cluster, ClusterError};
+use openrms_protocol::Feature;
+use openrms_protocol::level::NotAtLevel;
 use openrms_store::{ConfigurationSnapshot, StoreError};
 
 use crate::accounts::{Accounts, PeopleList};
@@ -49,6 +51,9 @@ pub enum LoadError {
     /// The configuration cannot be served.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The cluster is in a mode that servers of this level do not know.
+    #[error(transparent)]
+    Level(#[from] NotAtLevel),
     /// The people list cannot be read.
     #[error(transparent)]
     File(#[from] PeopleFileError),
@@ -81,6 +86,9 @@ impl Snapshot {
         let stored = opened.store.snapshot().await?;
         let provider = CountedProvider::new(&*opened.provider, keys);
         let mut cluster = Cluster::new(&stored, &provider, opened.vault.clone())?;
+        if cluster.mode == Mode::Two {
+            config.service_level.require(Feature::ModeTwo)?;
+        }
         let roles = opened.store.authority_roles().await?;
         let enrollment = if roles.is_empty() {
             None

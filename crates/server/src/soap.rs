@@ -18,8 +18,8 @@ use openrms_protocol::enrollment::{self, Enroll, EnrollResponse, EnrolleeServerI
 use openrms_protocol::publishing::AcquireIssuanceLicense;
 use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use openrms_protocol::{
-    DataVersion, FaultCode, HttpHead, Operation, OperationName, Response, ResponseHead, Service,
-    SoapVersion, VersionData, dime, encode_fault, encode_response, parse_request,
+    Fault, FaultClass, FaultCode, HttpHead, Operation, OperationName, Rejection, Request, Response,
+    ResponseHead, Service, SoapVersion, dime, encode_fault, encode_response, parse_request,
 };
 use openrms_xrml::Guid;
 
@@ -100,7 +100,13 @@ pub(crate) struct Item {
 
 /// Answers a request.
 pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incoming<'_>) -> Outgoing {
+    let level = state.config.service_level;
     let request = match parse_request(incoming.head, incoming.body, &state.limits) {
+        Ok(Request { soap, .. }) | Err(Rejection { soap, .. })
+            if !level.soap_versions().contains(&soap) =>
+        {
+            return unknown_envelope(soap);
+        }
         Ok(request) => request,
         Err(rejection) => {
             let code = rejection.fault().code;
@@ -116,7 +122,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
         }
     };
     let name = request.operation.name();
-    if let Err(error) = request.check_version(DataVersion::V1_1) {
+    if let Err(error) = request.check_version(level.highest_data_version()) {
         let fault = error.fault();
         let code = fault.code.map_or("fault", FaultCode::wire_name);
         return Outgoing {
@@ -146,7 +152,7 @@ pub(crate) async fn answer(state: &State, snapshot: &Snapshot, incoming: Incomin
     });
     note(&mut decision.items, received, |item| &mut item.received);
     let body = match &decision.outcome {
-        Ok(response) => encode_response(&request.answer_head(VersionData::SERVER), response),
+        Ok(response) => encode_response(&request.answer_head(level.data_versions()), response),
         Err(refusal) => encode_fault(&ResponseHead::fault(request.soap), &refusal.fault()),
     };
     if let Ok(response) = &decision.outcome {
@@ -189,6 +195,28 @@ async fn activate(
             Decision::yes(done.response, items.collect())
         }
         Err(refusal) => Decision::no(refusal, Item::default()),
+    }
+}
+
+/// Answers an envelope of SOAP 1.2 as one who knows SOAP 1.1 alone does, in the words of ASP.NET 1.1.
+fn unknown_envelope(soap: SoapVersion) -> Outgoing {
+    let known = SoapVersion::V11;
+    let fault = Fault {
+        class: FaultClass::VersionMismatch,
+        code: None,
+        message: format!(
+            "Possible SOAP version mismatch: Envelope namespace {} was unexpected. Expecting {}.",
+            soap.namespace(),
+            known.namespace()
+        ),
+    };
+    Outgoing {
+        form: Form::Soap(known),
+        is_fault: true,
+        body: encode_fault(&ResponseHead::fault(known), &fault).into_bytes(),
+        trace: Trace::refused(None, "version-mismatch", fault.message),
+        reply: None,
+        carried: None,
     }
 }
 

@@ -164,6 +164,8 @@ impl State {
             observer,
             now,
             external: service.is_external(),
+            level: self.config.service_level,
+            release: env!("CARGO_PKG_VERSION"),
         }
     }
 

@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 
 use openrms_engine::Cluster;
+use openrms_protocol::level::NotAtLevel;
+use openrms_protocol::{Feature, ServiceLevel};
 use openrms_store::{Change, Store, StoreError, Template, TemplateState};
 use openrms_xrml::names::LocalizedName;
 use openrms_xrml::rights::{Right, TimeCondition};
@@ -111,6 +113,9 @@ pub enum TemplateError {
         /// What is wrong.
         reason: String,
     },
+    /// Servers of this level have templates in one language alone.
+    #[error("names: {0}")]
+    Level(#[from] NotAtLevel),
     /// There is no template of that identifier.
     #[error("there is no template {0}")]
     Unknown(String),
@@ -231,9 +236,13 @@ impl Description {
 pub async fn put(
     store: &dyn Store,
     cluster: &Cluster,
+    level: ServiceLevel,
     description: &Description,
     now: Time,
 ) -> Result<Guid, TemplateError> {
+    if description.names.len() > 1 {
+        level.require(Feature::MultilingualTemplates)?;
+    }
     let id = match &description.id {
         Some(id) => id.parse().map_err(|error| wrong("id", error))?,
         None => Guid::from_random(

@@ -11,33 +11,26 @@
     reason = "tests end where they fail"
 )]
 
+#[path = "support/clusters.rs"]
+mod clusters;
 #[path = "support/fleet.rs"]
 mod fleet;
 #[path = "support/network.rs"]
 mod network;
 mod support;
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fleet::{Balancer, Node, StopOnDrop, TestDatabase, client_of};
-use network::Network;
-use openrms_client::{
-    Client, JoinPolicy, MachineSettings, OwnPolicy, Persistence, Policy, Purge, Signer,
-};
-use serde_json::Value;
-use support::text;
+use clusters::Clusters;
+use fleet::{Node, StopOnDrop};
+use openrms_client::{OwnPolicy, Persistence, Policy, Purge, Signer};
 
 #[test]
 fn servers_that_are_killed_cost_nothing_but_what_they_were_answering() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(fleet) = Fleet::provision(folder.path()) else {
+    let Some(fleet) = Clusters::provision(folder.path(), Node::this_release()) else {
         return;
     };
     let rounds = number("OPENRMS_SOAK_ROUNDS", 50);
@@ -45,26 +38,15 @@ fn servers_that_are_killed_cost_nothing_but_what_they_were_answering() {
     for node in &mut nodes {
         node.start();
     }
-    let root = fleet.root.url();
-    let join = |home: &str, name: &str| {
-        let client = fleet.client(home, name);
-        client
-            .init(&root.parse().unwrap(), &JoinPolicy::TrustOnFirstUse)
-            .unwrap();
-        client.activate().unwrap();
-        client.certify(Persistence::Persistent).unwrap();
-        client.client_licensor().unwrap();
-        client
-    };
-    let alice = join("alice", "alice");
+    let alice = fleet.join("alice", "alice");
     let grant = "bob@example.test:VIEW,EXPORT".parse().unwrap();
     let policy = Policy::Own(OwnPolicy::of([grant]));
     let license = alice.publish(&policy, Signer::Author).unwrap();
     let license = license.license_bytes();
     let readers: Vec<_> = (0..READERS)
-        .map(|n| join(&format!("bob-{n}"), "bob"))
+        .map(|n| fleet.join(&format!("bob-{n}"), "bob"))
         .collect();
-    let certified = join("carol", "carol");
+    let certified = fleet.join("carol", "carol");
     let before = READERS + 2;
 
     let load = Load::default();
@@ -198,182 +180,9 @@ impl Side {
     }
 }
 
-/// Both clusters, set up.
-struct Fleet {
-    folder: PathBuf,
-    network: Network,
-    /// Namespace and address of each server.
-    machines: Vec<(String, SocketAddr)>,
-    root: Site,
-    licensing: Site,
-    certificate: PathBuf,
-}
-
-/// What clients reach of a cluster.
-struct Site(Balancer);
-
-impl Site {
-    fn url(&self) -> String {
-        format!("https://{}", self.0.address)
-    }
-}
-
-impl Fleet {
-    fn provision(folder: &Path) -> Option<Self> {
-        let (first, second) = (TestDatabase::new(folder)?, TestDatabase::new(folder)?);
-        let mut network = Network::new()?;
-        let at = |name: &str| folder.join(name);
-        let host = network.host();
-        let certificate = at("tls.pem");
-        make_certificate(&certificate, &at("tls.key"), &host.to_string());
-        // The test's PostgreSQL listens on loopback, which is another one on each machine.
-        let database = Balancer::at(host);
-        database.direct_to(&[first.address()]);
-        let fleet = Self {
-            machines: (0..4)
-                .map(|_| network.machine())
-                .map(|(name, address)| (name, (address, 8443).into()))
-                .collect(),
-            folder: folder.to_owned(),
-            network,
-            root: Site(Balancer::at(host)),
-            licensing: Site(Balancer::at(host)),
-            certificate,
-        };
-        for (site, at) in [(&fleet.root, 0), (&fleet.licensing, 2)] {
-            site.0
-                .direct_to(&[fleet.machines[at].1, fleet.machines[at + 1].1]);
-        }
-        fs::write(at("keys.password"), "correct Horse battery 9").unwrap();
-        fs::write(at("people.toml"), support::people().to_toml().unwrap()).unwrap();
-        let nodes = fleet.nodes();
-        fleet.set_up(
-            &nodes[0],
-            &["root", "--url", &fleet.root.url()],
-            &first,
-            &database,
-        );
-        fleet.set_up(&nodes[1], &["join"], &first, &database);
-        // The root cluster certifies whoever signs in as one of its administrators.
-        let mut root = fleet.nodes().swap_remove(0);
-        let config = root.data.join("rmsd.toml");
-        let text_of = fs::read_to_string(&config).unwrap();
-        fs::write(&config, format!("{text_of}\n{SUB_ENROLLMENT}")).unwrap();
-        root.start();
-        let (url, above) = (fleet.licensing.url(), fleet.root.url());
-        let password = at("person.password");
-        fs::write(&password, support::PASSWORD).unwrap();
-        let (user, password) = ("alice", text(&password));
-        let mut licensing = vec!["licensing", "--url", &url, "--root", &above];
-        licensing.extend(["--user", user, "--user-password-file", &password]);
-        fleet.set_up(&nodes[2], &licensing, &second, &database);
-        fleet.set_up(&nodes[3], &["join"], &second, &database);
-        assert!(root.stop());
-        Some(fleet)
-    }
-
-    fn nodes(&self) -> Vec<Node> {
-        let names = ["root-1", "root-2", "licensing-1", "licensing-2"];
-        let machines = names.iter().zip(&self.machines);
-        machines
-            .map(|(name, (namespace, _))| {
-                Node::new(self.folder.join(name))
-                    .in_namespace(namespace)
-                    .with_environment("SSL_CERT_FILE", &self.certificate)
-            })
-            .collect()
-    }
-
-    fn set_up(&self, node: &Node, what: &[&str], database: &TestDatabase, by: &Balancer) {
-        let at = |name: &str| text(&self.folder.join(name));
-        let name = node
-            .data
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .into_owned();
-        let (data, certificate, key) = (text(&node.data), at("tls.pem"), at("tls.key"));
-        let (keys, password) = (at("keys.password"), text(&database.password_file));
-        let url = database.through(by.address);
-        let mut arguments = vec!["provision"];
-        arguments.extend(what);
-        arguments.extend(["--data", &data, "--server-name", &name]);
-        arguments.extend(["--listen", "0.0.0.0:8443"]);
-        arguments.extend(["--tls-certificate", &certificate, "--tls-key", &key]);
-        arguments.extend(["--database", &url, "--database-password-file", &password]);
-        arguments.extend(["--password-file", &keys]);
-        node.succeed(&arguments);
-        // The same directory for both clusters.
-        let config = node.data.join("rmsd.toml");
-        let text = fs::read_to_string(&config).unwrap();
-        let people = at("people.toml");
-        fs::write(&config, format!("people = '{people}'\n{text}")).unwrap();
-    }
-
-    fn client(&self, home: &str, name: &str) -> Client {
-        let machine = self.folder.join("machine");
-        fs::create_dir_all(&machine).unwrap();
-        let settings = format!(
-            "server = '{}'\n[service_location]\nenterprise_publishing = '{}/_wmcs/licensing'\n",
-            self.root.url(),
-            self.licensing.url()
-        );
-        fs::write(machine.join("client.toml"), settings).unwrap();
-        let roots = fs::read_to_string(&self.certificate).unwrap();
-        let machine = MachineSettings::read(&machine).unwrap();
-        client_of(self.folder.join(home), name, Some(roots), machine)
-    }
-
-    /// How many answers of an operation a cluster's log tells of, and what they issued.
-    fn answers(&self, node: &Node, operation: &str) -> (usize, BTreeSet<String>) {
-        let _ = &self.network;
-        let events = node.succeed(&["log", "export", "--data", &text(&node.data)]);
-        let events = events
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let of: Vec<_> = events
-            .filter(|event| event["operation"] == operation && event["outcome"] == "ok")
-            .collect();
-        let issued = of.iter().filter_map(|event| event["issued"].as_str());
-        (of.len(), issued.map(str::to_owned).collect())
-    }
-}
-
-fn make_certificate(certificate: &Path, key: &Path, address: &str) {
-    let name = format!("subjectAltName=IP:{address}");
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ])
-        .args([
-            "-nodes",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=rms",
-            "-addext",
-            &name,
-        ])
-        .arg("-keyout")
-        .arg(key)
-        .arg("-out")
-        .arg(certificate)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-}
-
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 /// Clients that are licensed all the time.
 const READERS: usize = 4;
-const SUB_ENROLLMENT: &str = "[services.sub-enrollment]\naccess = 'signed-in'\n";

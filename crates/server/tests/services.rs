@@ -226,6 +226,7 @@ fn servers_tell_about_themselves() {
     let kinds = [
         ServerInfoType::VersionInfo,
         ServerInfoType::ServiceLocations,
+        ServerInfoType::ServerFeatureInfo,
     ];
     let request = |kind| ServerInfoRequest {
         kind,
@@ -243,6 +244,11 @@ fn servers_tell_about_themselves() {
         info.entries[0].value,
         ServerInfoValue::VersionInfo("6.3.0.0".into())
     );
+    let ServerInfoValue::ServerFeatureInfo(features) = &info.entries[2].value else {
+        panic!("another answer");
+    };
+    let release = features.iter().find(|feature| feature.name == "Release");
+    assert_eq!(release.unwrap().value, env!("CARGO_PKG_VERSION"));
 
     let services = vec![ServiceType::LicensingInternalService];
     let found: FindServiceLocationsForUserResponse = client

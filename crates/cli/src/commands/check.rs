@@ -27,6 +27,7 @@ impl Check {
             let (outcome, why, hint) = match &probe.outcome {
                 ProbeOutcome::Answers => ("answers", None, None),
                 ProbeOutcome::WantsSignIn => ("wants-sign-in", None, None),
+                ProbeOutcome::Missing => ("missing", None, None),
                 ProbeOutcome::Fails(error) => ("fails", Some(error.to_string()), error.hint()),
             };
             let shown = why

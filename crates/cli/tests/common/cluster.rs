@@ -7,7 +7,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use openrms_crypto::Mode;
 use openrms_directory::{Member, NewPerson};
+use openrms_protocol::ServiceLevel;
 use openrms_server::provision::{RootOptions, provision_root};
 use openrms_server::{Config, Running, Server, people};
 use tempfile::TempDir;
@@ -29,6 +31,13 @@ impl Cluster {
     /// As [`Cluster::start`], with more in the server's configuration file.
     pub fn start_with(more: &str) -> Self {
         Self::start_as(more, |_| {}, |_| {})
+    }
+
+    /// As [`Cluster::start`], with a server that behaves as that version of RMS; of mode 1, which all
+    /// of them serve.
+    pub fn at_level(level: ServiceLevel) -> Self {
+        let level = format!("service_level = '{level}'");
+        Self::start_as(&level, |options| options.mode = Mode::One, |_| {})
     }
 
     /// As [`Cluster::start_with`], provisioned in another way; `prepare` gets the data directory

@@ -8,6 +8,8 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use openrms_crypto::Mode;
+use openrms_protocol::{Feature, ServiceLevel};
 use openrms_server::config::{Negotiate, Tls};
 use openrms_server::directory::{DirectoryConfig, ServiceAccount};
 use openrms_server::provision::{RootOptions, provision_root};
@@ -103,10 +105,30 @@ impl Corp {
 
     /// As [`Corp::serve_with`], at a place that was chosen before.
     pub fn serve_at(&self, place: Place, change: impl FnOnce(&mut Config)) -> CorpServer {
+        self.serve_at_level(place, ServiceLevel::default(), change)
+    }
+
+    /// As [`Corp::serve_at`], behaving as that version of RMS.
+    pub fn serve_at_level(
+        &self,
+        place: Place,
+        level: ServiceLevel,
+        change: impl FnOnce(&mut Config),
+    ) -> CorpServer {
         let Place { folder, url, tls } = place;
         let data = folder.path().join("server");
-        provision_root(&RootOptions::new(&data, &url)).unwrap();
+        let mode = if level.has(Feature::ModeTwo) {
+            Mode::Two
+        } else {
+            Mode::One
+        };
+        provision_root(&RootOptions {
+            mode,
+            ..RootOptions::new(&data, &url)
+        })
+        .unwrap();
         let mut config = Config::for_data_dir(&data).unwrap();
+        config.service_level = level;
         config.listen = Vec::new();
         config.audit = Some(config.data.audit());
         config.tls = Some(tls);

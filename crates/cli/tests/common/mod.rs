@@ -9,6 +9,7 @@
 
 pub mod cluster;
 pub mod corp;
+pub mod site;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,15 @@ impl Run {
 
 /// The program, with nothing of the caller's environment that it would look at.
 pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rms"));
+    of_program(Path::new(env!("CARGO_BIN_EXE_rms")), arguments)
+}
+
+/// The same for a copy of the program.
+pub fn of_program<A: AsRef<OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
     for name in [
         "RMS_HOME",

@@ -22,7 +22,7 @@ use openrms_protocol::templates::{
 };
 use openrms_protocol::{
     CertificateChain, CertificateText, Fault, FaultCode, HttpHead, Limits, Operation, Request,
-    Response as Answer, Service, VersionData, encode_fault, encode_response, parse_request,
+    Response as Answer, Service, ServiceLevel, encode_fault, encode_response, parse_request,
 };
 use openrms_xrml::anchors::{Anchor, Anchors};
 use openrms_xrml::author_proof::{AUTHOR_PROOF_NAME, proven_time};
@@ -416,7 +416,7 @@ impl World {
                 body: Vec::new(),
             };
         }
-        let head = request.answer_head(VersionData::SERVER);
+        let head = request.answer_head(ServiceLevel::V2.data_versions());
         let decision = if external && !self.federation.load(Ordering::SeqCst) {
             Err(FaultCode::UnauthorizedAccess)
         } else if self.other_mode.load(Ordering::SeqCst) {

@@ -64,7 +64,8 @@ pub(super) async fn change(
 pub(super) async fn put(core: &Core, description: &Description) -> Result<String, TemplateError> {
     let snapshot = core.state.snapshot();
     let store = &*core.state.opened.store;
-    let id = template::put(store, &snapshot.cluster, description, clock::now()).await?;
+    let level = core.state.config.service_level;
+    let id = template::put(store, &snapshot.cluster, level, description, clock::now()).await?;
     refresh(core).await;
     tracing::info!(template = %id, "a template was stored");
     Ok(id.to_string())
@@ -105,6 +106,7 @@ fn failure(error: &TemplateError) -> Response {
     let (status, code) = match error {
         TemplateError::Syntax(_) => (StatusCode::BAD_REQUEST, "malformed"),
         TemplateError::Field { .. } => (StatusCode::BAD_REQUEST, "wrong-field"),
+        TemplateError::Level(_) => (StatusCode::BAD_REQUEST, "service-level"),
         TemplateError::Unknown(_) => (StatusCode::NOT_FOUND, "not-found"),
         TemplateError::Store(StoreError::Decommissioned) => {
             (StatusCode::CONFLICT, "decommissioned")

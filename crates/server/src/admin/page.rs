@@ -246,6 +246,7 @@ fn cluster(out: &mut String, status: &Status) -> fmt::Result {
         _ => "2 (RSA-2048, SHA-256)".to_owned(),
     };
     row(out, "Cryptographic mode", &mode)?;
+    row(out, "Service level", status.service_level)?;
     row(out, "Speaks as version", &status.server_version)?;
     out.push_str("</dl></section>");
     Ok(())

@@ -1,6 +1,7 @@
 //! The state of a cluster, gathered for people and programs.
 
 use openrms_engine::Cluster;
+use openrms_engine::cluster::server_version;
 use openrms_protocol::{CertificateChain, Service};
 use openrms_store::StoreError;
 use openrms_xrml::{Node, Time};
@@ -17,6 +18,8 @@ use crate::template::{self, Summary};
 pub(super) struct Status {
     pub(super) name: String,
     pub(super) version: &'static str,
+    /// As which version of RMS this server behaves.
+    pub(super) service_level: &'static str,
     pub(super) server_version: String,
     pub(super) mode: u8,
     pub(super) decommissioned: bool,
@@ -108,13 +111,14 @@ impl Status {
     pub(super) async fn gather(core: &Core) -> Result<Self, StoreError> {
         let state = &core.state;
         let snapshot = state.snapshot();
-        let cluster = &snapshot.cluster;
+        let (cluster, level) = (&snapshot.cluster, state.config.service_level);
         let people = snapshot.accounts.list().map(|list| list.builtin.people());
         let cache = |(hits, misses)| Cache { hits, misses };
         Ok(Self {
             name: cluster.policies.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            server_version: cluster.policies.server_version.clone(),
+            service_level: level.name(),
+            server_version: server_version(level, &cluster.policies).to_owned(),
             mode: cluster.mode.number(),
             decommissioned: cluster.policies.decommissioned,
             decommission: Decommission::gather(core).await?,

@@ -1,9 +1,15 @@
 //! `rmsd db`: where the database of a cluster is, and moving it to a database server.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use openrms_store::{Change, ClusterServer, Found, Location, SCHEMA, StoreError};
+use openrms_crypto::sha256;
+use openrms_store::{
+    Change, ClusterServer, Found, Location, RowSink, SCHEMA, StoreError, Table, Value as Cell,
+};
 use serde_json::{Value, json};
 
 use super::{Failure, Output, Place};
@@ -18,6 +24,10 @@ use crate::people::{self, PeopleSource};
 pub(super) enum Db {
     /// Tell where the database is, what is in it, and which servers of the cluster use it.
     Status(Status),
+    /// Write the configuration of the cluster, one line of JSON for each row, always in the same order: two that are
+    /// equal byte for byte are equal. Of private keys it has the SHA-256 of what is stored, and nothing of people's
+    /// keys, of what was issued, and of which servers there are.
+    Export(Export),
     /// Move everything to a database server, into an empty database or one that is made. The servers of the cluster are
     /// stopped before; the old database is left as it is, and no server starts from it any more.
     Migrate(Migrate),
@@ -25,6 +35,12 @@ pub(super) enum Db {
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
     #[command(flatten)]
     place: Place,
 }
@@ -47,6 +63,7 @@ pub(super) struct Migrate {
 pub(super) fn run(command: &Db, output: &Output) -> Result<(), Failure> {
     match command {
         Db::Status(command) => status(command, output),
+        Db::Export(command) => export(command, output),
         Db::Migrate(command) => migrate(command, output),
     }
 }
@@ -100,7 +117,8 @@ async fn look(location: &Location) -> Result<Value, StoreError> {
         "schema": schema,
         "newest_schema": SCHEMA,
     });
-    if schema == Some(SCHEMA) {
+    // Opening an older one would change it.
+    if schema.is_some_and(|schema| schema >= SCHEMA) {
         let store = location.open().await?;
         let version = store.configuration_version().await?;
         let servers = store.servers().await?;
@@ -122,6 +140,48 @@ fn described(server: &ClusterServer) -> Value {
         "joined": instant(server.joined),
         "last_seen": instant(server.last_seen),
     })
+}
+
+fn export(command: &Export, output: &Output) -> Result<(), Failure> {
+    let config = command.place.load()?;
+    let location = config.database.location().map_err(OpenError::from)?;
+    let mut lines = Lines::default();
+    blocking(async || {
+        let store = location.open().await?;
+        let exported = store.export(&mut lines).await;
+        store.close().await;
+        Ok::<_, Failure>(exported?)
+    })?;
+    // Whoever reads no more wants no more.
+    let _ = std::io::stdout().write_all(lines.0.as_bytes());
+    output.say(format_args!("{} rows", lines.0.lines().count()));
+    Ok(())
+}
+
+/// The rows that are configuration, each as a line of JSON.
+#[derive(Default)]
+struct Lines(String);
+
+impl RowSink for Lines {
+    fn row(&mut self, table: &'static Table, row: &[Cell]) -> Result<(), StoreError> {
+        if NO_CONFIGURATION.contains(&table.name) {
+            return Ok(());
+        }
+        let values = row.iter().map(|value| match value {
+            Cell::Null => Value::Null,
+            Cell::Integer(number) => json!(number),
+            Cell::Text(text) => json!(text),
+            Cell::Bytes(bytes) => {
+                json!({"sha256": STANDARD.encode(sha256(bytes))})
+            }
+        });
+        let names = table.columns.iter().map(|&name| name.to_owned());
+        let columns: serde_json::Map<_, _> = names.zip(values).collect();
+        let line = json!({"table": table.name, "row": columns});
+        self.0.push_str(&line.to_string());
+        self.0.push('\n');
+        Ok(())
+    }
 }
 
 fn migrate(command: &Migrate, output: &Output) -> Result<(), Failure> {
@@ -191,3 +251,11 @@ fn configuration(to: &Location, password_file: Option<&PathBuf>) -> String {
     }
     format!("[database]\n{table}")
 }
+
+/// What grows and changes while servers serve.
+const NO_CONFIGURATION: [&str; 4] = [
+    "user_key",
+    "client_key",
+    "issued_certificate",
+    "cluster_server",
+];

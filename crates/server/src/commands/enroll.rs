@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use openrms_protocol::ServiceLevel;
 use openrms_xrml::anchors::Anchors;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use super::documents::{malformed, read, write};
 use super::sign::{self, Sign};
 use super::{Failure, Output, Place};
 use crate::authority::ClientTrust;
-use crate::enrollment::{self, EnrollError, Enrolled, Trust};
+use crate::enrollment::{self, Applicant, EnrollError, Enrolled, Trust};
 use crate::open::{Opened, blocking};
 use crate::{clock, outbound};
 
@@ -79,9 +80,11 @@ pub(super) fn run(command: &EnrollCommand, output: &Output) -> Result<(), Failur
 }
 
 /// The request of a cluster for its key in use.
-pub(super) async fn request_document(opened: &Opened) -> Result<String, Failure> {
-    let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
-    Ok(enrollment::request_document(&stored, &*opened.provider)?)
+pub(super) async fn request_document(
+    opened: &Opened,
+    level: ServiceLevel,
+) -> Result<String, Failure> {
+    Ok(enrollment::request_document(Applicant::new(opened, level)).await?)
 }
 
 /// Writes a request document of a cluster; into a folder, or where no file is named, under the name of
@@ -90,13 +93,13 @@ pub(super) fn write_request(
     (file, suffix): (Option<&Path>, &str),
     force: bool,
     place: &Place,
-    document: impl AsyncFnOnce(&Opened) -> Result<String, Failure> + Send,
+    document: impl AsyncFnOnce(&Opened, ServiceLevel) -> Result<String, Failure> + Send,
     output: &Output,
 ) -> Result<(), Failure> {
     let config = place.load()?;
     let (document, url) = blocking(async || {
         let opened = Opened::open(&config).await?;
-        let document = document(&opened).await?;
+        let document = document(&opened, config.service_level).await?;
         let stored = opened.store.snapshot().await.map_err(EnrollError::from)?;
         opened.store.close().await;
         Ok::<_, Failure>((document, stored.policies.base_url.unwrap_or_default()))
@@ -127,8 +130,8 @@ pub(super) fn take_over(
     let trust = trust.read()?;
     blocking(async || {
         let opened = Opened::open(&config).await?;
-        let (store, provider) = (&*opened.store, &*opened.provider);
-        let done = enrollment::by_file(store, provider, &document, trust, clock::now()).await?;
+        let server = Applicant::new(&opened, config.service_level);
+        let done = enrollment::by_file(server, &document, trust, clock::now()).await?;
         opened.store.close().await;
         Ok(done)
     })

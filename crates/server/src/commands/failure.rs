@@ -3,6 +3,7 @@
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
 use openrms_engine::authority::AuthorityError;
+use openrms_protocol::level::NotAtLevel;
 use openrms_store::StoreError;
 use serde::Serialize;
 use serde_json::Value;
@@ -25,6 +26,7 @@ use crate::open::OpenError;
 use crate::people::PeopleFileError;
 use crate::provision::{EnrollError, ProvisionError};
 use crate::running::StartError;
+use crate::snapshot::LoadError;
 use crate::template::TemplateError;
 
 /// Why a command failed.
@@ -74,6 +76,15 @@ impl Failure {
     pub(super) fn with_hint(mut self, hint: &str) -> Self {
         self.hint = Some(hint.to_owned());
         self
+    }
+}
+
+impl From<NotAtLevel> for Failure {
+    fn from(error: NotAtLevel) -> Self {
+        let (oldest, _) = error.feature.servers();
+        Self::new(FAILED, "service-level", error).with_hint(&format!(
+            "It takes service_level = \"{oldest}\" or later in the configuration file."
+        ))
     }
 }
 
@@ -218,6 +229,7 @@ impl From<ProvisionError> for Failure {
             ProvisionError::PeopleFile(error) => error.into(),
             ProvisionError::Trust(error) => error.into(),
             ProvisionError::Enroll(error) => error.into(),
+            ProvisionError::Level(error) => error.into(),
             _ => Self::failed(error),
         }
     }
@@ -253,6 +265,7 @@ impl From<EnrollError> for Failure {
                 .with_hint("Name the file that `rmsd client-bundle` wrote there, with --bundle."),
             EnrollError::NotProvisioned => Self::new(FAILED, "not-provisioned", error),
             EnrollError::Trust(error) => error.into(),
+            EnrollError::Level(error) => error.into(),
             _ => Self::failed(error),
         }
     }
@@ -273,6 +286,7 @@ impl From<ModeUpgradeError> for Failure {
             )
             .with_hint("`rmsd key upgrade-mode --request FILE` writes what is to be signed."),
             ModeUpgradeError::Enroll(error) => error.into(),
+            ModeUpgradeError::Level(error) => error.into(),
             _ => Self::failed(error),
         }
     }
@@ -425,6 +439,7 @@ impl From<StartError> for Failure {
             StartError::Listen(ListenError::Nowhere) => Self::new(USAGE, "no-address", error),
             StartError::Listen(_) => Self::new(FAILED, "address", error)
                 .with_hint("End what listens there, or name another address under `listen`."),
+            StartError::Load(LoadError::Level(error)) => error.into(),
             StartError::Tls(_) => Self::new(FAILED, "tls", error),
             StartError::OtherUrl { .. } => Self::new(FAILED, "other-url", error)
                 .with_hint("A cluster's URL is in every license it issued and cannot be changed."),
@@ -439,6 +454,7 @@ impl From<TemplateError> for Failure {
             TemplateError::Syntax(_) | TemplateError::Field { .. } => {
                 Self::new(MALFORMED, "bad-template", error)
             }
+            TemplateError::Level(error) => error.into(),
             TemplateError::Unknown(_) => Self::new(FAILED, "no-such-template", error),
             TemplateError::Store(StoreError::Decommissioned) => {
                 Self::new(FAILED, "decommissioned", error)

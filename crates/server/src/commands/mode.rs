@@ -52,7 +52,9 @@ pub(super) struct UpgradeAuthority {
 pub(super) fn cluster(command: &UpgradeMode, output: &Output) -> Result<(), Failure> {
     if let Some(file) = &command.request {
         let file = (Some(file.as_path()), "ModeRequest.xml");
-        let make = async |opened: &Opened| Ok(mode_upgrade::request(opened, clock::now()).await?);
+        let make = async |opened: &Opened, level| {
+            Ok(mode_upgrade::request(opened, level, clock::now()).await?)
+        };
         return enroll::write_request(file, command.force, &command.place, make, output);
     }
     if !command.yes {
@@ -72,11 +74,11 @@ pub(super) fn cluster(command: &UpgradeMode, output: &Output) -> Result<(), Fail
     let by = command.sign_in.on_line(&config, output)?;
     let done: Upgraded = blocking(async || {
         let opened = Opened::open(&config).await?;
-        let now = clock::now();
+        let (level, now) = (config.service_level, clock::now());
         let done = if let Some(document) = response {
-            mode_upgrade::by_file(&opened, &document, trust, now).await?
+            mode_upgrade::by_file(&opened, level, &document, trust, now).await?
         } else {
-            mode_upgrade::on_line(&opened, trust, &by, now).await?
+            mode_upgrade::on_line(&opened, level, trust, &by, now).await?
         };
         opened.store.close().await;
         Ok::<_, Failure>(done)
@@ -105,7 +107,8 @@ pub(super) fn authority(command: &UpgradeAuthority, output: &Output) -> Result<(
     let config = command.place.load()?;
     let is_new = blocking(async || {
         let opened = Opened::open(&config).await?;
-        let is_new = mode_upgrade::authority(&opened, clock::now()).await?;
+        let level = config.service_level;
+        let is_new = mode_upgrade::authority(&opened, level, clock::now()).await?;
         opened.store.close().await;
         Ok::<_, Failure>(is_new)
     })?;

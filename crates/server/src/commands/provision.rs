@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use openrms_crypto::{Mode, PublicKey};
-use serde::Deserialize;
+use openrms_protocol::{Feature, ServiceLevel};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::enroll::read_anchors;
@@ -118,8 +120,12 @@ pub(super) struct Answers {
     /// What people call the cluster, and its certificate [default: OpenRMS].
     #[arg(long)]
     name: Option<String>,
-    /// Cryptographic mode [default: 2]. 1 is RSA-1024 and SHA-1, for clients that know nothing
-    /// better.
+    /// The version of RMS as which this server behaves: 1.0, sp1, sp2 or 2.0 [default: 2.0].
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(deserialize_with = "service_level")]
+    service_level: Option<ServiceLevel>,
+    /// Cryptographic mode [default: 2, and below service level 2.0 1]. 1 is RSA-1024 and SHA-1, for
+    /// clients that know nothing better.
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
     /// Who certifies the server: `self`, or the URL of another authority's enrollment service
@@ -236,6 +242,7 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
         options.sign_in = licensing.sign_in.read(output)?;
         options.keep_sign_in = licensing.keep_sign_in;
     }
+    options.check_level()?;
     look(&options, asking, output)?;
     if asking.check {
         return Ok(());
@@ -269,6 +276,11 @@ pub(super) fn run(command: &Provision, output: &Output) -> Result<(), Failure> {
     };
     output.answer(&done, text);
     Ok(())
+}
+
+fn service_level<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ServiceLevel>, D::Error> {
+    let name = String::deserialize(from)?;
+    name.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn tls(
@@ -358,6 +370,7 @@ impl Answers {
             url: self.url.or(other.url),
             data: self.data.or(other.data),
             name: self.name.or(other.name),
+            service_level: self.service_level.or(other.service_level),
             mode: self.mode.or(other.mode),
             authority: self.authority.or(other.authority),
             offline: self.offline || other.offline,
@@ -393,9 +406,16 @@ impl Answers {
         let data = self.data.unwrap_or_else(|| DEFAULT_DATA.into());
         let url = self.url.unwrap_or_default();
         let (keys, credential) = self.keys.protection()?;
+        let service_level = self.service_level.unwrap_or_default();
+        let newest = if service_level.has(Feature::ModeTwo) {
+            Mode::Two
+        } else {
+            Mode::One
+        };
         Ok(RootOptions {
             name: self.name.unwrap_or_else(|| DEFAULT_NAME.into()),
-            mode: self.mode.map_or(Mode::Two, Mode::from),
+            service_level,
+            mode: self.mode.map_or(newest, Mode::from),
             authority: match self.authority.as_deref() {
                 _ if self.offline => Authority::Files,
                 None | Some("self") => Authority::Own,

@@ -10,7 +10,7 @@ use super::{Failure, Output, Place, secrets};
 use crate::clock;
 use crate::config::Config;
 use crate::credential::Credential;
-use crate::enrollment::{self, OnLine, SignIn};
+use crate::enrollment::{self, Applicant, OnLine, SignIn};
 use crate::open::{Opened, blocking};
 use crate::root_cluster::RootSignIn;
 use crate::tickets::TicketSource;
@@ -117,8 +117,8 @@ pub(super) fn run(renew: &Renew, output: &Output) -> Result<(), Failure> {
         let by = renew.sign_in.on_line(&config, output)?;
         blocking(async || {
             let opened = Opened::open(&config).await?;
-            let (store, provider) = (&*opened.store, &*opened.provider);
-            let done = enrollment::on_line(store, provider, trust, &by, clock::now()).await?;
+            let server = Applicant::new(&opened, config.service_level);
+            let done = enrollment::on_line(server, trust, &by, clock::now()).await?;
             opened.store.close().await;
             Ok::<_, Failure>(done)
         })?

@@ -36,7 +36,12 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
     log.start();
     let started = config.and_then(|config| Ok(Server::start(config)?));
     let running = started.inspect_err(|failure| Event::StartFailed.emit(&failure.message))?;
-    Event::ServerStarted.emit(format_args!("serving at {}", running.url()));
+    Event::ServerStarted.emit(format_args!(
+        "serving at {} as RMS {}, release {}",
+        running.url(),
+        running.service_level(),
+        env!("CARGO_PKG_VERSION")
+    ));
     let say = || output.answer(&json!({ "url": running.url() }), running.url());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

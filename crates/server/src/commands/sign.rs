@@ -9,7 +9,7 @@ use openrms_engine::authority::EnrollmentService;
 use openrms_engine::sub_enroll::sub_enroll;
 use openrms_protocol::enrollment::Enroll;
 use openrms_protocol::sub_enrollment::SubEnroll;
-use openrms_protocol::{Limits, offline_enrollment};
+use openrms_protocol::{Feature, Limits, offline_enrollment};
 use serde_json::json;
 
 use super::documents::{malformed, read, write};
@@ -68,6 +68,7 @@ fn certify(sign: &Sign, request: &Request, output: &Output) -> Result<(), Failur
         let signed = match request {
             Request::Enroll(request) => enroll(&opened, request, days).await?,
             Request::SubEnroll(request) => {
+                config.service_level.require(Feature::OfflineEnrollment)?;
                 let cluster = Cluster::new(&stored, &*opened.provider, opened.vault.clone())
                     .map_err(|error| Failure::new(1, "not-provisioned", error))?;
                 let answer = sub_enroll(&cluster, &*opened.store, request, days, clock::now())

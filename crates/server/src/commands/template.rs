@@ -57,7 +57,8 @@ pub(super) fn run(command: &Template, output: &Output) -> Result<(), Failure> {
             let config = add.place.load()?;
             let id = blocking(async || {
                 let (opened, cluster) = open(&config).await?;
-                let id = template::put(&*opened.store, &cluster, &description, now).await?;
+                let (store, level) = (&*opened.store, config.service_level);
+                let id = template::put(store, &cluster, level, &description, now).await?;
                 opened.store.close().await;
                 Ok::<_, Failure>(id.to_string())
             })?;

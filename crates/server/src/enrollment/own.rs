@@ -1,17 +1,17 @@
 //! This server as it asks for an SLC, and as the SLC must name it.
 
-use openrms_crypto::{KeyHandle, KeyProvider, Mode, PublicKey};
-use openrms_engine::cluster::{ROOT_URL, mode_of};
+use openrms_crypto::{KeyHandle, Mode, PublicKey};
+use openrms_engine::cluster::{ROOT_URL, mode_of, server_sku, server_version};
 use openrms_protocol::enrollment::{Enroll, EnrolleeServerInformation, Guid, Revocation};
-use openrms_protocol::offline_enrollment;
 use openrms_protocol::sub_enrollment::SubEnroll;
+use openrms_protocol::{Feature, offline_enrollment};
 use openrms_store::{ConfigurationSnapshot, LicensorKey, RevocationType};
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::chain::{self, ChainReadError};
 use openrms_xrml::issuing::ServerLicensorCertificate;
 use openrms_xrml::{Interval, Time};
 
-use super::{EnrollError, malformed};
+use super::{Applicant, EnrollError, malformed};
 
 /// The server of this cluster.
 #[derive(Debug)]
@@ -34,25 +34,26 @@ impl OwnServer {
     /// From what was provisioned.
     pub(crate) fn of(
         stored: &ConfigurationSnapshot,
-        provider: &dyn KeyProvider,
+        by: Applicant<'_>,
     ) -> Result<Self, EnrollError> {
         let current = stored
             .current_licensor_key()
             .ok_or(EnrollError::NotProvisioned)?;
-        Self::with_key(stored, current, provider)
+        Self::with_key(stored, current, by)
     }
 
     /// With a key pair that need not be the one in use.
     pub(crate) fn with_key(
         stored: &ConfigurationSnapshot,
         pair: &LicensorKey,
-        provider: &dyn KeyProvider,
+        by: Applicant<'_>,
     ) -> Result<Self, EnrollError> {
         let handle = KeyHandle::new(pair.sealed_private_key.as_slice().to_vec());
-        let key = provider
+        let key = by
+            .provider
             .load(&handle)
             .map_err(|error| EnrollError::Key(error.to_string()))?;
-        let policies = &stored.policies;
+        let (policies, level) = (&stored.policies, by.level);
         let authorities = stored.revocation_authorities.iter();
         Ok(Self {
             id: pair.id.clone(),
@@ -62,9 +63,11 @@ impl OwnServer {
             key: key.public().clone(),
             guid: pair.guid.to_string().parse()?,
             info: EnrolleeServerInformation {
-                sku: Some(policies.sku.clone()),
-                version: policies.server_version.clone(),
-                name: Some(policies.name.clone()),
+                sku: Some(server_sku(level, policies).to_owned()),
+                version: server_version(level, policies).to_owned(),
+                name: level
+                    .has(Feature::ServerNames)
+                    .then(|| policies.name.clone()),
                 url: policies.base_url.clone(),
             },
             revocation: match policies.revocation_type {

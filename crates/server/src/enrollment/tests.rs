@@ -58,10 +58,7 @@ impl Place {
     }
 
     fn request(&self) -> String {
-        self.with_opened(async |opened| {
-            let stored = opened.store.snapshot().await.unwrap();
-            request_document(&stored, &*opened.provider).unwrap()
-        })
+        self.with_opened(async |opened| request_document(newest(opened)).await.unwrap())
     }
 
     /// As `rmsd authority sign`.
@@ -106,8 +103,7 @@ impl Place {
 
     fn complete(&self, response: &str, trust: Trust, now: Time) -> Result<Enrolled, EnrollError> {
         self.with_opened(async |opened| {
-            let (store, provider) = (&*opened.store, &*opened.provider);
-            by_file(store, provider, response.as_bytes(), trust, now).await
+            by_file(newest(opened), response.as_bytes(), trust, now).await
         })
     }
 
@@ -129,9 +125,14 @@ impl Place {
             let (store, provider) = (&*opened.store, &*opened.provider);
             let stored = store.snapshot().await.unwrap();
             let cluster = Cluster::new(&stored, provider, opened.vault.clone()).unwrap();
-            keeper.tend(store, provider, &cluster, now).await
+            keeper.tend(newest(opened), &cluster, now).await
         })
     }
+}
+
+/// A server of the newest level.
+fn newest(opened: &Opened) -> Applicant<'_> {
+    Applicant::new(opened, ServiceLevel::default())
 }
 
 /// A root cluster that serves, and asks licensing clusters who is calling.
@@ -193,8 +194,7 @@ impl RootCluster {
         let by = OnLine::default();
         self.place
             .with_opened(async |opened| {
-                let (store, provider) = (&*opened.store, &*opened.provider);
-                on_line(store, provider, Trust::default(), &by, clock::now()).await
+                on_line(newest(opened), Trust::default(), &by, clock::now()).await
             })
             .unwrap();
         self.running.reload_now().unwrap();
@@ -364,13 +364,13 @@ fn a_cluster_that_is_its_own_authority_renews_a_month_ahead_and_one_server_does_
         Cluster::new(&stored, &*opened.provider, opened.vault.clone()).unwrap()
     };
     place.with_opened(async |opened| {
-        let (store, provider) = (&*opened.store, &*opened.provider);
+        let store = &*opened.store;
         let first = chain(opened).await;
         let before = cluster(opened).await;
         let until = before.server().unwrap().slc.range().unwrap().until;
         let mut keeper = SlcKeeper::default();
         let early = until.plus(-31 * 86_400);
-        let done = keeper.tend(store, provider, &before, early).await;
+        let done = keeper.tend(newest(opened), &before, early).await;
         assert_eq!(done, Tended::Nothing);
         assert_eq!(chain(opened).await, first);
 
@@ -379,8 +379,8 @@ fn a_cluster_that_is_its_own_authority_renews_a_month_ahead_and_one_server_does_
         let (mut one, mut other) = (SlcKeeper::default(), SlcKeeper::default());
         let version = store.configuration_version().await.unwrap();
         let (a, b) = tokio::join!(
-            one.tend(store, provider, &before, late),
-            other.tend(store, provider, &before, late)
+            one.tend(newest(opened), &before, late),
+            other.tend(newest(opened), &before, late)
         );
         assert_eq!((a, b), (Tended::Renewed, Tended::Renewed));
         let changes = store.configuration_version().await.unwrap().number() - version.number();
@@ -476,7 +476,7 @@ fn who_cannot_renew_by_itself_is_warned_once_a_day_and_stops_on_expiry() {
         let until = cluster.server().unwrap().slc.range().unwrap().until;
         for hour in -(40 * 24)..(2 * 24) {
             let at = until.plus(hour * 3_600);
-            if let Tended::Told(notice) = keeper.tend(store, provider, &cluster, at).await {
+            if let Tended::Told(notice) = keeper.tend(newest(opened), &cluster, at).await {
                 told.push(notice);
             }
             assert_eq!(cluster.may_issue(at), hour < 0);
@@ -501,8 +501,7 @@ fn a_server_that_was_enrolled_by_files_is_not_renewed_on_line() {
     let server = Place::new(Authority::Files);
     let error = server.with_opened(async |opened| {
         let by = OnLine::default();
-        let (store, provider) = (&*opened.store, &*opened.provider);
-        on_line(store, provider, Trust::default(), &by, clock::now()).await
+        on_line(newest(opened), Trust::default(), &by, clock::now()).await
     });
     assert!(matches!(error, Err(EnrollError::ByFiles)));
 }
@@ -517,9 +516,7 @@ fn a_password_is_not_sent_in_the_clear() {
     let server = Place::new(Authority::Files);
     let request = server.with_opened(async |opened| {
         let stored = opened.store.snapshot().await.unwrap();
-        OwnServer::of(&stored, &*opened.provider)
-            .unwrap()
-            .sub_enroll()
+        OwnServer::of(&stored, newest(opened)).unwrap().sub_enroll()
     });
     let error = ask::sub_enroll("http://rms.example/_wmcs", request, &by).unwrap_err();
     assert!(matches!(error, EnrollError::NotPrivate(_)), "{error}");

@@ -13,7 +13,7 @@ use hyper::body::Body as _;
 use openrms_engine::context::check_not_decommissioned;
 use openrms_engine::{Caller, Refusal, unanswered};
 use openrms_protocol::binary_group_expansion::http as wire;
-use openrms_protocol::{FaultCode, HttpHead, Service, SoapVersion, wsdl};
+use openrms_protocol::{FaultCode, Feature, HttpHead, Service, ServiceLevel, SoapVersion, wsdl};
 
 use super::routes::Core;
 use super::{Peer, compress};
@@ -44,7 +44,9 @@ pub(super) async fn service(
     } else {
         Service::from_path(path)
     };
-    let Some(service) = service else {
+    let level = core.state.config.service_level;
+    // The binary form of group expansion is older than the other, and is always there.
+    let Some(service) = service.filter(|&service| is_binary || level.offers(service)) else {
         return (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response();
     };
     if !core.state.snapshot().cluster.offers(service) {
@@ -58,7 +60,7 @@ pub(super) async fn service(
         }
         Form::Binary
     } else {
-        Form::Soap(wanted_soap(request.headers()))
+        Form::Soap(wanted_soap(request.headers(), level))
     };
     match *request.method() {
         Method::POST => in_task(core, (peer, connection), (service, form), request).await,
@@ -515,15 +517,15 @@ impl Refused {
 }
 
 /// The version of SOAP a caller speaks, for answers to what was not read.
-fn wanted_soap(headers: &HeaderMap) -> SoapVersion {
+fn wanted_soap(headers: &HeaderMap, level: ServiceLevel) -> SoapVersion {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
-    if kind
+    let is_newer = kind
         .to_ascii_lowercase()
-        .starts_with(b"application/soap+xml")
-    {
+        .starts_with(b"application/soap+xml");
+    if is_newer && level.has(Feature::Soap12) {
         SoapVersion::V12
     } else {
         SoapVersion::V11
@@ -539,7 +541,7 @@ fn describe(core: &Core, peer: Peer, service: Service, request: &Request) -> Res
     {
         let base = request_base(request, peer)
             .unwrap_or_else(|| core.state.snapshot().cluster.base_url().to_owned());
-        let text = wsdl(service, &base);
+        let text = wsdl(service, core.state.config.service_level, &base);
         let kind = "text/xml; charset=utf-8";
         let outgoing = text.into_bytes();
         let mut response = match compress::gzip(request.headers(), &outgoing) {

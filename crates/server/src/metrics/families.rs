@@ -539,12 +539,13 @@ pub(super) const FAMILIES: &[Family] = &[
     Family {
         name: "rmsd_build_info",
         kind: Kind::Gauge,
-        labels: &["version", "mode"],
-        help: "Always 1; says what is running.",
+        labels: &["version", "mode", "level"],
+        help: "Always 1; says which release is running, and as which version of RMS it behaves.",
         original: "",
         source: Source::Of(|view, samples| {
             let mode = view.snapshot.cluster.mode.number().to_string();
-            samples.value(&[env!("CARGO_PKG_VERSION"), &mode], 1);
+            let level = view.state.config.service_level.name();
+            samples.value(&[env!("CARGO_PKG_VERSION"), &mode, level], 1);
         }),
     },
     Family {

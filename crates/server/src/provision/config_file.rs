@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use openrms_protocol::ServiceLevel;
 use serde::Serialize;
 
 use super::url::BaseUrl;
@@ -25,6 +26,7 @@ pub(super) struct OneServer<'o> {
     pub(super) library: Option<&'o Path>,
     pub(super) proxy: Option<&'o str>,
     pub(super) server_name: Option<&'o str>,
+    pub(super) service_level: ServiceLevel,
     /// How it signs in to its root cluster when it renews its certificate.
     pub(super) root_cluster: Option<&'o RootSignIn>,
 }
@@ -39,6 +41,7 @@ impl<'o> From<&'o RootOptions> for OneServer<'o> {
             library: None,
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
+            service_level: options.service_level,
             root_cluster: options.sign_in.as_ref().filter(|_| options.keep_sign_in),
         }
     }
@@ -72,6 +75,9 @@ impl OneServer<'_> {
         let text = toml::to_string(&ConfigFile {
             url: &url.base,
             server_name: self.server_name,
+            service_level: Some(self.service_level)
+                .filter(|&level| level != ServiceLevel::default())
+                .map(ServiceLevel::name),
             listen: if tls.is_some() {
                 self.listen.to_vec()
             } else {
@@ -119,6 +125,8 @@ struct ConfigFile<'a> {
     url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_level: Option<&'static str>,
     listen: Vec<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsTable<'a>>,

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use openrms_protocol::ServiceLevel;
 use openrms_store::Found;
 use serde::Serialize;
 
@@ -35,6 +36,8 @@ pub struct JoinOptions {
     pub proxy: Option<String>,
     /// What this server is called among those of the cluster; as the machine when absent.
     pub server_name: Option<String>,
+    /// The version of RMS as which it behaves.
+    pub service_level: ServiceLevel,
 }
 
 /// What joining did.
@@ -99,6 +102,7 @@ pub fn join(options: &JoinOptions) -> Result<Joined, ProvisionError> {
             library: options.library.as_deref(),
             proxy: options.proxy.as_deref(),
             server_name: options.server_name.as_deref(),
+            service_level: options.service_level,
             root_cluster: None,
         };
         server.write(&data, &url)?;

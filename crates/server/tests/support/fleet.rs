@@ -126,6 +126,7 @@ impl Port {
 /// `rmsd serve` with a data directory; killed when dropped.
 pub struct Node {
     pub data: PathBuf,
+    program: PathBuf,
     environment: Vec<(String, String)>,
     namespace: Option<String>,
     child: Option<Child>,
@@ -135,10 +136,38 @@ impl Node {
     pub fn new(data: PathBuf) -> Self {
         Self {
             data,
+            program: Self::this_release().to_owned(),
             environment: Vec::new(),
             namespace: None,
             child: None,
         }
+    }
+
+    /// The program of this release.
+    pub fn this_release() -> &'static Path {
+        Path::new(env!("CARGO_BIN_EXE_rmsd"))
+    }
+
+    /// That of the previous release; none where it was not built, which it says.
+    pub fn previous_release() -> Option<PathBuf> {
+        let Some(folder) = std::env::var_os("OPENRMS_PREVIOUS_RELEASE") else {
+            println!(
+                "skipped: no previous release (eval \"$(tests/testbed/previous-release up)\" builds it)"
+            );
+            return None;
+        };
+        Some(Path::new(&folder).join("rmsd"))
+    }
+
+    /// With the program of some release.
+    pub fn of_release(mut self, program: &Path) -> Self {
+        self.set_release(program);
+        self
+    }
+
+    /// Installs the program of another release; the one that runs is still of the old.
+    pub fn set_release(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// On a machine of its own.
@@ -149,13 +178,13 @@ impl Node {
 
     /// The program, as it runs on this server's machine.
     pub fn rmsd(&self) -> Command {
-        let program = env!("CARGO_BIN_EXE_rmsd");
+        let program = &self.program;
         let mut command = match &self.namespace {
             None => Command::new(program),
             Some(name) => {
                 // Becomes the program: its process is the one to be killed.
                 let mut command = Command::new("ip");
-                command.args(["netns", "exec", name, program]);
+                command.args(["netns", "exec", name]).arg(program);
                 command
             }
         };

@@ -27,10 +27,10 @@ use openrms_protocol::publishing::{
     GetClientLicensorCertResponse,
 };
 use openrms_protocol::{
-    CertificateChain, CertificateText, Fault, Limits, Operation, Response, Service, SoapVersion,
-    VersionData, encode_request, parse_response,
+    CertificateChain, CertificateText, Fault, Limits, Operation, Response, Service, ServiceLevel,
+    SoapVersion, VersionData, encode_request, parse_response,
 };
-use openrms_server::provision::{RootOptions, provision_root};
+use openrms_server::provision::{Authority, RootOptions, provision_root};
 use openrms_server::{ClientBundle, Config, Running, Server, client_bundle};
 use openrms_xrml::author_proof::{AUTHOR_PROOF_NAME, author_proof};
 use openrms_xrml::clc::ClientLicensorCertificate;
@@ -58,18 +58,38 @@ impl TestServer {
         Self::start_with(Mode::Two, |_| {})
     }
 
+    /// One that behaves as that version of RMS. Of mode 1, which all of them serve.
+    pub fn at_level(level: ServiceLevel) -> Self {
+        Self::start_with(Mode::One, |config| config.service_level = level)
+    }
+
+    /// One that was set up as that version of RMS, and certified by another one's authority.
+    pub fn enrolled_at(level: ServiceLevel, authority: &Self) -> Self {
+        let service = Service::Enrollment.url(authority.running.url());
+        let set_up = |options: &mut RootOptions| {
+            options.mode = authority.mode;
+            options.service_level = level;
+            options.authority = Authority::Enroll(service);
+        };
+        Self::set_up(set_up, |_| {})
+    }
+
     pub fn start_with(mode: Mode, edit: impl FnOnce(&mut Config)) -> Self {
+        Self::set_up(|options| options.mode = mode, edit)
+    }
+
+    fn set_up(options: impl FnOnce(&mut RootOptions), edit: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        provision_root(&RootOptions {
-            mode,
+        let mut chosen = RootOptions {
             people: Some(people()),
             contact: Some("rms-admin@example.test".into()),
             ..RootOptions::new(&data, &url)
-        })
-        .unwrap();
+        };
+        options(&mut chosen);
+        provision_root(&chosen).unwrap();
         let mut config = Config::for_data_dir(&data).unwrap();
         config.limits.spare_keys = 0;
         config.audit = Some(config.data.audit());
@@ -79,7 +99,7 @@ impl TestServer {
         Self {
             running,
             bundle,
-            mode,
+            mode: chosen.mode,
             folder,
         }
     }

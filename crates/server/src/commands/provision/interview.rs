@@ -1,6 +1,7 @@
 //! The questions of the set-up, put to a person. Each shows what it takes to be the answer.
 
 use console::Term;
+use openrms_protocol::Feature;
 
 use super::super::{Failure, Output};
 use super::{Answers, DEFAULT_DATA, DEFAULT_NAME, ModeArgument};
@@ -90,7 +91,8 @@ pub(super) fn root(answers: Answers, person: &mut dyn Person) -> Result<Answers,
             answers.tls_key = Some(person.ask("PEM file with its key", "")?.into());
         }
     }
-    if answers.mode.is_none() {
+    let level = answers.service_level.unwrap_or_default();
+    if answers.mode.is_none() && level.has(Feature::ModeTwo) {
         let question = "Cryptographic mode, 2 (RSA-2048, SHA-256) or 1 (for old clients)";
         let mode = person.ask(question, "2")?;
         answers.mode = Some(if mode == "1" {
@@ -103,8 +105,16 @@ pub(super) fn root(answers: Answers, person: &mut dyn Person) -> Result<Answers,
         keys(&mut answers, person)?;
     }
     if answers.authority.is_none() && !answers.offline {
-        let question = "Who certifies this server: self, or the URL of an enrollment service";
-        answers.authority = Some(person.ask(question, "self")?);
+        let (question, default) = if level.has(Feature::SelfEnrollment) {
+            let question = "Who certifies this server: self, or the URL of an enrollment service";
+            (question, "self")
+        } else {
+            (
+                "URL of the enrollment service that certifies this server",
+                "",
+            )
+        };
+        answers.authority = Some(person.ask(question, default)?);
     }
     if answers.administrator_contact.is_none() {
         let question = "Mail address of the administrator, for people who are refused something";

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use openrms_protocol::ServiceLevel;
 
 use super::super::{Failure, Output, secrets};
 use super::interview::Terminal;
@@ -40,6 +41,9 @@ pub(in crate::commands) struct Join {
     /// What this server is called among those of the cluster; as the machine by default.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+    /// The version of RMS as which this server behaves: 1.0, sp1, sp2 or 2.0.
+    #[arg(long, value_name = "LEVEL", default_value_t)]
+    service_level: ServiceLevel,
 }
 
 pub(super) fn run(command: &Join, output: &Output) -> Result<(), Failure> {
@@ -67,6 +71,7 @@ pub(super) fn run(command: &Join, output: &Output) -> Result<(), Failure> {
         tls,
         proxy: command.proxy.clone(),
         server_name: command.server_name.clone(),
+        service_level: command.service_level,
     })?;
     let data = done.data.display();
     let text = if done.already {
