@@ -116,6 +116,63 @@ fn s36_people_need_no_rights_on_their_machine_but_to_their_own_folder() {
     assert_ne!(changed.code, 0, "what is not theirs they cannot change");
 }
 
+#[test]
+fn s37_a_service_of_a_server_opens_content_and_protects_it_again() {
+    let Some(programs) = Programs::built() else {
+        return;
+    };
+    let site = Site::new(ServiceLevel::Sp1, programs, Place::Here);
+    let letter = site.at("letter.txt");
+    fs::write(&letter, LETTER).unwrap();
+    let rms = |machine: &str, who: &str, arguments: &[&str]| {
+        let run = site.run_as(machine, who, arguments);
+        (run.code, run.out + &run.err)
+    };
+    let path = |name: &str| site.at(name).to_str().unwrap().to_owned();
+    // carol is the account of a mail gateway, which nobody sits before.
+    let (code, said) = rms("gateway", "carol", &["init"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = rms("gateway", "carol", &["sign-in", "--service"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(
+        site.last_endpoint("Certify"),
+        "/_wmcs/certification/ServerCertification.asmx"
+    );
+    let [letter, sent, opened, passed_on] =
+        ["letter.txt", "sent", "opened.txt", "passed-on"].map(path);
+    let grant = ["--grant", "carol@corp.example:VIEW,EXPORT"];
+    let (code, said) = rms(
+        "alice-1",
+        "alice",
+        &["protect", grant[0], grant[1], "-o", &sent, &letter],
+    );
+    assert_eq!(code, 0, "{said}");
+    // It reads what was sent to it, and sends it on to whom it is for.
+    let (code, said) = rms("gateway", "carol", &["open", "-o", &opened, &sent]);
+    assert_eq!(code, 0, "{said}");
+    let grant = ["--grant", "bob@corp.example:VIEW,EXPORT"];
+    for more in [&[][..], &["--online", "--force"]] {
+        let protect = ["protect", grant[0], grant[1], "-o", &passed_on, &opened];
+        let (code, said) = rms("gateway", "carol", &[&protect[..], more].concat());
+        assert_eq!(code, 0, "{said}");
+        let (code, said) = rms("bob-1", "bob", &["open", "--stdout", &passed_on]);
+        assert_eq!(code, 0, "{said}");
+        assert!(said.starts_with(LETTER), "{said}");
+    }
+    // Before Service Pack 1 there was no such service, and a client of that time knows of none.
+    let old = rms(
+        "gateway-2",
+        "carol",
+        &["--client-level", "1.0", "sign-in", "--service", "--json"],
+    );
+    assert!(old.1.contains("client-level-lacks"), "{}", old.1);
+    let before = Site::new(ServiceLevel::V1, site.programs(), Place::Here);
+    let run = before.run_as("gateway", "carol", ["init"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = before.run_as("gateway", "carol", ["sign-in", "--service", "--json"]);
+    assert_eq!(run.error_code(), "service-missing", "{}", run.out);
+}
+
 /// Somebody without any rights.
 const NOBODY: u32 = 65534;
 const LETTER: &str = "Dear Bob,\n\nnothing leaves this house. Grüße\n";

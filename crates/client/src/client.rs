@@ -29,7 +29,7 @@ use crate::lockbox::Lockbox;
 use crate::lockbox_secret::LockboxSecretSource;
 use crate::machine::MachineIdentity;
 use crate::service::{Auth, Caller, ServiceError};
-use crate::settings::Settings;
+use crate::settings::{Role, Settings};
 use crate::storage::Home;
 use crate::transport::Transport;
 use crate::url::ServerUrl;
@@ -121,6 +121,18 @@ impl Client {
         };
         self.remember_level()?;
         Ok(lockbox)
+    }
+
+    /// Signs in as a person or as a service from now on.
+    pub fn set_role(&self, role: Role) -> Result<(), Error> {
+        if role == Role::Service {
+            self.check_ever(Feature::ServerCertification)?;
+        }
+        if self.settings()?.role != role {
+            let lock = self.home.lock()?;
+            Settings::update(&lock, |settings| settings.role = role)?;
+        }
+        Ok(())
     }
 
     /// Acquires a RAC for whom the credentials name, stores it, and makes it the account in use
@@ -422,7 +434,8 @@ impl Client {
         let request = request.into();
         let text = self.with_caller(|caller, server| {
             let server = server.ok_or(DiscoveryError::NoServer)?;
-            let services = self.settings()?.services;
+            let settings = self.settings()?;
+            let services = settings.services;
             let at = services.and_then(|services| services.certification(server));
             let base = at.as_ref().unwrap_or(server).as_str();
             let certify = |service: Service| {
@@ -435,6 +448,7 @@ impl Client {
             };
             let known = renewed.map(|account| account.endpoint(Service::Certification));
             Ok(match known {
+                _ if settings.role == Role::Service => certify(Service::ServerCertification)?,
                 Some(service) if service.is_external() => certify(service)?,
                 _ => certified_as_either(certify)?,
             })

@@ -98,7 +98,7 @@ pub use openrms_crypto::Secret;
 pub use output::{Output, Overwrite};
 pub use policy::{Expiry, Grant, OwnPolicy, Policy, Renewal, TemplateName, Who};
 pub use publish::{Publication, Published, Signer};
-pub use settings::Settings;
+pub use settings::{Role, Settings};
 pub use status::{CheckReport, Probe, ProbeOutcome, Status};
 pub use storage::Home;
 pub use templates::{Synced, Template};

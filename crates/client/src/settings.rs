@@ -21,6 +21,9 @@ pub struct Settings {
     /// The version of RMS that the client behaves as; the newest when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "level_text")]
     pub client_level: Option<ClientLevel>,
+    /// As whom it signs in.
+    #[serde(default, skip_serializing_if = "Role::is_person")]
+    pub role: Role,
     /// The account in use: a folder under `accounts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -33,6 +36,25 @@ pub struct Settings {
     /// Clusters that have ended.
     #[serde(default, skip_serializing_if = "Redirects::is_empty")]
     pub decommission: Redirects,
+}
+
+/// As whom a client signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A person.
+    #[default]
+    Person,
+    /// A service of a server, such as one that handles mail: it is certified where an administrator
+    /// lists it (`ServerCertification.asmx`, since Service Pack 1).
+    Service,
+}
+
+impl Role {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "for serde")]
+    fn is_person(&self) -> bool {
+        *self == Self::Person
+    }
 }
 
 impl Settings {

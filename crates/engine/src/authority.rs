@@ -25,7 +25,10 @@ use crate::certify::issued_chain;
 use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
 use crate::keys::KeyVault;
 use crate::refusal::Refusal;
-pub use hierarchy::{NewHierarchy, added_for_activation, added_for_mode_two, create};
+pub use hierarchy::{
+    NewHierarchy, added_for_activation, added_for_mode_two, create, is_for_activation,
+    lacks_activation,
+};
 
 /// The service that makes SLCs.
 #[derive(Debug)]

@@ -44,6 +44,10 @@ pub async fn certify<'c>(
         &request.machine_certificate_chain,
     )?;
     drop(verifying);
+    if context.newer_processors && spc.repository_version() < Some(SERVICE_PACK_1) {
+        let reason = "services and mobile devices have security processors of Service Pack 1";
+        return Err(Refusal::new(FaultCode::BlackBoxIsInvalid, reason));
+    }
     let (key, blob) = account_key(context, &key_account).await?;
 
     let server = cluster.server()?;
@@ -174,3 +178,6 @@ pub(crate) fn issued_chain<'c>(
     let above = above.iter().map(CertificateText::borrow);
     Ok(std::iter::once(leaf).chain(above).collect())
 }
+
+/// The oldest security processor of Service Pack 1.
+const SERVICE_PACK_1: [u32; 4] = [5, 0, 0, 0];

@@ -36,6 +36,9 @@ pub struct Context<'c> {
     /// need not sign in to be licensed, so only federated RACs are: the rules by which others sign
     /// in are not to be walked round.
     pub external: bool,
+    /// Whether it came by the paths of servers' services and mobile devices, which are for the
+    /// security processors that came with them (Service Pack 1).
+    pub newer_processors: bool,
     /// The version of RMS as which this server behaves; others of its cluster may have another one
     /// while it is upgraded.
     pub level: ServiceLevel,

@@ -200,5 +200,5 @@ fn features(context: &Context<'_>) -> Vec<ServerFeature> {
     ]
 }
 
-/// Of the software; beyond the specification.
-const RELEASE: &str = "Release";
+/// The feature that tells the release of the software; beyond the specification.
+pub const RELEASE: &str = "Release";

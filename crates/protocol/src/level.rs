@@ -153,7 +153,7 @@ features! {
     /// One request asks for up to 100 licenses.
     Batches = Sp2..=V2 for (V2..=V2);
     /// Federated people are served, on paths of their own.
-    Federation = V2..=V2 for (V2..=V2);
+    Federation = V2..=V2 for servers;
     /// RSA-2048 and SHA-256 (cryptographic mode 2).
     ModeTwo = V2..=V2 for (V2..=V2);
     /// SOAP 1.2, beside SOAP 1.1.
@@ -330,6 +330,17 @@ impl ClientLevel {
         let clients = feature.clients();
         server.has(feature)
             && clients.is_some_and(|(oldest, newest)| oldest <= self && self <= newest)
+    }
+
+    /// The versions of data that its requests name.
+    #[must_use]
+    pub fn data_versions(self) -> VersionData {
+        let can_batch = self.can(Feature::Batches, ServiceLevel::V2);
+        if can_batch {
+            VersionData::CLIENT_BATCH
+        } else {
+            VersionData::CLIENT
+        }
     }
 
     /// The version of its security processor, which servers compare with the oldest that they take:

@@ -21,7 +21,9 @@ mod staging;
 
 pub use crate::logging::LogDatabaseError;
 pub use drill::{Check, Drill, drill};
+pub(crate) use drill::{Held, examine, examine_archive};
 pub use log::{LogRestoreError, RestoredLog, SavedLog};
 pub use make::{Backup, BackupError, BackupOptions, backup};
+pub use manifest::{Keeping, Manifest};
 pub(crate) use record::Verified;
 pub use restore::{RestoreError, RestoreOptions, Restored, restore, restore_log};

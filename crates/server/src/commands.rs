@@ -20,9 +20,10 @@ mod serve;
 mod sign;
 mod template;
 mod unprovision;
+mod upgrade;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -97,6 +98,10 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a cluster from a backup to where there is nothing, or only try it.
     Restore(backup::Restore),
+    /// Bring this server, and its cluster, to this release: in place, while it serves.
+    Upgrade(upgrade::Upgrade),
+    /// Prepare the return of this server to an older release.
+    Downgrade(upgrade::Downgrade),
     /// End a cluster for good: it gives out content keys and does nothing else.
     Decommission(decommission::Decommission),
     /// Write what a client package carries so that clients can join.
@@ -128,6 +133,11 @@ impl Place {
             config.keys.credential = Credential::Prompt;
         }
         Ok(config)
+    }
+
+    /// Whether nothing is named, and nothing is where it would be.
+    fn names_nothing(&self) -> bool {
+        self.data.is_none() && self.config.is_none() && !Path::new(DEFAULT_CONFIG).exists()
     }
 
     /// The configuration file that [`Place::load`] reads, if it is there.
@@ -203,6 +213,8 @@ pub fn run() -> ExitCode {
         Command::Scp(command) => scp::run(command, &output),
         Command::Backup(command) => backup::backup(command, &output),
         Command::Restore(command) => backup::restore(command, &output),
+        Command::Upgrade(command) => upgrade::upgrade(command, &output),
+        Command::Downgrade(command) => upgrade::downgrade(command, &output),
         Command::Decommission(command) => decommission::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),

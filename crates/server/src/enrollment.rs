@@ -244,6 +244,15 @@ pub(crate) async fn end_of_root(root: &str, by: &OnLine) -> Result<Option<Time>,
     Ok(slc.range().map(|range| range.until))
 }
 
+/// What the root cluster at this URL says of its version, and of its release, where it tells.
+pub(crate) async fn version_of_root(
+    root: &str,
+    by: &OnLine,
+) -> Result<(String, Option<String>), EnrollError> {
+    let root = root.to_owned();
+    by.apart(move |by| ask::version(&root, by)).await
+}
+
 /// The request document for an authority, or for the root cluster of a licensing cluster.
 pub(crate) async fn request_document(applicant: Applicant<'_>) -> Result<String, EnrollError> {
     applicant.level.require(Feature::OfflineEnrollment)?;

@@ -35,6 +35,7 @@ pub mod proxies;
 pub mod root_cluster;
 pub mod template;
 pub mod traces;
+pub mod upgrade;
 
 mod accounts;
 pub mod activation;

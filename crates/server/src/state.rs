@@ -164,6 +164,10 @@ impl State {
             observer,
             now,
             external: service.is_external(),
+            newer_processors: matches!(
+                service,
+                Service::ServerCertification | Service::MobileCertification
+            ),
             level: self.config.service_level,
             release: env!("CARGO_PKG_VERSION"),
         }

@@ -23,4 +23,19 @@ pub struct ClusterServer {
     pub version: String,
     /// Where the others reach it.
     pub address: String,
+    /// The version of RMS that it behaves as; none where no release has said so.
+    pub service_level: Option<String>,
+    /// Its last upgrade; none where it had none, or none is remembered.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// That the program of a server was taken from one release to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The release it was.
+    pub from: String,
+    /// The release it is from its next start on.
+    pub to: String,
+    /// When, in seconds since 1970 UTC.
+    pub at: i64,
 }

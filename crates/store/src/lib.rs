@@ -33,7 +33,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use change::Change;
-pub use cluster::{ClusterServer, KeyProtection};
+pub use cluster::{ClusterServer, KeyProtection, Upgrade};
 pub use configuration::{
     ConfigurationSnapshot, ConfigurationVersion, LicensorKey, Template, TemplateState,
 };
@@ -41,12 +41,13 @@ pub use directory_cache::{CachedAnswer, DirectoryCache, NewAnswer};
 pub use error::{Entity, StoreError};
 pub use issued::{CertificateBody, CertificateKind, IssuedCertificate};
 pub use keys::{AuthorityRole, SealedBytes, StoredKey};
-pub use location::{Found, Location};
+pub use location::{Found, Location, ToRead};
 pub use moving::Moving;
 pub use policies::{CryptographicMode, Policies, RevocationType};
 pub use postgres::{LocationError, Postgres, PostgresDirectoryCache, PostgresLocation};
 pub use restoring::Restoring;
 pub use sqlite::{OpenedDirectoryCache, Sqlite, SqliteDirectoryCache};
+pub use steps::{Schema, Step};
 pub use transfer::{RowSink, RowSource, TABLES, Table, Value};
 pub use trust::{
     ApplicationExclusion, EmailDomains, RacExclusion, RevocationAuthority, TrustedPublishingDomain,
@@ -56,7 +57,7 @@ pub use uuid::Uuid;
 pub use version::{ProductVersion, ProductVersionError, VersionRange};
 
 /// The schema of a cluster's database that this release makes, whatever the back end.
-pub const SCHEMA: i64 = 3;
+pub const SCHEMA: i64 = 4;
 
 /// The databases of a cluster. Every server of it sees the same contents.
 ///
@@ -139,11 +140,20 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<KeyProtection, StoreError>;
 
     /// Puts down that a server is there. When its name is known already, everything but the time
-    /// of joining is replaced.
+    /// of joining and its last upgrade is replaced.
     async fn register_server(&self, server: &ClusterServer) -> Result<(), StoreError>;
 
     /// The servers of the cluster, by name.
     async fn servers(&self) -> Result<Vec<ClusterServer>, StoreError>;
+
+    /// Puts down which version of RMS a server on the list behaves as, and its last upgrade, or that
+    /// nothing is known of them; true when it is on the list.
+    async fn record_upgrade(
+        &self,
+        name: &str,
+        service_level: Option<&str>,
+        upgrade: Option<&Upgrade>,
+    ) -> Result<bool, StoreError>;
 
     /// Strikes a server from the list; true when it was there.
     async fn remove_server(&self, name: &str) -> Result<bool, StoreError>;

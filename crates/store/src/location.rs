@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::sqlite::{self, Sqlite};
-use crate::{Postgres, PostgresLocation, Store, StoreError};
+use crate::{Postgres, PostgresLocation, Schema, Store, StoreError};
 
 /// Where the database of a cluster is. Shows no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,15 @@ pub enum Location {
     Sqlite(PathBuf),
     /// A database of a PostgreSQL server, or of one that speaks its language.
     Postgres(Box<PostgresLocation>),
+}
+
+/// A database that is only read. An export needs the newest schema.
+#[derive(Debug, Clone)]
+pub struct ToRead {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// How far its schema is.
+    pub schema: Schema,
 }
 
 /// What is at a [`Location`].
@@ -46,6 +55,23 @@ impl Location {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(Sqlite::open_or_create(path).await?),
             Self::Postgres(location) => Arc::new(Postgres::open_or_create(location).await?),
+        })
+    }
+
+    /// Opens the database of a cluster as it is, of this release's schema or an older one, to be read
+    /// and not written. Changes nothing; refused is what [`Location::open`] refuses.
+    pub async fn open_to_read(&self) -> Result<ToRead, StoreError> {
+        Ok(match self {
+            Self::Sqlite(path) => {
+                let (store, schema) = Sqlite::open_to_read(path).await?;
+                let store = Arc::new(store);
+                ToRead { store, schema }
+            }
+            Self::Postgres(location) => {
+                let (store, schema) = Postgres::open_to_read(location).await?;
+                let store = Arc::new(store);
+                ToRead { store, schema }
+            }
         })
     }
 

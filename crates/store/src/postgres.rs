@@ -23,7 +23,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Transaction};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::{Found, StoreError};
+use crate::{Found, SCHEMA, Schema, StoreError};
 use fault::{database, unreachable_database};
 use listen::Listening;
 
@@ -36,6 +36,8 @@ pub struct Postgres {
     pool: PgPool,
     listening: Listening,
     location: PostgresLocation,
+    /// An older one than this release's in a database that is only read.
+    schema: i64,
 }
 
 impl Postgres {
@@ -49,6 +51,26 @@ impl Postgres {
                 what: location.to_string(),
             }),
         }
+    }
+
+    /// Opens a database of this schema or an older one as it is, to be read.
+    pub(crate) async fn open_to_read(
+        location: &PostgresLocation,
+    ) -> Result<(Self, Schema), StoreError> {
+        let location = location.clone().with_one_connection();
+        let mut connection = connect(&location).await?;
+        match within(PATIENCE, schema::inspect(&mut connection)).await? {
+            (Found::Cluster, _) => {}
+            (Found::Foreign, found) => return Err(foreign(&location, found)),
+            _ => {
+                let what = location.to_string();
+                return Err(StoreError::Missing { what });
+            }
+        }
+        let found = within(PATIENCE, schema::found(&mut connection)).await?;
+        let mut opened = Self::with(&location, connection).await;
+        opened.schema = found.newest().min(SCHEMA);
+        Ok((opened, found))
     }
 
     /// As [`Postgres::open`], but makes the tables of a database that is empty.
@@ -146,9 +168,7 @@ impl Postgres {
             schema::migrate(&mut connection, &schema::cluster()).await?;
             schema::begin_restoring(&mut connection, backup).await?;
         }
-        let listening = Listening::new(location.options(), &mut connection).await;
-        close(connection).await;
-        Ok((Self::of(location, listening), !is_blank))
+        Ok((Self::with(location, connection).await, !is_blank))
     }
 
     pub(crate) async fn complete_restoring(&self) -> Result<(), StoreError> {
@@ -182,9 +202,13 @@ impl Postgres {
         mut connection: Connection,
     ) -> Result<Self, StoreError> {
         schema::migrate(&mut connection, &schema::cluster()).await?;
+        Ok(Self::with(location, connection).await)
+    }
+
+    async fn with(location: &PostgresLocation, mut connection: Connection) -> Self {
         let listening = Listening::new(location.options(), &mut connection).await;
         close(connection).await;
-        Ok(Self::of(location, listening))
+        Self::of(location, listening)
     }
 
     fn of(location: &PostgresLocation, listening: Listening) -> Self {
@@ -192,6 +216,7 @@ impl Postgres {
             pool: pool(location.connections().get(), location.options()),
             listening,
             location: location.clone(),
+            schema: SCHEMA,
         }
     }
 }

@@ -27,7 +27,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 use crate::moving::GONE;
 use crate::restoring::UNFINISHED;
 use crate::steps::{self, Made};
-use crate::{Found, StoreError};
+use crate::{Found, SCHEMA, Schema, StoreError};
 use fault::{database, migration};
 
 pub use directory_cache::{OpenedDirectoryCache, SqliteDirectoryCache};
@@ -38,6 +38,8 @@ pub use logging::SqliteLogging;
 pub struct Sqlite {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// An older one than this release's in a database that is only read.
+    schema: i64,
 }
 
 impl Sqlite {
@@ -61,7 +63,24 @@ impl Sqlite {
         Ok(Self {
             writer,
             readers: pool(READERS, options).await?,
+            schema: SCHEMA,
         })
+    }
+
+    /// Opens a database of this schema or an older one as it is, to be read.
+    pub(crate) async fn open_to_read(path: &Path) -> Result<(Self, Schema), StoreError> {
+        file::check_header(path, file::APPLICATION_ID)?;
+        // Not a file that is opened to read: what lies beside it in use would be left behind.
+        let only = pool(1, options(path).pragma("query_only", "ON")).await?;
+        let mut connection = only.acquire().await.map_err(|error| database(&error))?;
+        let schema = Schema::of(&history(&mut connection).await?, &MIGRATIONS)?;
+        drop(connection);
+        let opened = Self {
+            writer: only.clone(),
+            readers: only,
+            schema: schema.newest().min(SCHEMA),
+        };
+        Ok((opened, schema))
     }
 
     /// Opens a database that nobody else has open, nor can open until it is closed;
@@ -84,6 +103,7 @@ impl Sqlite {
         Ok(Self {
             writer: only.clone(),
             readers: only,
+            schema: SCHEMA,
         })
     }
 
@@ -133,6 +153,7 @@ impl Sqlite {
         Ok(Self {
             writer: only.clone(),
             readers: only,
+            schema: SCHEMA,
         })
     }
 

@@ -15,6 +15,60 @@ pub(crate) struct Made {
     pub(crate) checksum: Vec<u8>,
 }
 
+/// How far the schema of a cluster's database is: the steps that were made, and those of this release
+/// that are missing, each in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// What was made, also by later releases.
+    pub made: Vec<Step>,
+    /// What this release adds.
+    pub missing: Vec<Step>,
+}
+
+/// A step of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Its number, which is that of the schema it makes.
+    pub number: i64,
+    /// The oldest schema whose releases may serve a database in which it was made.
+    pub oldest: i64,
+}
+
+impl Schema {
+    /// The schema that a database has; 0 where nothing was made.
+    #[must_use]
+    pub fn newest(&self) -> i64 {
+        self.made.iter().map(|step| step.number).max().unwrap_or(0)
+    }
+
+    /// The oldest schema whose releases may serve the database as it is.
+    #[must_use]
+    pub fn oldest(&self) -> i64 {
+        self.made.iter().map(|step| step.oldest).max().unwrap_or(0)
+    }
+
+    /// Of a database that this release may serve, when what is missing is added.
+    pub(crate) fn of(history: &[Made], steps: &Migrator) -> Result<Self, StoreError> {
+        are_made(history, steps)?;
+        let step = |number, description: &str| Step {
+            number,
+            oldest: oldest_schema(description).unwrap_or(number),
+        };
+        let is_made = |number| history.iter().any(|made| made.step == number);
+        Ok(Self {
+            made: history
+                .iter()
+                .map(|made| step(made.step, &made.description))
+                .collect(),
+            missing: steps
+                .iter()
+                .filter(|missing| !is_made(missing.version))
+                .map(|missing| step(missing.version, &missing.description))
+                .collect(),
+        })
+    }
+}
+
 /// Whether every step of this release was made, in a database that it may serve.
 ///
 /// Fails with [`StoreError::SchemaTooNew`] for a step of a later release that this one may not see,
@@ -97,6 +151,34 @@ mod tests {
                 "{description:?}: {refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_schema_says_who_may_serve_it_before_and_after() {
+        let steps = &crate::sqlite::MIGRATIONS;
+        let mut history: Vec<_> = steps
+            .iter()
+            .map(|step| Made {
+                step: step.version,
+                description: step.description.to_string(),
+                checksum: step.checksum.to_vec(),
+            })
+            .collect();
+        let step = |number, oldest| Step { number, oldest };
+        let whole = Schema::of(&history, steps).unwrap();
+        assert_eq!((whole.newest(), whole.oldest()), (crate::SCHEMA, 3));
+        assert_eq!(whole.missing, []);
+        history.truncate(3);
+        let before = Schema::of(&history, steps).unwrap();
+        assert_eq!((before.newest(), before.oldest()), (3, 3));
+        assert_eq!(before.missing, [step(4, 3)]);
+        history.push(Made {
+            step: 99,
+            description: "later for schema 4".into(),
+            checksum: vec![0],
+        });
+        let later = Schema::of(&history, steps).unwrap();
+        assert_eq!((later.newest(), later.oldest()), (99, 4));
     }
 
     #[test]

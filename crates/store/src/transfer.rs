@@ -27,6 +27,8 @@ pub struct Table {
     pub(crate) kinds: &'static [Kind],
     /// How many columns the key has.
     pub(crate) key: usize,
+    /// How many columns the first release had. Those that came later may be null.
+    first: usize,
 }
 
 impl Table {
@@ -34,6 +36,13 @@ impl Table {
     pub fn named(name: &str) -> Option<&'static Self> {
         let mut all = TABLES.iter().chain(LOG_TABLES);
         all.find(|table| table.name == name)
+    }
+
+    /// How many columns it had in a release that named them like this; none when no release did.
+    pub fn width<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<usize> {
+        let names: Vec<_> = names.take(self.columns.len() + 1).collect();
+        let is_one = names.len() >= self.first && self.columns.starts_with(&names);
+        is_one.then_some(names.len())
     }
 
     /// Refuses a row that cannot be one of this table.
@@ -90,6 +99,7 @@ pub(crate) const fn table(
         columns,
         kinds,
         key,
+        first: columns.len(),
     }
 }
 
@@ -225,12 +235,27 @@ pub const TABLES: &[Table] = &[
         &["id", "document", "version"],
         &[Integer, Text, Integer],
     ),
-    table(
-        "cluster_server",
-        1,
-        &["name", "joined", "last_seen", "version", "address"],
-        &[Text, Integer, Integer, Text, Text],
-    ),
+    Table {
+        first: 5,
+        ..table(
+            "cluster_server",
+            1,
+            &[
+                "name",
+                "joined",
+                "last_seen",
+                "version",
+                "address",
+                "service_level",
+                "upgraded_from",
+                "upgraded_to",
+                "upgraded_at",
+            ],
+            &[
+                Text, Integer, Integer, Text, Text, Text, Text, Text, Integer,
+            ],
+        )
+    },
 ];
 
 use Kind::{Bytes, Integer, Text};

@@ -12,7 +12,7 @@ use openrms_store::{
     ConfigurationVersion, CryptographicMode, EmailDomains, Entity, IssuedCertificate,
     KeyProtection, LicensorKey, Policies, RacExclusion, RevocationAuthority, RevocationType,
     SealedBytes, Sqlite, Store, StoreError, StoredKey, Template, TemplateState,
-    TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain, Uuid,
+    TrustedPublishingDomain, TrustedSpcCaKey, TrustedUserDomain, Upgrade, Uuid,
 };
 use support::TestDatabase;
 
@@ -555,6 +555,8 @@ async fn a_server_that_comes_again_keeps_the_time_it_joined() {
         last_seen: now,
         version: version.to_owned(),
         address: format!("https://{name}.corp.example"),
+        service_level: Some("2.0".to_owned()),
+        upgrade: None,
     };
     for case in cases().await {
         let store = &case.store;
@@ -582,6 +584,64 @@ async fn a_server_that_comes_again_keeps_the_time_it_joined() {
         assert!(store.remove_server("b").await.unwrap());
         assert!(!store.remove_server("b").await.unwrap());
         assert_eq!(store.servers().await.unwrap(), [server("a", 20, "1")]);
+        case.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_upgrade_of_a_server_is_remembered_until_it_is_forgotten() {
+    let upgrade = Upgrade {
+        from: "0.1.0".to_owned(),
+        to: "0.2.0".to_owned(),
+        at: 40,
+    };
+    for case in cases().await {
+        let store = &case.store;
+        let server = ClusterServer {
+            name: "a".to_owned(),
+            joined: 10,
+            last_seen: 10,
+            version: "0.1.0".to_owned(),
+            address: String::new(),
+            service_level: None,
+            upgrade: None,
+        };
+        let record = async |name, level, upgrade| {
+            let recorded = store.record_upgrade(name, level, upgrade).await;
+            recorded.unwrap()
+        };
+        assert!(!record("a", Some("sp1"), Some(&upgrade)).await);
+        store.register_server(&server).await.unwrap();
+        assert!(record("a", Some("sp1"), Some(&upgrade)).await);
+        let upgraded = ClusterServer {
+            service_level: Some("sp1".to_owned()),
+            upgrade: Some(upgrade.clone()),
+            ..server.clone()
+        };
+        assert_eq!(
+            store.servers().await.unwrap(),
+            std::slice::from_ref(&upgraded)
+        );
+        // It says that it is there, as the release and the level that it is now.
+        let later = ClusterServer {
+            last_seen: 50,
+            version: "0.2.0".to_owned(),
+            service_level: Some("2.0".to_owned()),
+            ..server.clone()
+        };
+        store.register_server(&later).await.unwrap();
+        let upgrade = upgraded.upgrade;
+        assert_eq!(
+            store.servers().await.unwrap(),
+            [ClusterServer { upgrade, ..later }]
+        );
+        assert!(record("a", None, None).await);
+        let forgotten = ClusterServer {
+            last_seen: 50,
+            version: "0.2.0".to_owned(),
+            ..server
+        };
+        assert_eq!(store.servers().await.unwrap(), [forgotten]);
         case.end().await;
     }
 }

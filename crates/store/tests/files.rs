@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use openrms_store::{Change, ClusterServer, SealedBytes, Sqlite, Store, StoreError, StoredKey};
+use openrms_store::{
+    Change, ClusterServer, Location, SealedBytes, Sqlite, Store, StoreError, StoredKey, Upgrade,
+};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -179,7 +182,7 @@ async fn a_database_of_a_newer_release_is_refused_by_name() {
         refused,
         Err(StoreError::SchemaTooNew {
             found: 99,
-            supported: 3
+            supported: openrms_store::SCHEMA
         })
     ));
 }
@@ -203,12 +206,122 @@ async fn a_database_of_a_newer_release_is_served_when_it_says_that_it_may_be() {
         last_seen: 1,
         version: "0.1.0".into(),
         address: String::new(),
+        service_level: None,
+        upgrade: None,
     };
     store.register_server(&server).await.unwrap();
     assert_eq!(store.servers().await.unwrap(), [server]);
     store.insert_user_key("alice", key("a")).await.unwrap();
     store.check().await.unwrap();
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_only_looked_at_stays_as_it_is() {
+    let (folder, path) = folder_and_file();
+    let store = Sqlite::create(&path).await.unwrap();
+    store.register_server(&server_of_schema_3()).await.unwrap();
+    store.close().await;
+    for older in [false, true] {
+        if older {
+            back_to_schema_3(&path).await;
+        }
+        let before = contents(folder.path());
+        let location = Location::Sqlite(path.clone());
+        let read = location.open_to_read().await.unwrap();
+        let missing: Vec<_> = read.schema.missing.iter().map(|s| s.number).collect();
+        assert_eq!(missing, if older { vec![4] } else { vec![] });
+        let servers = read.store.servers().await.unwrap();
+        assert_eq!(servers, [server_of_schema_3()]);
+        read.store.snapshot().await.unwrap();
+        let written = read.store.register_server(&server_of_schema_3()).await;
+        assert!(written.is_err());
+        read.store.close().await;
+        assert!(contents(folder.path()) == before, "older: {older}");
+    }
+    // While somebody writes.
+    let store = Sqlite::open(&path).await.unwrap();
+    store.insert_user_key("alice", key("a")).await.unwrap();
+    let read = Location::Sqlite(path.clone()).open_to_read().await.unwrap();
+    assert!(read.store.user_key("alice").await.unwrap().is_some());
+    store.insert_user_key("bob", key("b")).await.unwrap();
+    assert!(read.store.user_key("bob").await.unwrap().is_some());
+    read.store.close().await;
+    store.insert_user_key("carol", key("c")).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn s49_an_older_release_ignores_the_added_fields() {
+    let (_folder, path) = folder_and_file();
+    let store = Sqlite::create(&path).await.unwrap();
+    let server = server_of_schema_3();
+    store.register_server(&server).await.unwrap();
+    let upgrade = Upgrade {
+        from: "0.1.0".into(),
+        to: "0.2.0".into(),
+        at: 2,
+    };
+    let recorded = store.record_upgrade("one", Some("2.0"), Some(&upgrade));
+    assert!(recorded.await.unwrap());
+    // What release 0.1.0 says when a server of it is there.
+    tamper(
+        &path,
+        "INSERT INTO cluster_server (name, joined, last_seen, version, address)
+         VALUES ('one', 9, 9, '0.1.0', 'there'), ('two', 9, 9, '0.1.0', '')
+         ON CONFLICT (name) DO UPDATE SET last_seen = excluded.last_seen,
+           version = excluded.version, address = excluded.address",
+    )
+    .await;
+    let one = ClusterServer {
+        last_seen: 9,
+        address: "there".into(),
+        service_level: Some("2.0".into()),
+        upgrade: Some(upgrade),
+        ..server.clone()
+    };
+    let two = ClusterServer {
+        name: "two".into(),
+        joined: 9,
+        last_seen: 9,
+        ..server
+    };
+    assert_eq!(store.servers().await.unwrap(), [one, two]);
+    store.close().await;
+}
+
+fn server_of_schema_3() -> ClusterServer {
+    ClusterServer {
+        name: "one".into(),
+        joined: 1,
+        last_seen: 1,
+        version: "0.1.0".into(),
+        address: String::new(),
+        service_level: None,
+        upgrade: None,
+    }
+}
+
+/// As a release left it that knew three steps.
+async fn back_to_schema_3(path: &Path) {
+    tamper(
+        path,
+        "ALTER TABLE cluster_server DROP COLUMN service_level;
+         ALTER TABLE cluster_server DROP COLUMN upgraded_from;
+         ALTER TABLE cluster_server DROP COLUMN upgraded_to;
+         ALTER TABLE cluster_server DROP COLUMN upgraded_at;
+         DELETE FROM _sqlx_migrations WHERE version = 4",
+    )
+    .await;
+}
+
+/// What is in a folder.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect()
 }
 
 #[tokio::test]

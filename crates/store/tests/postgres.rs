@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openrms_store::{
-    Change, DirectoryCache, Found, Location, Moving, NewAnswer, PostgresDirectoryCache, Restoring,
-    Sqlite, Store, StoreError,
+    Change, ClusterServer, DirectoryCache, Found, Location, Moving, NewAnswer,
+    PostgresDirectoryCache, Restoring, SCHEMA, Sqlite, Store, StoreError, Upgrade,
 };
 use sqlx::{Connection as _, Row as _};
 use support::{TestDatabase, key, setting};
@@ -199,6 +199,79 @@ async fn what_an_extension_puts_beside_the_tables_makes_no_database_foreign() {
 }
 
 #[tokio::test]
+async fn s27_s49_an_older_release_and_this_one_share_a_database_also_while_it_is_upgraded() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let location = database.location();
+    location.open_or_create().await.unwrap().close().await;
+    database
+        .execute(
+            "ALTER TABLE cluster_server DROP COLUMN service_level;
+             ALTER TABLE cluster_server DROP COLUMN upgraded_from;
+             ALTER TABLE cluster_server DROP COLUMN upgraded_to;
+             ALTER TABLE cluster_server DROP COLUMN upgraded_at;
+             DELETE FROM openrms_schema WHERE version = 4",
+        )
+        .await;
+    // What release 0.1.0 says when a server of it is there, and asks, on one connection.
+    let mut old = database.connect().await;
+    let mut says_that_it_is_there = async || {
+        let said = sqlx::query(
+            "INSERT INTO cluster_server (name, joined, last_seen, version, address)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (name) DO UPDATE SET last_seen = excluded.last_seen,
+               version = excluded.version, address = excluded.address",
+        );
+        let said = said
+            .bind("old")
+            .bind(1_i64)
+            .bind(1_i64)
+            .bind("0.1.0")
+            .bind("");
+        said.execute(&mut old).await.unwrap();
+        let asked = "SELECT name, joined, last_seen, version, address FROM cluster_server";
+        sqlx::query(asked).fetch_all(&mut old).await.unwrap().len()
+    };
+    assert_eq!(says_that_it_is_there().await, 1);
+
+    let read = location.open_to_read().await.unwrap();
+    assert_eq!((read.schema.newest(), read.schema.oldest()), (3, 3));
+    let servers = read.store.servers().await.unwrap();
+    assert_eq!((servers.len(), &servers[0].service_level), (1, &None));
+    read.store.snapshot().await.unwrap();
+    read.store.close().await;
+    assert_eq!(location.schema().await.unwrap(), Some(3));
+
+    let store = location.open().await.unwrap();
+    assert_eq!(location.schema().await.unwrap(), Some(SCHEMA));
+    let upgrade = Upgrade {
+        from: "0.1.0".to_owned(),
+        to: "0.2.0".to_owned(),
+        at: 7,
+    };
+    let recorded = store.record_upgrade("old", Some("2.0"), Some(&upgrade));
+    assert!(recorded.await.unwrap());
+    let new = ClusterServer {
+        name: "new".to_owned(),
+        joined: 7,
+        last_seen: 7,
+        version: "0.2.0".to_owned(),
+        address: String::new(),
+        service_level: Some("2.0".to_owned()),
+        upgrade: None,
+    };
+    store.register_server(&new).await.unwrap();
+    assert_eq!(says_that_it_is_there().await, 2);
+    let servers = store.servers().await.unwrap();
+    assert_eq!(servers[0], new);
+    assert_eq!(servers[1].upgrade, Some(upgrade));
+    store.close().await;
+    old.close().await.unwrap();
+    database.destroy().await;
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused_by_name_unless_it_is_for_older_releases_too() {
     let Some(database) = TestDatabase::new().await else {
         return;
@@ -206,7 +279,7 @@ async fn a_newer_schema_is_refused_by_name_unless_it_is_for_older_releases_too()
     let location = database.location();
     location.open_or_create().await.unwrap().close().await;
     assert_eq!(location.inspect().await.unwrap(), Found::Cluster);
-    assert_eq!(location.schema().await.unwrap(), Some(3));
+    assert_eq!(location.schema().await.unwrap(), Some(SCHEMA));
     database
         .execute(
             "INSERT INTO openrms_schema (version, description, success, checksum, execution_time)
@@ -218,7 +291,7 @@ async fn a_newer_schema_is_refused_by_name_unless_it_is_for_older_releases_too()
             opened,
             Err(StoreError::SchemaTooNew {
                 found: 99,
-                supported: 3
+                supported: SCHEMA
             })
         ));
     }

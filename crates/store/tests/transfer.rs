@@ -103,7 +103,7 @@ fn everything() -> Rows {
                         _,
                         "ordinal" | "mode" | "created" | "retired" | "updated" | "allow_sid"
                         | "allow_federated" | "exponent" | "expires" | "issued_at" | "expires_at"
-                        | "joined" | "last_seen",
+                        | "joined" | "last_seen" | "upgraded_at",
                     )
                     | ("key_protection", "version") => Value::Integer(number - 5),
                     _ => Value::Text(text.clone()),
@@ -207,6 +207,8 @@ async fn a_database_that_holds_anything_takes_nothing() {
         last_seen: 1,
         version: String::new(),
         address: String::new(),
+        service_level: None,
+        upgrade: None,
     };
     store.register_server(&server).await.unwrap();
     let refused = store.import(&mut given(&rows)).await;

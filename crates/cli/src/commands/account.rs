@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use openrms_client as client;
 use openrms_client::level::Activation;
-use openrms_client::{Persistence, Secret};
+use openrms_client::{Persistence, Role, Secret};
 use openrms_xrml::Interval;
 use openrms_xrml::rac::AccountType;
 use serde_json::{Value, json};
@@ -44,6 +44,10 @@ pub(crate) struct SignIn {
     /// For a machine that others use too: the account certificate is good for minutes only.
     #[arg(long)]
     temporary: bool,
+    /// As a service of a server, such as one that handles mail: with an account of its own, which an
+    /// administrator lists.
+    #[arg(long)]
+    service: bool,
     #[command(flatten)]
     issuer: IssuerOptions,
 }
@@ -99,6 +103,11 @@ impl SignIn {
             client = self.connection.client_as(shell, Some(known))?;
             user = None;
         }
+        client.set_role(if self.service {
+            Role::Service
+        } else {
+            Role::Person
+        })?;
         let persistence = if self.temporary {
             Persistence::Temporary
         } else {

@@ -36,8 +36,8 @@ impl Cluster {
     /// As [`Cluster::start`], with a server that behaves as that version of RMS; of mode 1, which all
     /// of them serve.
     pub fn at_level(level: ServiceLevel) -> Self {
-        let level = format!("service_level = '{level}'");
-        Self::start_as(&level, |options| options.mode = Mode::One, |_| {})
+        let more = format!("service_level = '{level}'");
+        Self::start_as(&more, |options| options.mode = Mode::One, |_| {})
     }
 
     /// As [`Cluster::start_with`], provisioned in another way; `prepare` gets the data directory

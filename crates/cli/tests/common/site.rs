@@ -17,18 +17,24 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
 
-use openrms_protocol::{Feature, ServiceLevel};
+use openrms_protocol::{Feature, Service, ServiceLevel};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Run, ended, of_program};
 
-/// Both servers, which serve.
+/// A root cluster that serves, and who certified it.
 pub struct Site {
     pub level: ServiceLevel,
-    programs: Programs,
-    pub authority: Daemon,
     pub root: Daemon,
+    /// None where it certified itself.
+    authority: Option<Daemon>,
+    ground: Ground,
+}
+
+/// What everything stands on.
+struct Ground {
+    programs: Programs,
     place: Place,
     folder: TempDir,
 }
@@ -134,90 +140,73 @@ impl Site {
     /// An authority, and a root cluster of that level, of mode 1. It is enrolled by files where it
     /// can be, otherwise on line.
     pub fn new(level: ServiceLevel, programs: Programs, place: Place) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let text = |path: &Path| path.to_str().unwrap().to_owned();
-        let rmsd = |arguments: &[&str]| rmsd(&programs.rmsd, &place, arguments);
-        let [vendor, root] = [own_url(), own_url()];
-        let (vendor_data, root_data) = (text(&at("authority")), text(&at("root")));
-        let level_name = level.name();
-        rmsd(&[
-            "provision",
-            "root",
+        let ground = Ground::new(programs, place);
+        let authority = own_url();
+        let settings = ["--mode", "1", "--url", &authority, "--name", "Authority"];
+        ground.provision("authority", &settings).unwrap();
+        let authority = ground.serve("authority", &authority);
+
+        let url = own_url();
+        let settings = [
             "--mode",
             "1",
-            "--name",
-            "Authority",
             "--url",
-            &vendor,
-            "--data",
-            &vendor_data,
-        ]);
-        let authority = Daemon::start(&programs.rmsd, &place, &vendor, &at("authority"));
-        let by = if level.has(Feature::OfflineEnrollment) {
-            vec!["--offline"]
-        } else {
-            vec!["--authority", &vendor]
-        };
-        let mut provision = vec!["provision", "root", "--mode", "1", "--url", &root];
-        provision.extend(["--data", &root_data, "--service-level", level_name]);
-        provision.extend(by);
-        rmsd(&provision);
+            &url,
+            "--service-level",
+            level.name(),
+        ];
         if level.has(Feature::OfflineEnrollment) {
-            let [request, response, bundle] =
-                ["request", "response", "bundle"].map(|n| text(&at(n)));
-            rmsd(&["enroll", "request", &request, "--data", &root_data]);
-            rmsd(&[
-                "authority",
-                "sign",
-                &request,
-                "-o",
-                &response,
-                "--data",
-                &vendor_data,
-            ]);
-            rmsd(&["client-bundle", &bundle, "--data", &vendor_data]);
-            let complete = ["enroll", "complete", &response, "--bundle", &bundle];
-            rmsd(&[&complete[..], &["--data", &root_data]].concat());
+            ground
+                .provision("root", &[&settings[..], &["--offline"]].concat())
+                .unwrap();
+            ground.enroll_by_files();
+        } else {
+            let service = Service::Enrollment.url(&authority.url);
+            let by = ["--authority", &service];
+            ground
+                .provision("root", &[&settings[..], &by].concat())
+                .unwrap();
         }
-        let config = at("root").join("rmsd.toml");
-        let settings = fs::read_to_string(&config).unwrap();
-        let services = OPEN.map(|name| format!("[services.{name}]\naccess = 'signed-in'\n"));
-        let activation = format!("{vendor}/_wmcs/certification/Activation.asmx");
-        fs::write(
-            &config,
-            format!(
-                "audit = 'audit.jsonl'\n{settings}\n#{activation}\n{}",
-                services.concat()
-            ),
-        )
-        .unwrap();
-        for name in PEOPLE {
-            let mail = mail(name);
-            let secret = at("password");
-            fs::write(&secret, password(name)).unwrap();
-            let secret = text(&secret);
-            let mut add = vec!["person", "add", name, "--mail", &mail, "--data", &root_data];
-            add.extend(["--password-file", &secret]);
-            rmsd(&add);
-        }
-        let template = at("template.toml");
-        fs::write(&template, TEMPLATE).unwrap();
-        rmsd(&["template", "add", &text(&template), "--data", &root_data]);
-        let root = Daemon::start(&programs.rmsd, &place, &root, &at("root"));
+        let activation = format!("{}/_wmcs/certification/Activation.asmx", authority.url);
+        ground.configure("root", &format!("[activation]\nservice = '{activation}'\n"));
+        ground.add_people_and_template("root");
         Self {
             level,
-            programs,
-            authority,
-            root,
-            place,
-            folder,
+            root: ground.serve("root", &url),
+            authority: Some(authority),
+            ground,
         }
+    }
+
+    /// A root cluster of mode 2 that certified itself; why there is none of that level.
+    pub fn of_mode_two(level: ServiceLevel, programs: Programs) -> Result<Self, String> {
+        let ground = Ground::new(programs, Place::Here);
+        let url = own_url();
+        let settings = [
+            "--mode",
+            "2",
+            "--url",
+            &url,
+            "--service-level",
+            level.name(),
+        ];
+        ground.provision("root", &settings)?;
+        ground.add_people_and_template("root");
+        Ok(Self {
+            level,
+            root: ground.serve("root", &url),
+            authority: None,
+            ground,
+        })
+    }
+
+    pub fn programs(&self) -> Programs {
+        self.ground.programs.clone()
     }
 
     /// A path in the folder of everything.
     pub fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.ground.folder.path().join(name)
     }
 
     /// The client's program as somebody would run it, on a machine of theirs.
@@ -227,13 +216,13 @@ impl Site {
         name: &str,
         arguments: impl IntoIterator<Item = A>,
     ) -> Command {
-        let mut command = of_program(&self.programs.rms, arguments);
+        let mut command = of_program(&self.ground.programs.rms, arguments);
         command
             .env("RMS_HOME", self.at(machine))
             .env("RMS_SERVER", &self.root.url)
             .env("RMS_USER", mail(name))
             .env("RMS_PASSWORD", password(name));
-        self.place.at(command)
+        self.ground.place.at(command)
     }
 
     /// Runs it.
@@ -248,23 +237,124 @@ impl Site {
 
     /// How often the root cluster has done an operation well.
     pub fn answered(&self, operation: &str) -> usize {
+        self.events(operation).len()
+    }
+
+    /// By which path it did an operation last.
+    pub fn last_endpoint(&self, operation: &str) -> String {
+        let events = self.events(operation);
+        let last = events.last().expect("it was done");
+        last["endpoint"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn events(&self, operation: &str) -> Vec<Value> {
         let audit = fs::read_to_string(self.root.data.join("audit.jsonl")).unwrap_or_default();
         let events = audit
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         events
             .filter(|event| event["operation"] == operation && event["outcome"] == "ok")
-            .count()
+            .collect()
     }
 }
 
-impl Daemon {
-    fn start(program: &Path, place: &Place, url: &str, data: &Path) -> Self {
-        let mut serve = Command::new(program);
-        serve.arg("serve").arg("--data").arg(data);
+impl Ground {
+    fn new(programs: Programs, place: Place) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            programs,
+            place,
+            folder,
+        }
+    }
+
+    /// The name of a file in the folder.
+    fn at(&self, name: &str) -> String {
+        let path = self.folder.path().join(name);
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs the server's program; what it complained of.
+    fn rmsd(&self, arguments: &[&str]) -> Result<(), String> {
+        let mut command = Command::new(&self.programs.rmsd);
+        command
+            .args(arguments)
+            .env_remove("RMSD_CONFIG")
+            .stdin(Stdio::null());
+        let run = ended(self.place.at(command).output().unwrap());
+        match run.code {
+            0 => Ok(()),
+            _ => Err(format!("{arguments:?}: {}{}", run.out, run.err)),
+        }
+    }
+
+    fn provision(&self, data: &str, settings: &[&str]) -> Result<(), String> {
+        let data = self.at(data);
+        let fixed = ["provision", "root", "--data", &data];
+        self.rmsd(&[&fixed, settings].concat())
+    }
+
+    /// Carries the request to the authority and its answer back.
+    fn enroll_by_files(&self) {
+        let [root, authority] = ["root", "authority"].map(|name| self.at(name));
+        let [request, answer, bundle] = ["request", "answer", "bundle"].map(|name| self.at(name));
+        for step in [
+            &["enroll", "request", &request, "--data", &root][..],
+            &[
+                "authority",
+                "sign",
+                &request,
+                "-o",
+                &answer,
+                "--data",
+                &authority,
+            ],
+            &["client-bundle", &bundle, "--data", &authority],
+            &[
+                "enroll", "complete", &answer, "--bundle", &bundle, "--data", &root,
+            ],
+        ] {
+            self.rmsd(step).unwrap();
+        }
+    }
+
+    /// Adds to what provisioning wrote, and opens what is closed until an administrator opens it.
+    fn configure(&self, data: &str, more: &str) {
+        let file = self.at(&format!("{data}/rmsd.toml"));
+        let written = fs::read_to_string(&file).unwrap();
+        let opened = CLOSED.map(|name| format!("[services.{name}]\naccess = 'signed-in'\n"));
+        let opened = opened.concat();
+        fs::write(
+            &file,
+            format!("audit = 'audit.jsonl'\n{written}\n{more}{opened}"),
+        )
+        .unwrap();
+    }
+
+    fn add_people_and_template(&self, data: &str) {
+        let data = self.at(data);
+        for name in PEOPLE {
+            let secret = self.at("password");
+            fs::write(&secret, password(name)).unwrap();
+            let mail = mail(name);
+            let mut add = vec!["person", "add", name, "--mail", &mail, "--data", &data];
+            add.extend(["--password-file", &secret]);
+            self.rmsd(&add).unwrap();
+        }
+        let template = self.at("template.toml");
+        fs::write(&template, TEMPLATE).unwrap();
+        self.rmsd(&["template", "add", &template, "--data", &data])
+            .unwrap();
+    }
+
+    fn serve(&self, data: &str, url: &str) -> Daemon {
+        let data = PathBuf::from(self.at(data));
+        let mut serve = Command::new(&self.programs.rmsd);
+        serve.arg("serve").arg("--data").arg(&data);
         serve.env_remove("RMSD_CONFIG").env("RMSD_LOG", "warn");
         let log = data.with_extension("log");
-        let mut child = place
+        let mut child = self
+            .place
             .at(serve)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -276,9 +366,9 @@ impl Daemon {
         BufReader::new(out).read_line(&mut said).unwrap();
         let log = fs::read_to_string(log).unwrap();
         assert!(said.starts_with("http"), "rmsd does not serve: {log}");
-        Self {
+        Daemon {
             url: url.to_owned(),
-            data: data.to_owned(),
+            data,
             child,
         }
     }
@@ -289,16 +379,6 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn rmsd(program: &Path, place: &Place, arguments: &[&str]) {
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_remove("RMSD_CONFIG")
-        .stdin(Stdio::null());
-    let run = ended(place.at(command).output().unwrap());
-    assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.out, run.err);
 }
 
 /// A URL of loopback at an address of this process alone, so that nobody else serves there.
@@ -319,7 +399,7 @@ pub fn password(name: &str) -> String {
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 /// Services that are closed until an administrator opens them.
-const OPEN: [&str; 2] = ["server-certification", "mobile-certification"];
+const CLOSED: [&str; 2] = ["server-certification", "mobile-certification"];
 const TEMPLATE: &str = r#"
 names = [{ lcid = 1033, name = "Staff only" }]
 

@@ -122,6 +122,19 @@ pub fn added_for_activation(
     Ok(added)
 }
 
+/// Whether a hierarchy lacks what [`added_for_activation`] adds.
+#[must_use]
+pub fn lacks_activation(roles: &[AuthorityRole]) -> bool {
+    let count = |name| roles.iter().filter(|role| is_role(role, name)).count();
+    count(MACHINE_ACTIVATION) < count(PROCESSOR_CA)
+}
+
+/// Whether it is what [`added_for_activation`] adds.
+#[must_use]
+pub fn is_for_activation(role: &AuthorityRole) -> bool {
+    is_role(role, MACHINE_ACTIVATION)
+}
+
 /// Makes the hierarchy link by link.
 struct Builder<'p> {
     provider: &'p dyn KeyProvider,

@@ -215,6 +215,7 @@ impl World {
             observer: &openrms_engine::NoObserver,
             now: self.now,
             external: false,
+            newer_processors: false,
             level: openrms_protocol::ServiceLevel::default(),
             release: "9.8.7",
         }

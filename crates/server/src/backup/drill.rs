@@ -10,7 +10,7 @@ use openrms_engine::{Cluster, rehearsal};
 use openrms_formats::inspect;
 use openrms_protocol::CertificateChain;
 use openrms_store::logging::{Chosen, Reports};
-use openrms_store::{Sqlite, Store, TABLES};
+use openrms_store::{AuthorityRole, ConfigurationSnapshot, Sqlite, Store, StoreError, TABLES};
 use openrms_xrml::anchors::Anchors;
 use openrms_xrml::chain::{parse_verified, verify_path};
 use openrms_xrml::{Time, text};
@@ -88,6 +88,13 @@ impl Check {
     }
 }
 
+/// What the cluster in a backup is set to.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) stored: ConfigurationSnapshot,
+    pub(crate) roles: Vec<AuthorityRole>,
+}
+
 /// Restores a backup to scratch storage, looks whether it could serve, and removes it again. The
 /// keys are in memory only. `sample` is a protected file that must still open; `cluster` is the
 /// cluster that is to remember the drill. Blocks.
@@ -98,40 +105,8 @@ pub fn drill(
     cluster: Option<&Config>,
     now: Time,
 ) -> Result<Drill, RestoreError> {
-    let wrong = |error| RestoreError::Archive(path.to_owned(), error);
-    let file = |error| RestoreError::File(path.to_owned(), error);
-    let found = summary(path, password).map_err(wrong)?;
-    let digest = fs::File::open(path)
-        .and_then(archive::digest)
-        .map_err(file)?;
-    let scratch = files::draft_folder(&std::env::temp_dir()).map_err(file)?;
-    let database = scratch.path().join("openrms.db");
-    let checks = blocking(async || {
-        let store: Arc<dyn Store> = Arc::new(Sqlite::create(&database).await?);
-        let checks = rehearse(path, password, sample, store.clone(), now).await;
-        store.close().await;
-        let mut checks = checks?;
-        let in_it = found.log();
-        if in_it != (0, 0) {
-            let place = Database::Embedded(scratch.path().join("logging.db"));
-            let outcome = log_comes_back(path, password, &place, in_it).await;
-            checks.push(Check::of("log", outcome));
-        }
-        Ok::<_, RestoreError>(checks)
-    })?;
-    scratch.close().map_err(file)?;
-    let good = checks.iter().all(|check| check.ok == Some(true));
-    let mut drill = Drill {
-        good,
-        digest,
-        rows: found.cluster_rows(),
-        events: found.log().0,
-        of: found.manifest,
-        checks,
-        record: None,
-        remembered: false,
-    };
-    if good {
+    let (mut drill, _) = examine_archive(path, password, sample, now)?;
+    if drill.good {
         let verified = Verified {
             created: drill.of.created,
             drilled: now.unix(),
@@ -148,6 +123,55 @@ pub fn drill(
         };
     }
     Ok(drill)
+}
+
+/// As [`drill`], and nothing is written down of it; with what is in the backup. Blocks.
+pub(crate) fn examine_archive(
+    path: &Path,
+    password: &Zeroizing<Vec<u8>>,
+    sample: Option<&Path>,
+    now: Time,
+) -> Result<(Drill, Held), RestoreError> {
+    let wrong = |error| RestoreError::Archive(path.to_owned(), error);
+    let file = |error| RestoreError::File(path.to_owned(), error);
+    let found = summary(path, password).map_err(wrong)?;
+    let digest = fs::File::open(path)
+        .and_then(archive::digest)
+        .map_err(file)?;
+    let scratch = files::draft_folder(&std::env::temp_dir()).map_err(file)?;
+    let database = scratch.path().join("openrms.db");
+    let (checks, held) = blocking(async || {
+        let store: Arc<dyn Store> = Arc::new(Sqlite::create(&database).await?);
+        let rehearsed = rehearse(path, password, sample, store.clone(), now).await;
+        let held = async || {
+            Ok::<_, StoreError>(Held {
+                stored: store.snapshot().await?,
+                roles: store.authority_roles().await?,
+            })
+        };
+        let held = held().await;
+        store.close().await;
+        let mut checks = rehearsed?;
+        let in_it = found.log();
+        if in_it != (0, 0) {
+            let place = Database::Embedded(scratch.path().join("logging.db"));
+            let outcome = log_comes_back(path, password, &place, in_it).await;
+            checks.push(Check::of("log", outcome));
+        }
+        Ok::<_, RestoreError>((checks, held?))
+    })?;
+    scratch.close().map_err(file)?;
+    let drill = Drill {
+        good: checks.iter().all(|check| check.ok == Some(true)),
+        digest,
+        rows: found.cluster_rows(),
+        events: found.log().0,
+        of: found.manifest,
+        checks,
+        record: None,
+        remembered: false,
+    };
+    Ok((drill, held))
 }
 
 async fn rehearse(
@@ -185,7 +209,7 @@ async fn rehearse(
 }
 
 /// Looks whether a cluster that was restored could serve.
-pub(super) async fn examine(opened: &Opened, now: Time) -> Result<Vec<Check>, RestoreError> {
+pub(crate) async fn examine(opened: &Opened, now: Time) -> Result<Vec<Check>, RestoreError> {
     // Every private key is loaded and held against its certificate, every template is parsed.
     let cluster = match cluster_of(opened).await? {
         Ok(cluster) => cluster,

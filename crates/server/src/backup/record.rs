@@ -30,6 +30,11 @@ impl Verified {
         now.unix().saturating_sub(self.created)
     }
 
+    /// Forgets it in a configuration that is compared with another.
+    pub(crate) fn forget(stored: &mut ConfigurationSnapshot) {
+        stored.settings.remove(SETTING);
+    }
+
     /// The same, to be remembered by the cluster.
     pub(super) fn change(&self) -> Change {
         Change::PutSetting {

@@ -7,9 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use openrms_crypto::sha256;
-use openrms_store::{
-    Change, ClusterServer, Found, Location, RowSink, SCHEMA, StoreError, Table, Value as Cell,
-};
+use openrms_store::{Change, Found, Location, RowSink, SCHEMA, StoreError, Table, Value as Cell};
 use serde_json::{Value, json};
 
 use super::{Failure, Output, Place};
@@ -19,6 +17,7 @@ use crate::database::{Database, DatabaseServer};
 use crate::moving::{self, Moved};
 use crate::open::{OpenError, blocking};
 use crate::people::{self, PeopleSource};
+use crate::servers::ListedServer;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Db {
@@ -87,10 +86,13 @@ fn status(command: &Status, output: &Output) -> Result<(), Failure> {
     for server in document["servers"].as_array().into_iter().flatten() {
         let part = |name: &str| server[name].as_str().unwrap_or_default();
         let seen = part("last_seen");
+        let level = server["service_level"].as_str();
+        let level = level.map_or_else(String::new, |level| format!(", level {level}"));
         lines.push(format!(
-            "server {}, {}, seen {seen}",
+            "server {}, {}, release {}{level}, seen {seen}",
             part("name"),
-            part("address")
+            part("address"),
+            part("version")
         ));
     }
     output.answer(&document, lines.join("\n"));
@@ -124,22 +126,12 @@ async fn look(location: &Location) -> Result<Value, StoreError> {
         let servers = store.servers().await?;
         store.close().await;
         document["version"] = json!(version.number());
-        document["servers"] = servers.iter().map(described).collect();
+        document["servers"] = servers
+            .iter()
+            .map(|server| json!(ListedServer::of(server)))
+            .collect();
     }
     Ok(document)
-}
-
-fn described(server: &ClusterServer) -> Value {
-    let instant = |seconds| {
-        jiff::Timestamp::from_second(seconds).map_or_else(|_| String::new(), |at| at.to_string())
-    };
-    json!({
-        "name": server.name,
-        "address": server.address,
-        "version": server.version,
-        "joined": instant(server.joined),
-        "last_seen": instant(server.last_seen),
-    })
 }
 
 fn export(command: &Export, output: &Output) -> Result<(), Failure> {

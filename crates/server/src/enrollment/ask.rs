@@ -8,9 +8,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openrms_crypto::Mode;
+use openrms_engine::locate::RELEASE as RELEASE_FEATURE;
 use openrms_negotiate::{Initiator, NegotiateError, Tickets};
 use openrms_protocol::enrollment::{Enroll, EnrollResponse};
-use openrms_protocol::server::{GetLicensorCertificate, GetLicensorCertificateResponse};
+use openrms_protocol::server::{
+    GetLicensorCertificate, GetLicensorCertificateResponse, GetServerInfo, GetServerInfoResponse,
+    ServerInfoRequest, ServerInfoType, ServerInfoValue,
+};
 use openrms_protocol::sub_enrollment::{SubEnroll, SubEnrollResponse};
 use openrms_protocol::{
     Contract, Limits, Operation, ProtocolError, Response, Service, SoapVersion, VersionData,
@@ -142,6 +146,38 @@ pub(super) fn root_slc(root: &str, by: &OnLine) -> Result<ServerLicensorCertific
         .next()
         .ok_or_else(|| malformed(what)("there is none"))?;
     ServerLicensorCertificate::new(leaf).map_err(malformed(what))
+}
+
+/// What a cluster says of its version: that of the specification, and the release where it is one of
+/// this software that tells (MS-RMPR 3.7.4.3).
+pub(super) fn version(cluster: &str, by: &OnLine) -> Result<(String, Option<String>), EnrollError> {
+    let url = Service::CertificationServer.url(cluster);
+    let kinds = [
+        ServerInfoType::VersionInfo,
+        ServerInfoType::ServerFeatureInfo,
+    ];
+    let question = |kind| ServerInfoRequest {
+        kind,
+        additional_info: None,
+    };
+    let requests = kinds.map(question).to_vec();
+    let operation = Operation::GetServerInfo(GetServerInfo { requests });
+    let take = |response: Response<'_>| {
+        let answer = GetServerInfoResponse::try_from(response)?;
+        let (mut version, mut release) = (String::new(), None);
+        for entry in answer.entries {
+            match entry.value {
+                ServerInfoValue::VersionInfo(text) => version = text,
+                ServerInfoValue::ServerFeatureInfo(features) => {
+                    let mut features = features.into_iter();
+                    release = features.find(|feature| feature.name == RELEASE_FEATURE);
+                }
+                _ => {}
+            }
+        }
+        Ok((version, release.map(|release| release.value)))
+    };
+    ask(&url, Contract::Server, &operation, by, take)
 }
 
 /// What an authority, or a root cluster, hands out to its clients for machines of a mode.

@@ -13,7 +13,7 @@ use super::{Connection, LONG_WORK, PATIENCE, within};
 use crate::moving::GONE;
 use crate::restoring::UNFINISHED;
 use crate::steps::{self, Made};
-use crate::{Entity, Found, StoreError, TABLES};
+use crate::{Entity, Found, Schema, StoreError, TABLES};
 
 /// The steps of the schema of a cluster.
 pub(super) fn cluster() -> Migrator {
@@ -161,8 +161,18 @@ async fn exists(connection: &mut Connection, table: &str) -> Result<bool, StoreE
 }
 
 async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<bool, StoreError> {
+    steps::are_made(&history(connection).await?, steps)
+}
+
+/// How far the schema of a cluster is that this release may serve.
+pub(super) async fn found(connection: &mut Connection) -> Result<Schema, StoreError> {
+    Schema::of(&history(connection).await?, &cluster())
+}
+
+/// The steps that were made, in their order.
+async fn history(connection: &mut Connection) -> Result<Vec<Made>, StoreError> {
     if !exists(connection, HISTORY).await? {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     // Only the name of the table is put into it, which is ours.
     let select = format!("SELECT version, description, checksum FROM {HISTORY} ORDER BY version");
@@ -177,8 +187,8 @@ async fn is_up_to_date(connection: &mut Connection, steps: &Migrator) -> Result<
             checksum: row.try_get(2)?,
         })
     });
-    let history: Result<Vec<_>, sqlx::Error> = history.collect();
-    steps::are_made(&history.map_err(|error| database(&error))?, steps)
+    let history: Result<_, sqlx::Error> = history.collect();
+    history.map_err(|error| database(&error))
 }
 
 /// The last step of the schema that was made, and its description.

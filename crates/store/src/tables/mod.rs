@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{Arguments, Backend, Connection, Db, LOCKED_VERSION, Row, fault, part};
 use crate::{
     AuthorityRole, Change, ClusterServer, ConfigurationSnapshot, ConfigurationVersion,
-    IssuedCertificate, KeyProtection, RowSink, RowSource, Store, StoreError, StoredKey,
+    IssuedCertificate, KeyProtection, RowSink, RowSource, Store, StoreError, StoredKey, Upgrade,
 };
 
 #[async_trait]
@@ -187,7 +187,20 @@ impl Store for Backend {
     async fn servers(&self) -> Result<Vec<ClusterServer>, StoreError> {
         self.run(move || async move {
             let mut connection = self.reader().await?;
-            cluster::servers(&mut connection).await
+            cluster::servers(&mut connection, self.schema).await
+        })
+        .await
+    }
+
+    async fn record_upgrade(
+        &self,
+        name: &str,
+        service_level: Option<&str>,
+        upgrade: Option<&Upgrade>,
+    ) -> Result<bool, StoreError> {
+        self.run(move || async move {
+            let mut connection = self.writer().await?;
+            cluster::record_upgrade(&mut connection, name, service_level, upgrade).await
         })
         .await
     }

@@ -29,7 +29,8 @@ enum Place {
     Manifest,
     MasterKey,
     File,
-    Table(&'static Table),
+    /// With as many columns as the release had that wrote it.
+    Table(&'static Table, usize),
     End,
 }
 
@@ -102,19 +103,19 @@ impl<R: Read> Reader<R> {
                 (Record::File(file), Place::File)
             }
             (FILE_PIECE, Place::File) => (Record::Piece(content), Place::File),
-            (TABLE, Place::Manifest | Place::MasterKey | Place::File | Place::Table(_)) => {
-                let table = table(&content)?;
+            (TABLE, Place::Manifest | Place::MasterKey | Place::File | Place::Table(..)) => {
+                let (table, width) = table(&content)?;
                 let before = match self.at {
-                    Place::Table(before) => Some(number(before)),
+                    Place::Table(before, _) => Some(number(before)),
                     _ => None,
                 };
                 if before >= Some(number(table)) {
                     return Err(RecordError::Misplaced(name));
                 }
-                (Record::Table(table), Place::Table(table))
+                (Record::Table(table), Place::Table(table, width))
             }
-            (ROW, Place::Table(table)) => {
-                let row = row::read(&content, table).ok_or(malformed)?;
+            (ROW, Place::Table(table, width)) => {
+                let row = row::read(&content, table, width).ok_or(malformed)?;
                 (Record::Row(row), self.at)
             }
             _ => return Err(RecordError::Misplaced(name)),
@@ -147,13 +148,14 @@ impl<R> std::fmt::Debug for Reader<R> {
     }
 }
 
-/// A table by its name and columns, which must be those of this release.
-fn table(content: &[u8]) -> Result<&'static Table, RecordError> {
+/// A table by its name and columns, which must be those of this release or of one before it; and how
+/// many they are.
+fn table(content: &[u8]) -> Result<(&'static Table, usize), RecordError> {
     let text = std::str::from_utf8(content).map_err(|_| RecordError::Malformed("table"))?;
     let mut names = text.split('\n');
     let name = names.next().unwrap_or_default();
     Table::named(name)
-        .filter(|table| names.eq(table.columns.iter().copied()))
+        .and_then(|table| Some((table, table.width(names)?)))
         .ok_or_else(|| RecordError::OtherTable(name.chars().take(80).collect()))
 }
 

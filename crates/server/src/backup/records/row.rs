@@ -22,10 +22,11 @@ pub(super) fn write(row: &[Value]) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(content)
 }
 
-/// Reads a row that has a value for each column of its table; none when it has more or fewer.
-pub(super) fn read(mut content: &[u8], table: &Table) -> Option<Vec<Value>> {
+/// Reads a row that has a value for each of the columns that its table had when it was written; none
+/// when it has more or fewer. Those that came later are null.
+pub(super) fn read(mut content: &[u8], table: &Table, width: usize) -> Option<Vec<Value>> {
     let mut row = Vec::with_capacity(table.columns.len());
-    for _ in table.columns {
+    for _ in table.columns.iter().take(width) {
         let (&kind, rest) = content.split_first()?;
         let (value, rest) = match kind {
             NULL => (Value::Null, rest),
@@ -47,6 +48,7 @@ pub(super) fn read(mut content: &[u8], table: &Table) -> Option<Vec<Value>> {
         row.push(value);
         content = rest;
     }
+    row.resize(table.columns.len(), Value::Null);
     content.is_empty().then_some(row)
 }
 

@@ -209,3 +209,57 @@ proptest! {
         let _ = read(&bytes);
     }
 }
+
+#[test]
+fn a_table_of_an_older_release_comes_with_nothing_in_what_was_added_since() {
+    let table = Table::named("cluster_server").unwrap();
+    let body = |columns: &[&str], row: &[Value]| {
+        let names = std::iter::once(table.name).chain(columns.iter().copied());
+        let names = names.collect::<Vec<_>>().join("\n");
+        let mut body = Vec::new();
+        let manifest = serde_json::to_vec(&manifest()).unwrap();
+        let row = row::write(row).unwrap();
+        let records = [
+            (MANIFEST, manifest.as_slice()),
+            (TABLE, names.as_bytes()),
+            (ROW, &row),
+        ];
+        for (kind, content) in records {
+            body.push(kind);
+            body.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+            body.extend(content);
+        }
+        body.push(END);
+        body.extend(8_u32.to_le_bytes());
+        body.extend(3_u64.to_le_bytes());
+        body
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    let row = [
+        text("a"),
+        Value::Integer(1),
+        Value::Integer(2),
+        text("0.1.0"),
+        text("b"),
+    ];
+    let (old, columns) = (&table.columns[..5], table.columns);
+    let records = read(&body(old, &row)).unwrap();
+    let whole = [&row[..], &[const { Value::Null }; 4]].concat();
+    assert_eq!(records[2], Record::Row(whole.clone()));
+    assert_eq!(read(&body(columns, &whole)).unwrap(), records);
+    let other = Err(RecordError::OtherTable("cluster_server".to_owned()));
+    for columns in [
+        &columns[..4],
+        &["name"],
+        &[],
+        &[columns, &["more"]].concat(),
+    ] {
+        assert_eq!(read(&body(columns, &row)), other);
+    }
+    let mut swapped = old.to_vec();
+    swapped.swap(1, 2);
+    assert_eq!(read(&body(&swapped, &row)), other);
+    for row in [&row[..4], &whole] {
+        assert_eq!(read(&body(old, row)), Err(RecordError::Malformed("row")));
+    }
+}
