@@ -18,7 +18,8 @@ use openrms_protocol::activation::{
 };
 use openrms_protocol::{
     CertificateChain, Contract, HttpHead, Limits, Operation, OperationName, ResponseHead, Service,
-    SoapVersion, VersionData, encode_request, encode_response, parse_request, parse_response,
+    ServiceLevel, SoapVersion, VersionData, encode_request, encode_response, parse_request,
+    parse_response,
 };
 use openrms_server::provision::{Authority, RootOptions};
 use openrms_store::{Change, Policies, Sqlite, Store as _};
@@ -174,11 +175,7 @@ fn a_client_of_version_1_activates_by_itself_when_it_first_needs_to() {
 #[test]
 fn version_1_publishes_on_line_with_servers_of_its_own_version_alone() {
     let new = authority();
-    let old = Cluster::start_as("", old_mode, |data| {
-        policies(data, |policies| {
-            policies.server_version = "1.0.3246.0".into();
-        });
-    });
+    let old = Cluster::at_level(ServiceLevel::V1);
     for cluster in [&new, &old] {
         member(cluster, "alice", "1.0");
     }

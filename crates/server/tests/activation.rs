@@ -309,6 +309,19 @@ fn two_servers_that_name_one_another_do_not_ask_for_ever() {
     assert_eq!(code, Some(FaultCode::UnspecifiedError));
 }
 
+#[test]
+fn what_an_authority_has_is_not_added_again() {
+    let server = TestServer::start_with(Mode::One, |_| {});
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rmsd"))
+        .args(["authority", "activation", "add", "--json", "--data"])
+        .arg(server.data())
+        .env_remove("RMSD_CONFIG")
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["already"], true, "{told}");
+}
+
 /// A server that answers one request, whatever it is, and tells what it was.
 fn upstream(answer: Vec<u8>) -> (String, JoinHandle<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -210,6 +210,8 @@ fn alert_rules_and_dashboard_name_only_what_there_is() {
             "rmsd_group_expansion_failures_total",
             "rmsd_group_expansion_duration_seconds",
             "rmsd_enrollment_duration_seconds",
+            "rmsd_activation_duration_seconds",
+            "rmsd_activation_failure_duration_seconds",
         ]
         .contains(&name.as_str());
         assert!(
