@@ -22,15 +22,15 @@ pub use check::{Check, Verdict};
 pub use downgrade::{Return, downgrade, downgrade_check};
 pub use host::{Host, System, Updates};
 pub use perform::{Outcome, Step, upgrade};
-pub use preflight::{Installation, Preflight, PreflightOptions, preflight};
+pub use preflight::{BackupFile, Installation, Preflight, PreflightOptions, preflight};
 
 use std::path::PathBuf;
 
-pub use crate::servers::{ListedServer, ListedUpgrade};
 use openrms_store::StoreError;
 
 use crate::authority::TrustError;
 use crate::open::OpenError;
+pub use crate::servers::{ListedServer, ListedUpgrade};
 
 /// Why nothing is upgraded, or prepared for its return.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::{Failure, Output, Place, secrets};
 use crate::clock;
 use crate::upgrade::{
-    Check, Installation, Preflight, PreflightOptions, Return, System, UpgradeError, Verdict,
-    downgrade as prepare_return, downgrade_check, preflight, upgrade as make,
+    BackupFile, Check, Installation, Preflight, PreflightOptions, Return, System, UpgradeError,
+    Verdict, downgrade as prepare_return, downgrade_check, preflight, upgrade as make,
 };
 
 #[derive(Debug, Args)]
@@ -120,8 +120,10 @@ impl Upgrade {
         let read = |path: &PathBuf| {
             let file = self.password_file.as_deref();
             let password = secrets::password(file, "Password of the backup", output)?;
-            let password = Zeroizing::new(password.as_bytes().to_vec());
-            Ok::<_, Failure>((path.clone(), password))
+            Ok::<_, Failure>(BackupFile {
+                path: path.clone(),
+                password: Zeroizing::new(password.as_bytes().to_vec()),
+            })
         };
         Ok(PreflightOptions {
             backup: self.backup.as_ref().map(read).transpose()?,

@@ -6,7 +6,7 @@ use openrms_store::ConfigurationSnapshot;
 use openrms_xrml::Time;
 
 use super::check::{Check, Rule};
-use super::preflight::PreflightOptions;
+use super::preflight::{BackupFile, PreflightOptions};
 use super::survey::Survey;
 use crate::backup::{self, Drill, Held, Keeping, Verified};
 
@@ -16,7 +16,7 @@ pub(super) fn check(survey: &Survey, options: &PreflightOptions, now: Time) -> [
         let found = "nothing is to be changed";
         return [BACKUP.not_applicable(found), LOG.not_applicable(found)];
     }
-    let Some((path, password)) = &options.backup else {
+    let Some(BackupFile { path, password }) = &options.backup else {
         let none = "no backup is named";
         let log = LOG.warning(none, NO_LOG);
         if options.without_backup {

@@ -1,5 +1,6 @@
 //! The rules for an upgrade, looked at one by one. Nothing is changed.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,14 +27,29 @@ use crate::servers::ListedServer;
 /// What whoever upgrades says.
 #[derive(Debug, Clone, Default)]
 pub struct PreflightOptions {
-    /// The backup that was made before, and the password that opens it.
-    pub backup: Option<(PathBuf, Zeroizing<Vec<u8>>)>,
+    /// The backup that was made before.
+    pub backup: Option<BackupFile>,
     /// Go on without one.
     pub without_backup: bool,
     /// Whether the log must be in the backup.
     pub keep_statistics: bool,
     /// Go on although the root cluster does not say that it was upgraded.
     pub without_root: bool,
+}
+
+/// A backup, and what opens it.
+#[derive(Clone)]
+pub struct BackupFile {
+    /// The archive.
+    pub path: PathBuf,
+    /// Its password.
+    pub password: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for BackupFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackupFile({})", self.path.display())
+    }
 }
 
 /// What was found before an upgrade.

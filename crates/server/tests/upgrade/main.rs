@@ -16,6 +16,7 @@ mod rules;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -274,28 +275,38 @@ fn s19_an_upgrade_that_is_killed_at_any_instant_is_completed_by_the_same_command
     case.make_older();
     let before = case.state();
     let mut whole_time = None;
-    let (mut killed, mut begun) = (0, 0);
+    let (mut killed, mut in_between) = (0, 0);
     for number in 0..=INSTANTS {
         case.make_older();
         let began = Instant::now();
         let mut child = program(&arguments)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
         let Some(time) = whole_time else {
+            assert_eq!(told.by_ref().count(), 3);
             assert!(child.wait().unwrap().success());
             whole_time = Some(began.elapsed());
             continue;
         };
-        // The instants are spread over the second half, in which something is changed.
-        let life: Duration = time / 2 + time / 2 * number / INSTANTS;
-        while began.elapsed() < life && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
+        if number % 2 == 0 {
+            // In the step after one that it has told.
+            let steps = 1 + (number / 2) as usize % 2;
+            assert_eq!(told.by_ref().take(steps).count(), steps);
+        } else {
+            // The instants are spread over the second half, in which something is changed.
+            let life: Duration = time / 2 + time / 2 * number / INSTANTS;
+            while began.elapsed() < life && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
         }
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
-        begun += u32::from(schema(&case.database()) == 4);
+        let made = case.state();
+        let is_recorded = made.servers[0].upgrade.is_some();
+        in_between += u32::from(made.schema == 4 && !is_recorded);
         let (exit, _, err) = rmsd(&arguments);
         assert_eq!(exit, 0, "{number}: {err}");
         let after = case.state();
@@ -306,8 +317,10 @@ fn s19_an_upgrade_that_is_killed_at_any_instant_is_completed_by_the_same_command
         let again: Json = serde_json::from_str(&out).unwrap();
         assert_eq!((exit, &again["added"]), (0, &json!([])));
     }
-    println!("killed {killed} of {INSTANTS} times, {begun} with the schema made, {whole_time:?}");
-    assert!(killed > INSTANTS / 3);
+    println!(
+        "killed {killed} of {INSTANTS} times, {in_between} in between, {whole_time:?} for each"
+    );
+    assert!(killed > INSTANTS / 3 && in_between > 0);
     drop(case.started());
 }
 
