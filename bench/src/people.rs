@@ -207,7 +207,7 @@ impl Author {
             referral: None,
             content_id,
             owner,
-            encrypted_rights: erd::encrypt(&key, &plain),
+            encrypted_rights: erd::encrypt(&key, &plain)?,
             extra: Vec::new(),
         };
         let content = self.prove(content, &key)?;

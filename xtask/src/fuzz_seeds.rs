@@ -223,7 +223,7 @@ fn sealed_keys(folder: &Folder<'_>) -> Result<(), Failure> {
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    folder.put("sealed_key", "rights", &erd::encrypt(&content, &utf16))
+    folder.put("sealed_key", "rights", &erd::encrypt(&content, &utf16)?)
 }
 
 fn rights_data(issued: Time) -> Result<String, Failure> {
