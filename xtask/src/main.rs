@@ -38,9 +38,8 @@ enum Chore {
     /// Prints which requirements are shown by which tests, with their outcome, and looks whether the
     /// manual says the same.
     Seeds {
-        /// The tests have just been run.
-        #[arg(long)]
-        done: bool,
+        /// Reports of tests that were run (`JUnit` files), in the place of a run now.
+        reports: Vec<PathBuf>,
         /// Write it into the manual.
         #[arg(long)]
         write: bool,
@@ -52,7 +51,7 @@ fn main() {
         Chore::Pages { folder } => pages::write(&folder),
         Chore::FuzzSeeds { folder } => fuzz_seeds::write(&folder),
         Chore::Levels { write } => levels::print(write),
-        Chore::Seeds { done, write } => seeds::print(done, write),
+        Chore::Seeds { reports, write } => seeds::print(&reports, write),
     };
     if let Err(error) = result {
         eprintln!("{error}");

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use quick_xml::Reader;
@@ -12,10 +12,11 @@ use quick_xml::events::{BytesStart, Event};
 
 use crate::{Failure, page};
 
-/// Prints the table. Runs the tests first, unless they have just been run. With `write`, the manual gets
-/// it; otherwise it must be the one that the manual has.
-pub(crate) fn print(is_done: bool, write: bool) -> Result<(), Failure> {
-    if !is_done {
+/// Prints the table, of the reports of tests that were run, or of a run of its own. With `write`, the
+/// manual gets it; otherwise it must be the one that the manual has.
+pub(crate) fn print(reports: &[PathBuf], write: bool) -> Result<(), Failure> {
+    let own = [PathBuf::from(REPORT)];
+    let reports = if reports.is_empty() {
         let status = Command::new("cargo")
             .args([
                 "nextest",
@@ -28,8 +29,14 @@ pub(crate) fn print(is_done: bool, write: bool) -> Result<(), Failure> {
             .args(["-E", r"test(/(^|::)s[0-9]+_/)"])
             .status()?;
         println!("cargo nextest: {status}");
+        &own
+    } else {
+        reports
+    };
+    let mut tests = Tests::new();
+    for report in reports {
+        read(&std::fs::read_to_string(report)?, &mut tests)?;
     }
-    let tests = read(&std::fs::read_to_string(REPORT)?)?;
     let table = table(&tests);
     println!("{table}");
     let lacking = SEEDS
@@ -39,19 +46,15 @@ pub(crate) fn print(is_done: bool, write: bool) -> Result<(), Failure> {
     if !lacking.is_empty() {
         return Err(format!("no test shows {}", lacking.join(", ")).into());
     }
-    let failed = tests
-        .values()
-        .flatten()
-        .filter(|test| test.outcome == Outcome::Failed);
-    let failed: Vec<_> = failed.map(|test| test.name.as_str()).collect();
+    let of = |outcome| {
+        let all = tests.values().flatten();
+        all.filter(move |(_, is)| **is == outcome)
+    };
+    let failed: Vec<_> = of(Outcome::Failed).map(|(name, _)| name.as_str()).collect();
     if !failed.is_empty() {
         return Err(format!("failed: {}", failed.join(", ")).into());
     }
-    let skipped = tests
-        .values()
-        .flatten()
-        .filter(|test| test.outcome == Outcome::Skipped);
-    if skipped.count() > 0 {
+    if of(Outcome::Skipped).count() > 0 {
         println!("what a test needed is missing here: the manual's table is not compared");
         return Ok(());
     }
@@ -74,16 +77,17 @@ enum Outcome {
 }
 
 /// The tests of a report, by what they show.
-type Tests = BTreeMap<u8, Vec<Test>>;
+type Tests = BTreeMap<u8, BTreeMap<String, Outcome>>;
 
-fn read(report: &str) -> Result<Tests, Failure> {
+/// Of a test in several reports, a failure counts before anything, and that it was skipped only where
+/// it was skipped every time.
+fn read(report: &str, tests: &mut Tests) -> Result<(), Failure> {
     let mut reader = Reader::from_str(report);
-    let mut tests = Tests::new();
     let mut current: Option<Test> = None;
     loop {
         match reader.read_event()? {
             Event::Start(tag) | Event::Empty(tag) if tag.name().as_ref() == "testcase" => {
-                keep(&mut tests, current.take());
+                keep(tests, current.take());
                 current = Some(Test {
                     name: name(&tag)?,
                     outcome: Outcome::Passed,
@@ -111,11 +115,8 @@ fn read(report: &str) -> Result<Tests, Failure> {
             _ => {}
         }
     }
-    keep(&mut tests, current);
-    for tests in tests.values_mut() {
-        tests.sort_by(|one, other| one.name.cmp(&other.name));
-    }
-    Ok(tests)
+    keep(tests, current);
+    Ok(())
 }
 
 fn name(tag: &BytesStart<'_>) -> Result<String, Failure> {
@@ -131,10 +132,13 @@ fn name(tag: &BytesStart<'_>) -> Result<String, Failure> {
 fn keep(tests: &mut Tests, test: Option<Test>) {
     let Some(test) = test else { return };
     for number in shows(&test.name) {
-        tests.entry(number).or_default().push(Test {
-            name: test.name.clone(),
-            outcome: test.outcome,
-        });
+        let known = tests.entry(number).or_default();
+        let outcome = known.entry(test.name.clone()).or_insert(test.outcome);
+        *outcome = match (*outcome, test.outcome) {
+            (Outcome::Failed, _) | (_, Outcome::Failed) => Outcome::Failed,
+            (Outcome::Passed, _) | (_, Outcome::Passed) => Outcome::Passed,
+            (Outcome::Skipped, Outcome::Skipped) => Outcome::Skipped,
+        };
     }
 }
 
@@ -147,17 +151,15 @@ fn shows(name: &str) -> impl Iterator<Item = u8> {
 fn table(tests: &Tests) -> String {
     let mut table = String::from("| id | what holds | shown by | result |\n|---|---|---|---|\n");
     for (number, what) in SEEDS {
-        let tests = tests.get(number).map_or(&[][..], Vec::as_slice);
-        let names: Vec<_> = tests
-            .iter()
-            .map(|test| format!("`{}`", test.name))
-            .collect();
-        let any = |outcome| tests.iter().any(|test| test.outcome == outcome);
-        let result = match tests {
-            [] => "no test",
-            _ if any(Outcome::Failed) => "FAIL",
-            _ if any(Outcome::Skipped) => "skipped",
-            _ => "pass",
+        let none = BTreeMap::new();
+        let tests = tests.get(number).unwrap_or(&none);
+        let names: Vec<_> = tests.keys().map(|name| format!("`{name}`")).collect();
+        let any = |outcome| tests.values().any(|is| *is == outcome);
+        let result = match () {
+            () if tests.is_empty() => "no test",
+            () if any(Outcome::Failed) => "FAIL",
+            () if any(Outcome::Skipped) => "skipped",
+            () => "pass",
         };
         let names = names.join(", ");
         let _ = writeln!(table, "| S{number} | {what} | {names} | {result} |");
@@ -270,7 +272,8 @@ mod tests {
             <testcase name="s18_two" classname="a"><failure type="x">no</failure></testcase>
             <testcase name="s19_three" classname="a"><system-out>skipped: no server</system-out></testcase>
             <testcase name="other" classname="a"/></testsuite></testsuites>"#;
-        let tests = read(report).unwrap();
+        let mut tests = Tests::new();
+        read(report, &mut tests).unwrap();
         assert_eq!(tests.len(), 3);
         let table = table(&tests);
         assert!(table.contains("`s17_s18_one` | pass |"), "{table}");
@@ -279,6 +282,15 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("`s19_three` | skipped |"), "{table}");
+        let again =
+            r#"<testsuites><testcase name="s18_two"/><testcase name="s19_three"/></testsuites>"#;
+        read(again, &mut tests).unwrap();
+        let table = super::table(&tests);
+        assert!(
+            table.contains("`s17_s18_one`, `s18_two` | FAIL |"),
+            "{table}"
+        );
+        assert!(table.contains("`s19_three` | pass |"), "{table}");
         assert!(table.contains("| S20 | The service goes on while it is upgraded |  | no test |"));
     }
 }
