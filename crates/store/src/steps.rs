@@ -114,17 +114,19 @@ const OLDEST: &str = " for schema ";
 mod tests {
     use super::*;
 
+    fn all_made(steps: &Migrator) -> Vec<Made> {
+        let made = steps.iter().map(|step| Made {
+            step: step.version,
+            description: step.description.to_string(),
+            checksum: step.checksum.to_vec(),
+        });
+        made.collect()
+    }
+
     #[test]
     fn only_a_step_that_says_so_is_for_older_releases() {
         let steps = &crate::sqlite::MIGRATIONS;
-        let mut history: Vec<_> = steps
-            .iter()
-            .map(|step| Made {
-                step: step.version,
-                description: step.description.to_string(),
-                checksum: step.checksum.to_vec(),
-            })
-            .collect();
+        let mut history = all_made(steps);
         assert!(are_made(&history, steps).unwrap());
         let supported = crate::SCHEMA;
         let mut with = |description: &str| {
@@ -156,14 +158,7 @@ mod tests {
     #[test]
     fn the_schema_says_who_may_serve_it_before_and_after() {
         let steps = &crate::sqlite::MIGRATIONS;
-        let mut history: Vec<_> = steps
-            .iter()
-            .map(|step| Made {
-                step: step.version,
-                description: step.description.to_string(),
-                checksum: step.checksum.to_vec(),
-            })
-            .collect();
+        let mut history = all_made(steps);
         let step = |number, oldest| Step { number, oldest };
         let whole = Schema::of(&history, steps).unwrap();
         assert_eq!((whole.newest(), whole.oldest()), (crate::SCHEMA, 3));
