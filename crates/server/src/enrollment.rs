@@ -221,15 +221,27 @@ pub(crate) async fn on_line(
     by: &OnLine,
     now: Time,
 ) -> Result<Enrolled, EnrollError> {
+    let stored = applicant.store.snapshot().await?;
+    let roles = applicant.store.authority_roles().await?;
+    on_line_from(&stored, &roles, applicant, trust, by, now).await
+}
+
+/// The same for this configuration and no later one: whoever changed it meanwhile was first.
+pub(crate) async fn on_line_from(
+    stored: &ConfigurationSnapshot,
+    roles: &[AuthorityRole],
+    applicant: Applicant<'_>,
+    trust: Trust,
+    by: &OnLine,
+    now: Time,
+) -> Result<Enrolled, EnrollError> {
     let Applicant {
         store, provider, ..
     } = applicant;
-    let stored = store.snapshot().await?;
-    let roles = store.authority_roles().await?;
-    let own = OwnServer::of(&stored, applicant)?;
+    let own = OwnServer::of(stored, applicant)?;
     let application = Application {
-        stored: &stored,
-        roles: &roles,
+        stored,
+        roles,
         own: &own,
     };
     let certified = application.certify(store, provider, trust, by, now).await?;

@@ -5,7 +5,8 @@
 //! that is gone.
 
 use openrms_engine::Cluster;
-use openrms_store::StoreError;
+use openrms_protocol::CertificateChain;
+use openrms_store::{ConfigurationSnapshot, StoreError};
 use openrms_xrml::Time;
 
 use crate::enrollment::{self, Applicant, Certifier, EnrollError, OnLine, SignIn, Trust};
@@ -92,6 +93,9 @@ impl SlcKeeper {
         now: Time,
     ) -> Result<bool, EnrollError> {
         let stored = server.store.snapshot().await?;
+        if is_renewed(&stored, cluster) {
+            return Ok(true);
+        }
         let roles = server.store.authority_roles().await?;
         let sign_in = match Certifier::of(&stored, &roles) {
             Certifier::Own | Certifier::Service(_) => SignIn::Nobody,
@@ -110,7 +114,9 @@ impl SlcKeeper {
         if let Some(root) = &cluster.root {
             check_root_outlasts(cluster, &root.base_url, &by).await?;
         }
-        match enrollment::on_line(server, Trust::default(), &by, now).await {
+        let renewed =
+            enrollment::on_line_from(&stored, &roles, server, Trust::default(), &by, now).await;
+        match renewed {
             Ok(enrolled) => {
                 tracing::info!(until = %enrolled.until, "the server licensor certificate is renewed");
                 Ok(true)
@@ -135,6 +141,14 @@ impl SlcKeeper {
         }
         Ok(Some(sign_in))
     }
+}
+
+/// Whether another server of the cluster renewed what this one still serves with.
+fn is_renewed(stored: &ConfigurationSnapshot, cluster: &Cluster) -> bool {
+    let served = cluster.server().ok().map(|server| &server.chain);
+    let current = stored.current_licensor_key();
+    let current = current.and_then(|key| CertificateChain::split(&key.slc_chain).ok());
+    current.is_some() && current.as_ref() != served
 }
 
 /// A certificate ends no later than that of the root cluster: until that one is renewed there is

@@ -374,15 +374,19 @@ fn a_cluster_that_is_its_own_authority_renews_a_month_ahead_and_one_server_does_
         assert_eq!(done, Tended::Nothing);
         assert_eq!(chain(opened).await, first);
 
-        // Two servers at once, each with a state of its own.
+        // Two servers at once and one a moment later, each with a state of its own.
         let late = until.plus(-29 * 86_400);
-        let (mut one, mut other) = (SlcKeeper::default(), SlcKeeper::default());
+        let [mut one, mut other, mut last] = std::array::from_fn(|_| SlcKeeper::default());
         let version = store.configuration_version().await.unwrap();
         let (a, b) = tokio::join!(
             one.tend(newest(opened), &before, late),
             other.tend(newest(opened), &before, late)
         );
-        assert_eq!((a, b), (Tended::Renewed, Tended::Renewed));
+        let c = last.tend(newest(opened), &before, late).await;
+        assert_eq!(
+            (a, b, c),
+            (Tended::Renewed, Tended::Renewed, Tended::Renewed)
+        );
         let changes = store.configuration_version().await.unwrap().number() - version.number();
         assert_eq!(changes, 1);
         let after = cluster(opened).await;
