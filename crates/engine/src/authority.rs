@@ -10,16 +10,14 @@
 //! 2.0 do for themselves, self-enrollment.
 
 mod hierarchy;
+mod signers;
 
-use std::sync::Arc;
-
-use openrms_crypto::{KeyHandle, KeyProvider, Mode, PrivateKey, PublicKey, SoftwareKey};
+use openrms_crypto::{KeyProvider, Mode, PublicKey, SoftwareKey};
+use openrms_protocol::FaultCode;
 use openrms_protocol::enrollment::{Enroll, EnrollResponse, Revocation};
-use openrms_protocol::{CertificateChain, FaultCode};
 use openrms_store::{AuthorityRole, Store, StoredKey};
 use openrms_xrml::anchors::{Anchor, Anchors};
-use openrms_xrml::issuing::ServerLicensorCertificate;
-use openrms_xrml::{Identity, Interval, SharedNode, Time, chain};
+use openrms_xrml::{Identity, SharedNode, Time, chain};
 
 use crate::certify::issued_chain;
 use crate::enrollee::{Certifier, Enrollee, EnrolleeError};
@@ -29,21 +27,12 @@ pub use hierarchy::{
     NewHierarchy, added_for_activation, added_for_mode_two, create, is_for_activation,
     lacks_activation,
 };
+pub(crate) use signers::{Signer, Signers};
 
 /// The service that makes SLCs.
 #[derive(Debug)]
 pub struct EnrollmentService {
-    /// One for each mode in which the hierarchy certifies.
-    branches: Vec<Branch>,
-}
-
-/// Who signs the SLCs of one mode.
-#[derive(Debug)]
-struct Branch {
-    identity: Identity,
-    chain: CertificateChain<'static>,
-    key: Arc<dyn PrivateKey>,
-    range: Interval,
+    signers: Signers,
 }
 
 /// What clients carry to activate themselves: the SPC issuer's key and chain (MS-RMPR 3.8.3.1).
@@ -129,13 +118,9 @@ impl EnrollmentService {
         roles: &[AuthorityRole],
         provider: &dyn KeyProvider,
     ) -> Result<Self, AuthorityError> {
-        find(roles, ENROLLMENT_SERVICE)?;
-        let branches = roles
-            .iter()
-            .filter(|role| is_role(role, ENROLLMENT_SERVICE))
-            .map(|role| Branch::load(role, provider))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { branches })
+        let signers = Signers::load(roles, ENROLLMENT_SERVICE, provider)?;
+        let signers = signers.ok_or(AuthorityError::Missing(ENROLLMENT_SERVICE))?;
+        Ok(Self { signers })
     }
 
     /// Decides on an Enroll request (MS-RMPR 3.6.4.1): makes and signs the SLC. The service is
@@ -157,7 +142,7 @@ impl EnrollmentService {
         };
         let enrollee = Enrollee::read(&request.public_key, &request.guid, &request.enrollee)
             .map_err(refused)?;
-        let branch = self.branch(enrollee.key().bits())?;
+        let signer = self.signer(enrollee.key().bits())?;
         let revocation_authorities = match &request.revocation {
             Revocation::Standard => Vec::new(),
             Revocation::Custom(keys) => keys
@@ -170,9 +155,9 @@ impl EnrollmentService {
                 })?,
         };
         let certifier = Certifier {
-            identity: &branch.identity,
-            key: branch.key.as_ref(),
-            range: branch.range,
+            identity: &signer.identity,
+            key: signer.key.as_ref(),
+            range: signer.range,
             revocation_authorities,
             store,
         };
@@ -181,39 +166,14 @@ impl EnrollmentService {
             .await
             .map_err(refused)?;
         Ok(EnrollResponse {
-            licensor_certificate_chain: issued_chain(slc, &branch.chain)?,
+            licensor_certificate_chain: issued_chain(slc, &signer.chain)?,
         })
     }
 
-    fn branch(&self, bits: usize) -> Result<&Branch, Refusal> {
-        let mut branches = self.branches.iter();
-        let branch = branches.find(|branch| branch.identity.key().bits() == bits);
-        branch.ok_or_else(|| {
+    fn signer(&self, bits: usize) -> Result<&Signer, Refusal> {
+        self.signers.of_bits(bits).ok_or_else(|| {
             let reason = format!("no server with a key of {bits} bits is certified here");
             Refusal::new(FaultCode::UnsupportedCryptographicSet, reason)
-        })
-    }
-}
-
-impl Branch {
-    fn load(role: &AuthorityRole, provider: &dyn KeyProvider) -> Result<Self, AuthorityError> {
-        let handle = KeyHandle::new(role.sealed_private_key.as_slice().to_vec());
-        let key = provider
-            .load(&handle)
-            .map_err(|error| AuthorityError::Key(ENROLLMENT_SERVICE, error.to_string()))?;
-        let bad = |error: String| AuthorityError::Certificate(ENROLLMENT_SERVICE, error);
-        let nodes = chain::parse_verified(&role.certificate).map_err(|e| bad(e.to_string()))?;
-        let leaf = nodes.first().ok_or_else(|| bad("empty chain".into()))?;
-        let slc = ServerLicensorCertificate::new(leaf.clone()).map_err(|e| bad(e.to_string()))?;
-        let range = slc.range().ok_or_else(|| bad("may not issue".into()))?;
-        let chain = CertificateChain::split(&role.certificate)
-            .map_err(|error| bad(error.to_string()))?
-            .into_owned();
-        Ok(Self {
-            identity: slc.identity().clone(),
-            chain,
-            key,
-            range,
         })
     }
 }
