@@ -39,22 +39,25 @@ fn levels() -> String {
     table
 }
 
-/// What works between each server and each client.
+/// With which clients each server does what.
 fn matrix() -> String {
-    let pairs = || {
-        let servers = ServiceLevel::ALL.iter();
-        servers.flat_map(|server| {
-            ClientLevel::ALL
-                .iter()
-                .map(move |client| (*server, *client))
-        })
-    };
-    let names = pairs().map(|(server, client)| format!("server {server}, client {client}"));
+    let names = ServiceLevel::ALL
+        .iter()
+        .map(|level| format!("server {level}"));
     let mut table = head("what", names);
     for &feature in Feature::ALL {
         if feature.clients().is_some() {
-            let can = pairs().map(|(server, client)| mark(client.can(feature, server)));
-            row(&mut table, feature.what(), can);
+            let with = ServiceLevel::ALL.iter().map(|&server| {
+                let clients = ClientLevel::ALL.iter();
+                let clients = clients.filter(|client| client.can(feature, server));
+                let names: Vec<_> = clients.map(|client| client.name()).collect();
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                }
+            });
+            row(&mut table, feature.what(), with);
         }
     }
     table
