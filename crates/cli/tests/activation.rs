@@ -22,7 +22,7 @@ use openrms_protocol::{
     parse_response,
 };
 use openrms_server::provision::{Authority, RootOptions};
-use openrms_store::{Change, Policies, Sqlite, Store as _};
+use openrms_server::{Config, policies};
 use openrms_xrml::spc::{ActivationLocation, SpcRequest};
 use openrms_xrml::{Guid, Identity, Time, chain};
 use serde_json::Value;
@@ -48,23 +48,6 @@ fn proxy_of(authority: &Cluster) -> Cluster {
         options.authority = Authority::Enroll(url);
     };
     Cluster::start_as(&more, certified, |_| {})
-}
-
-/// Changes what no command changes.
-fn policies(data: &Path, edit: impl FnOnce(&mut Policies)) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let database = fs::read_dir(data).unwrap().find_map(|entry| {
-            let path = entry.unwrap().path();
-            (path.extension() == Some(OsStr::new("db"))).then_some(path)
-        });
-        let store = Sqlite::open(&database.unwrap()).await.unwrap();
-        let mut policies = store.snapshot().await.unwrap().policies;
-        edit(&mut policies);
-        let change = Change::SetPolicies(Box::new(policies));
-        store.apply(&[change], None).await.unwrap();
-        store.close().await;
-    });
 }
 
 /// The program as one of the people, once it was told at `rms init` that it is of that level.
@@ -211,9 +194,9 @@ fn version_1_publishes_on_line_with_servers_of_its_own_version_alone() {
 #[test]
 fn a_minimum_lockbox_of_5_0_0_0_demands_service_pack_1() {
     let cluster = Cluster::start_as("", old_mode, |data| {
-        policies(data, |policies| {
-            policies.spc_minimum_version = Some("5.0.0.0".parse().unwrap());
-        });
+        let config = Config::for_data_dir(data).unwrap();
+        let minimum = "5.0.0.0".parse().ok();
+        policies::change(&config, |policies| policies.spc_minimum_version = minimum).unwrap();
     });
     member(&cluster, "alice", "1.0");
     let run = cluster.run_as("alice", ["sign-in", "--json"]);

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use common::cluster::Cluster;
 use common::{Run, ended};
-use openrms_server::{Config, federation};
+use openrms_server::{Config, policies};
 use serde_json::json;
 
 #[test]
@@ -249,7 +249,7 @@ impl Bed {
     /// Switches federation on or off.
     fn federation(&self, on: bool) {
         let config = Config::for_data_dir(self.cluster.at("server")).unwrap();
-        federation::change(&config, |federation| federation.enabled = on).unwrap();
+        policies::change(&config, |policies| policies.federation_enabled = on).unwrap();
         self.cluster.running.reload_now().unwrap();
     }
 

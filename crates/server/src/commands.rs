@@ -6,6 +6,7 @@ mod db;
 mod decommission;
 mod documents;
 mod enroll;
+mod exclusion;
 mod failure;
 mod federation;
 mod keys;
@@ -83,6 +84,9 @@ enum Command {
     /// People of other organizations, whom issuers of tokens vouch for.
     #[command(subcommand)]
     Federation(federation::Federation),
+    /// What the cluster has nothing to do with, though it is trusted otherwise.
+    #[command(subcommand)]
+    Exclusion(exclusion::Exclusion),
     /// The database of the cluster.
     #[command(subcommand)]
     Db(db::Db),
@@ -209,6 +213,7 @@ pub fn run() -> ExitCode {
         Command::Person(command) => person::run(command, &output),
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
+        Command::Exclusion(command) => exclusion::run(command, &output),
         Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
         Command::Log(command) => log::run(command, &output),

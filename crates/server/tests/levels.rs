@@ -517,3 +517,33 @@ fn names_in_several_languages_are_taken_from_service_pack_1_on() {
         }
     }
 }
+
+#[test]
+fn the_oldest_security_processor_that_is_taken_is_set_by_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(&folder.path().join("data"));
+    let provision = [
+        "provision",
+        "root",
+        "--url",
+        "http://127.0.0.1:1",
+        "--data",
+        &data,
+    ];
+    let (code, _, complaint) = rmsd(&[&provision[..], &["--ignore-check", "all"]].concat(), "");
+    assert_eq!(code, 0, "{complaint}");
+    let lockbox = |more: &[&str]| {
+        let fixed = ["exclusion", "lockbox", "--data", &data, "--json"];
+        let (code, out, _) = rmsd(&[&fixed[..], more].concat(), "");
+        let told: Value = serde_json::from_str(&out).unwrap_or_default();
+        (code, told["minimum"].as_str().map(str::to_owned))
+    };
+    let set = (0, Some("5.0.0.0".to_owned()));
+    assert_eq!(lockbox(&[]), (0, None));
+    assert_eq!(lockbox(&["--minimum", "5.0.0.0"]), set);
+    assert_eq!(lockbox(&[]), set);
+    assert_eq!(lockbox(&["--minimum", "five"]).0, 2);
+    assert_eq!(lockbox(&["--minimum", "6.0.0.0", "--none"]).0, 2);
+    assert_eq!(lockbox(&[]), set);
+    assert_eq!(lockbox(&["--none"]), (0, None));
+}

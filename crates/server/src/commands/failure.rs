@@ -17,7 +17,6 @@ use crate::config::ConfigError;
 use crate::credential::CredentialError;
 use crate::decommission::DecommissionError;
 use crate::directory::DirectoryStartError;
-use crate::federation::FederationError;
 use crate::fips::FipsError;
 use crate::http::ListenError;
 use crate::key_protection::KeyProtectionError;
@@ -25,6 +24,7 @@ use crate::mode_upgrade::ModeUpgradeError;
 use crate::moving::MoveError;
 use crate::open::OpenError;
 use crate::people::PeopleFileError;
+use crate::policies::PoliciesError;
 use crate::provision::{EnrollError, ProvisionError};
 use crate::running::StartError;
 use crate::snapshot::LoadError;
@@ -307,11 +307,11 @@ impl From<ModeUpgradeError> for Failure {
     }
 }
 
-impl From<FederationError> for Failure {
-    fn from(error: FederationError) -> Self {
+impl From<PoliciesError> for Failure {
+    fn from(error: PoliciesError) -> Self {
         match error {
-            FederationError::Open(error) => error.into(),
-            FederationError::Store(_) => Self::failed(error),
+            PoliciesError::Open(error) => error.into(),
+            PoliciesError::Store(_) => Self::failed(error),
         }
     }
 }

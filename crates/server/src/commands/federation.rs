@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Failure, Output, Place};
-use crate::federation;
+use crate::policies;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Federation {
@@ -39,25 +39,29 @@ pub(super) fn run(command: &Federation, output: &Output) -> Result<(), Failure> 
         Federation::Disable(which) | Federation::Show(which) => &which.place,
     };
     let config = place.load()?;
-    let federation = federation::change(&config, |federation| match command {
+    let policies = policies::change(&config, |policies| match command {
         Federation::Enable(enable) => {
-            federation.enabled = true;
+            policies.federation_enabled = true;
             if let Some(hours) = enable.rac_hours {
-                federation.rac_validity = Duration::from_hours(hours.into());
+                policies.federated_rac_validity = Duration::from_hours(hours.into());
             }
         }
-        Federation::Disable(_) => federation.enabled = false,
+        Federation::Disable(_) => policies.federation_enabled = false,
         Federation::Show(_) => {}
     })?;
     let tokens = config.tokens.as_ref();
     let issuers: Vec<&str> = tokens.map_or_else(Vec::new, |tokens| tokens.federated().collect());
-    let hours = federation.rac_validity.as_secs() / 3600;
+    let hours = policies.federated_rac_validity.as_secs() / 3600;
     let document = json!({
-        "enabled": federation.enabled,
+        "enabled": policies.federation_enabled,
         "rac_hours": hours,
         "issuers": issuers,
     });
-    let state = if federation.enabled { "on" } else { "off" };
+    let state = if policies.federation_enabled {
+        "on"
+    } else {
+        "off"
+    };
     let named = if issuers.is_empty() {
         "none: nobody is served until the configuration file names one".to_owned()
     } else {
