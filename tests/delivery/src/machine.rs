@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ pub enum Base {
 /// A machine that is switched off, in which commands can be run.
 #[derive(Debug)]
 pub struct Machine {
-    network: PathBuf,
+    network: Rc<Network>,
     name: String,
     root: PathBuf,
     // After the layer above it is gone.
@@ -46,7 +47,7 @@ pub struct Digest(Vec<String>);
 
 impl Machine {
     /// None where there are no root file systems, which is said.
-    pub fn new(base: Base, network: &Network) -> Option<Self> {
+    pub fn new(base: Base, network: &Rc<Network>) -> Option<Self> {
         let bases = folder(
             "OPENRMS_TEST_DEBIAN",
             "there are no root file systems (tests/testbed/debian up)",
@@ -76,7 +77,7 @@ impl Machine {
         Ran::of(mount.arg(&root)).done();
         let name = layers.path().file_name().unwrap().to_str().unwrap();
         Some(Self {
-            network: network.path(),
+            network: Rc::clone(network),
             name: name.replace('_', "-").to_lowercase(),
             root,
             _layers: layers,
@@ -164,7 +165,7 @@ impl Machine {
             .args(["--quiet", "--register=no", "--keep-unit"])
             .args(["--resolv-conf=off", "--timezone=off", "--link-journal=no"])
             .arg(format!("--machine={}", self.name))
-            .arg(argument("--network-namespace-path=", &self.network))
+            .arg(argument("--network-namespace-path=", &self.network.path()))
             .arg(argument("--directory=", &self.root));
         command
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,7 +12,7 @@ pub struct Network(String);
 
 impl Network {
     /// None where this user may not make one, which is said.
-    pub fn new() -> Option<Self> {
+    pub fn new() -> Option<Rc<Self>> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, Relaxed);
         let name = format!("delivery-{}-{next}", std::process::id());
@@ -21,7 +22,7 @@ impl Network {
         }
         let network = Self(name);
         assert!(ip(&["-n", &network.0, "link", "set", "lo", "up"]));
-        Some(network)
+        Some(Rc::new(network))
     }
 
     /// A program of this machine, on that network.

@@ -34,10 +34,11 @@ impl Shell for Booted<'_> {
 
 /// Gives a machine bob, a document that is for him, and what the administrator says to all machines;
 /// the client is not a part of it.
-pub fn prepare(machine: &Machine, service: &Service<'_>) {
+pub fn prepare(machine: &Machine, service: &Service) {
     machine.run("useradd --create-home bob").done();
     machine.put(&service.protected(), DOCUMENT);
     machine.put(&service.hierarchy(), "/etc/openrms/hierarchy.json");
+    machine.put(&service.hierarchy(), "/srv/");
     machine.write("/etc/openrms/client.d/10-organisation.toml", SETTINGS);
 }
 
@@ -50,14 +51,20 @@ pub fn opens(shell: &impl Shell) {
 /// The same with a program of his own.
 #[track_caller]
 pub fn opens_by(shell: &impl Shell, program: &str) {
-    let password = Service::PASSWORD;
-    let line = format!(
-        "RMS_USER=bob@example.com RMS_PASSWORD='{password}' {program} open {DOCUMENT} --stdout"
+    let opened = shell.person(
+        "bob",
+        &signed_in(&format!("{program} open {DOCUMENT} --stdout")),
     );
-    assert_eq!(shell.person("bob", &line).done(), Service::TEXT);
+    assert_eq!(opened.done(), Service::TEXT);
     // Nothing of it is anybody else's.
     let loose = "find .local/share/openrms -perm /077";
     assert_eq!(shell.person("bob", loose).done(), "");
+}
+
+/// A line of the shell with bob's password at hand.
+pub fn signed_in(line: &str) -> String {
+    let password = Service::PASSWORD;
+    format!("export RMS_USER=bob@example.com RMS_PASSWORD='{password}'\n{line}")
 }
 
 const DOCUMENT: &str = "/srv/plan.ptxt";

@@ -34,6 +34,13 @@ impl Ran {
         self.out
     }
 
+    /// What it said of itself beside that, where it did what it should.
+    #[track_caller]
+    pub fn done_quietly(self) -> String {
+        assert_eq!(self.code, 0, "{self}");
+        self.err
+    }
+
     /// What it complained of, where it ended with this code.
     #[track_caller]
     pub fn refused(self, code: i32) -> String {

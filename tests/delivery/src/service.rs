@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 
 use tempfile::TempDir;
 
@@ -12,17 +13,17 @@ use crate::process::{Ran, until};
 
 /// A root cluster at `http://127.0.0.1` (port 80), with alice and bob among its people.
 #[derive(Debug)]
-pub struct Service<'a> {
-    network: &'a Network,
+pub struct Service {
+    network: Rc<Network>,
     server: Child,
     others: Vec<Child>,
     // After those who use it.
     folder: TempDir,
 }
 
-impl<'a> Service<'a> {
+impl Service {
     /// Sets it up and starts it, by the programs of the packages in this channel.
-    pub fn start(network: &'a Network, channel: &Path) -> Self {
+    pub fn start(network: &Rc<Network>, channel: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["openrms-server", "openrms-client"] {
             let package = package(channel, name);
@@ -64,7 +65,7 @@ impl<'a> Service<'a> {
             .spawn()
             .unwrap();
         let service = Self {
-            network,
+            network: Rc::clone(network),
             server,
             others: Vec::new(),
             folder,
@@ -128,7 +129,7 @@ impl<'a> Service<'a> {
     pub const TEXT: &'static str = "the plan: deliver to every machine\n";
 }
 
-impl Drop for Service<'_> {
+impl Drop for Service {
     fn drop(&mut self) {
         for child in self.others.iter_mut().chain([&mut self.server]) {
             let _ = child.kill();
