@@ -58,6 +58,7 @@ mod renewal;
 mod running;
 mod second_level;
 mod servers;
+mod service_manager;
 mod sign_in;
 mod slc;
 mod snapshot;
@@ -67,5 +68,6 @@ mod tickets;
 
 pub use bundle::{ClientBundle, client_bundle};
 pub use config::Config;
+pub use http::HandedOver;
 pub use open::OpenError;
 pub use running::{Running, Server, StartError};

@@ -1,5 +1,7 @@
 //! What a command failed with, and the exit code that scripts get for it.
 
+use std::io::ErrorKind;
+
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
 use openrms_engine::authority::AuthorityError;
@@ -27,6 +29,7 @@ use crate::people::PeopleFileError;
 use crate::policies::PoliciesError;
 use crate::provision::{EnrollError, ProvisionError};
 use crate::running::StartError;
+use crate::service_manager::SocketsError;
 use crate::snapshot::LoadError;
 use crate::template::TemplateError;
 
@@ -93,10 +96,17 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
             ConfigError::File { .. } => Self::new(FAILED, "no-configuration", error).with_hint(
-                "Name the configuration with --config FILE or the data with --data DIR.",
+                "Name the configuration with --config FILE or the data with --data DIR, or set a \
+                 cluster up with `rmsd provision`.",
             ),
             _ => Self::new(MALFORMED, "bad-configuration", error),
         }
+    }
+}
+
+impl From<SocketsError> for Failure {
+    fn from(error: SocketsError) -> Self {
+        Self::new(FAILED, "sockets", error)
     }
 }
 
@@ -453,6 +463,17 @@ impl From<StartError> for Failure {
             StartError::Fips(error) => error.into(),
             StartError::Open(error) => error.into(),
             StartError::Listen(ListenError::Nowhere) => Self::new(USAGE, "no-address", error),
+            StartError::Listen(ListenError::NoCertificate) => {
+                Self::new(USAGE, "no-certificate", error)
+            }
+            StartError::Listen(ListenError::Address(_, ref why))
+                if why.kind() == ErrorKind::PermissionDenied =>
+            {
+                Self::new(FAILED, "address", error).with_hint(
+                    "Ports below 1024 are opened by the service manager: systemctl enable --now \
+                     rmsd.socket",
+                )
+            }
             StartError::Listen(_) => Self::new(FAILED, "address", error)
                 .with_hint("End what listens there, or name another address under `listen`."),
             StartError::Load(LoadError::Level(error)) => error.into(),
