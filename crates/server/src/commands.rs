@@ -16,6 +16,7 @@ mod mode;
 mod person;
 mod provision;
 mod renew;
+mod repo;
 mod scp;
 mod secrets;
 mod serve;
@@ -104,6 +105,9 @@ enum Command {
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
+    /// The packages that the cluster hands out to machines, below `/openrms/repo/`.
+    #[command(subcommand)]
+    Repo(repo::RepoCommand),
     /// Write everything that a cluster is into one sealed file.
     Backup(backup::Backup),
     /// Restore a cluster from a backup to where there is nothing, or only try it.
@@ -230,6 +234,7 @@ pub fn run() -> ExitCode {
         Command::Key(command) => keys::run(command, &output),
         Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
+        Command::Repo(command) => repo::run(command, &output),
         Command::Backup(command) => backup::backup(command, &output),
         Command::Restore(command) => backup::restore(command, &output),
         Command::Upgrade(command) => upgrade::upgrade(command, &output),

@@ -59,6 +59,7 @@ use crate::log::LogConfig;
 use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
 use crate::people::PeopleSource;
 use crate::proxies::Proxies;
+use crate::repo::{RepoConfig, RepoTable};
 use crate::root_cluster::{RootClusterTable, RootSignIn};
 use crate::sign_in::BearerSettings;
 use crate::traces::TracesConfig;
@@ -126,6 +127,8 @@ pub struct Config {
     pub activation: Option<ActivationConfig>,
     /// The HTTP proxy by which this server asks authorities and other clusters.
     pub outbound_proxy: Option<String>,
+    /// The channel of packages that is handed out.
+    pub repo: RepoConfig,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -309,6 +312,7 @@ impl Config {
                 library: None,
             },
             fips: false,
+            repo: RepoConfig::of(&data),
             data,
             listen: vec![DEFAULT_LISTEN],
             tls: None,
@@ -415,6 +419,8 @@ struct File {
     activation: Option<ActivationConfig>,
     #[serde(default)]
     outbound: Outbound,
+    #[serde(default)]
+    repo: RepoTable,
 }
 
 #[derive(Deserialize)]
@@ -555,6 +561,7 @@ impl File {
             fips: self.crypto.fips,
             audit: self.audit.map(|audit| base.join(audit)),
             logging,
+            repo: self.repo.resolve(&data, base),
             data,
             tls,
             url: self.url,

@@ -113,7 +113,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Removes drafts that a killed process left; to be called with the folder locked.
+/// Removes drafts, folders among them, that a killed process left; to be called with the folder locked.
 pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -122,7 +122,11 @@ pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
             .as_encoded_bytes()
             .starts_with(DRAFT.as_bytes())
         {
-            std::fs::remove_file(entry.path())?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
         }
     }
     Ok(())

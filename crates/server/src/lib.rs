@@ -33,6 +33,7 @@ pub mod people;
 pub mod policies;
 pub mod provision;
 pub mod proxies;
+pub mod repo;
 pub mod root_cluster;
 pub mod template;
 pub mod traces;

@@ -308,6 +308,7 @@ fn keeper(
 async fn keep_current(state: &State, reload: &mut UnboundedReceiver<Asked>, ended: &Notify) {
     loop {
         health::look_at_directory(state);
+        state.repo.look(clock::now());
         health::count_servers(state).await;
         let interval = refresh_interval(state);
         let mut asked = None;

@@ -28,6 +28,8 @@ use crate::open::OpenError;
 use crate::people::PeopleFileError;
 use crate::policies::PoliciesError;
 use crate::provision::{EnrollError, ProvisionError};
+use crate::repo::RepoError;
+use crate::repo::manifest::ManifestError;
 use crate::running::StartError;
 use crate::service_manager::SocketsError;
 use crate::snapshot::LoadError;
@@ -481,6 +483,34 @@ impl From<StartError> for Failure {
             StartError::OtherUrl { .. } => Self::new(FAILED, "other-url", error)
                 .with_hint("A cluster's URL is in every license it issued and cannot be changed."),
             _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<RepoError> for Failure {
+    fn from(error: RepoError) -> Self {
+        use RepoError as E;
+        match error {
+            E::Manifest(ManifestError::Forged(_)) => {
+                Self::new(NOT_TRUSTED, "manifest-forged", error)
+            }
+            E::Manifest(_) => Self::new(MALFORMED, "manifest-malformed", error),
+            E::Replayed { .. } => Self::new(NOT_TRUSTED, "manifest-replayed", error),
+            E::Older { .. } => Self::new(NOT_TRUSTED, "older-version", error),
+            E::Expired(_) => Self::new(NOT_TRUSTED, "manifest-expired", error)
+                .with_hint("Get a newer publication, or see to the clock of this machine."),
+            E::FileAltered(_) => Self::new(NOT_TRUSTED, "file-altered", error),
+            E::FileMissing(_) => Self::new(NOT_TRUSTED, "file-missing", error),
+            E::NotListed(_) => Self::new(NOT_TRUSTED, "file-not-listed", error),
+            E::Bundle(_) => Self::new(MALFORMED, "bundle-malformed", error),
+            E::TooLarge(..) => Self::new(MALFORMED, "too-large", error),
+            E::Key(..) => Self::new(MALFORMED, "bad-release-key", error),
+            E::Damaged(_) => Self::new(FAILED, "damaged", error),
+            E::Nothing(_) => Self::new(FAILED, "no-channel", error)
+                .with_hint("Bring one in: rmsd repo import FOLDER|FILE.tar"),
+            E::Exists(_) => Self::new(FAILED, "file-exists", error)
+                .with_hint("Name another file, or replace it: --force."),
+            E::Io(..) => Self::failed(error),
         }
     }
 }

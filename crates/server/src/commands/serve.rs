@@ -118,20 +118,17 @@ pub(super) fn admin_url(command: &AdminUrl, output: &Output) -> Result<(), Failu
     let token = String::from_utf8_lossy(token.expose()).into_owned();
     let plain = config.listen.first().map(|address| ("http", *address));
     let tls = config.tls.as_ref().and_then(|tls| tls.listen.first());
-    let base = match plain.or(tls.map(|address| ("https", *address))) {
-        Some((scheme, mut address)) => {
-            if address.ip().is_unspecified() {
-                address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-            }
-            format!("{scheme}://{address}")
+    let base = if let Some((scheme, mut address)) = plain.or(tls.map(|tls| ("https", *tls))) {
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
+        format!("{scheme}://{address}")
+    } else {
         // The service manager has the sockets.
-        None => {
-            let url = config.url.as_deref();
-            let nowhere = "the configuration names neither an address to listen on nor a url";
-            let url = url.ok_or_else(|| Failure::failed(nowhere))?;
-            url.trim_end_matches("/_wmcs").to_owned()
-        }
+        let nowhere = "the configuration names neither an address to listen on nor a url";
+        let url = config.url.as_deref();
+        let url = url.ok_or_else(|| Failure::failed(nowhere))?;
+        url.trim_end_matches("/_wmcs").to_owned()
     };
     let url = format!("{base}/admin/?token={token}");
     output.answer(&json!({ "admin_url": url }), &url);

@@ -256,9 +256,12 @@ fn dotted(path: &[String]) -> String {
         let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         !part.is_empty() && part.bytes().all(bare)
     };
-    let part = |part: &String| match is_bare(part) {
-        true => part.clone(),
-        false => Value::String(part.clone()).to_string(),
+    let part = |part: &String| {
+        if is_bare(part) {
+            part.clone()
+        } else {
+            Value::String(part.clone()).to_string()
+        }
     };
     path.iter().map(part).collect::<Vec<_>>().join(".")
 }
