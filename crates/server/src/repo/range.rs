@@ -77,6 +77,8 @@ pub(super) enum Part {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     const TAG: &str = "\"abc\"";
