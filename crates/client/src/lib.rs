@@ -41,11 +41,13 @@
 //! | [`free`] | freeing what a cluster that has ended protected |
 //! | [`clock`] | time, and clocks that were set back |
 //! | [`output`] | files written as a whole |
-//! | [`status`] | what is held; whether services answer |
+//! | [`status`] | what is held |
+//! | [`check`], [`tls`] | whether services answer, and how they are reached |
 //! | [`error`] | stable names of everything that goes wrong |
 
 pub mod account;
 pub mod activation;
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod configuration;
@@ -75,6 +77,7 @@ pub mod settings;
 pub mod status;
 pub mod storage;
 pub mod templates;
+pub mod tls;
 pub mod transport;
 pub mod trust;
 pub mod url;
@@ -83,6 +86,7 @@ pub mod url;
 mod tests;
 
 pub use account::{Account, Licensor};
+pub use check::{CheckReport, Probe, ProbeOutcome};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
@@ -109,7 +113,7 @@ pub use precedence::{SetBy, Spoken, Word};
 pub use proxy::{NoProxy, Proxy};
 pub use publish::{Publication, Published, Signer};
 pub use settings::{Role, Settings};
-pub use status::{CheckReport, Probe, ProbeOutcome, Status};
+pub use status::Status;
 pub use storage::Home;
 pub use templates::{Synced, Template};
 pub use transport::{Response, Transport, TransportError};
