@@ -2,6 +2,7 @@
 
 mod authority;
 mod backup;
+mod client_settings;
 mod config;
 mod db;
 mod decommission;
@@ -120,6 +121,9 @@ enum Command {
     Decommission(decommission::Decommission),
     /// Write what a client package carries so that clients can join.
     ClientBundle(authority::Bundle),
+    /// What an administrator carries to the machines of people.
+    #[command(subcommand)]
+    ClientSettings(client_settings::ClientSettings),
     /// Print the address of the administration site, token included.
     AdminUrl(serve::AdminUrl),
 }
@@ -241,6 +245,7 @@ pub fn run() -> ExitCode {
         Command::Downgrade(command) => upgrade::downgrade(command, &output),
         Command::Decommission(command) => decommission::run(command, &output),
         Command::ClientBundle(command) => authority::bundle(command, &output),
+        Command::ClientSettings(command) => client_settings::run(command, &output),
         Command::AdminUrl(command) => serve::admin_url(command, &output),
     };
     match done {
