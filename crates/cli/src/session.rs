@@ -2,7 +2,6 @@
 //! in, and whether a server that is met for the first time is believed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -10,7 +9,7 @@ use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
     Bundle, Client, ClientBuilder, ClientLevel, CredentialSource, Credentials, Discovery, Dns,
-    Forest, Found, Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
+    Found, Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
     LockboxSecretSource, MachineIdentity, MachineSettings, Origin, Scheme, Secret, ServerUrl,
     Transport as _,
 };
@@ -71,8 +70,9 @@ impl Connection {
             environment: server_variable()?,
             machine: machine_settings()?,
         };
+        #[cfg(unix)]
+        let forest = openrms_client::Forest::of_own_ticket(discovery.machine.name_servers());
         let names = Dns::new(discovery.machine.name_servers());
-        let forest = Forest::of_own_ticket(discovery.machine.name_servers());
         let passphrase = Passphrase { shell };
         let allowed = if self.any_license_server {
             LicenseServers::Any
@@ -81,7 +81,9 @@ impl Connection {
         };
         let builder = client_of(&home()?, self.transport()?, discovery, source, passphrase)?;
         let builder = builder.license_servers(allowed);
-        let builder = builder.forest(forest).name_service(names);
+        #[cfg(unix)]
+        let builder = builder.forest(forest);
+        let builder = builder.name_service(names);
         Ok(match shell.client_level().or(level_variable()?) {
             Some(level) => builder.level(level).build(),
             None => builder.build(),
@@ -252,15 +254,17 @@ pub(crate) fn client_of(
         .lockbox_passphrase(passphrase))
 }
 
-/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`.
+/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`; on Windows
+/// `%LOCALAPPDATA%\OpenRMS`, which is the person's alone as all of the profile is.
 pub(crate) fn home() -> Result<PathBuf, Failure> {
     if let Some(home) = std::env::var_os("RMS_HOME").filter(|home| !home.is_empty()) {
         return Ok(home.into());
     }
-    user_folder("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("openrms"))
+    let [variable, below_home, name] = HOME;
+    user_folder(variable, below_home).map(|folder| folder.join(name))
 }
 
-/// A folder of the XDG base directory specification.
+/// A folder of the XDG base directory specification, or one of Windows for a person's data.
 pub(crate) fn user_folder(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
     if let Some(folder) = std::env::var_os(variable).map(PathBuf::from)
         && folder.is_absolute()
@@ -284,17 +288,14 @@ fn machine(home: &Home) -> Result<MachineIdentity, Failure> {
     }
     let path = home.path().join("machine-id");
     let io = |error| Failure::io("read", &path, &error);
-    let uid = fs::metadata("/proc/self").map_err(io)?.uid();
     if !path.exists() {
         let id = random_text()?;
         let lock = home.lock().map_err(openrms_client::Error::from)?;
         lock.write("machine-id", id.as_bytes())
             .map_err(openrms_client::Error::from)?;
     }
-    Ok(MachineIdentity::new(
-        &fs::read_to_string(&path).map_err(io)?,
-        uid,
-    ))
+    let id = fs::read_to_string(&path).map_err(io)?;
+    MachineIdentity::of_this_person(&id).map_err(io)
 }
 
 /// 32 random hexadecimal digits.
@@ -414,12 +415,12 @@ pub(crate) fn given_passphrase() -> Result<Option<Secret>, Failure> {
     }
 }
 
-/// What the administrator of this machine says: `/etc/openrms`, or the folder in `RMS_CONFIG_DIR`.
+/// What the administrator of this machine says: `/etc/openrms` (on Windows
+/// `%ProgramData%\OpenRMS`), or the folder in `RMS_CONFIG_DIR`.
 /// Holds this process to FIPS where that is said.
 fn machine_settings() -> Result<MachineSettings, Failure> {
-    let folder = text_variable("RMS_CONFIG_DIR").unwrap_or_else(|| MACHINE_FOLDER.to_owned());
-    let settings =
-        MachineSettings::read(Path::new(&folder)).map_err(openrms_client::Error::from)?;
+    let folder = text_variable("RMS_CONFIG_DIR").map_or_else(machine_folder, PathBuf::from);
+    let settings = MachineSettings::read(&folder).map_err(openrms_client::Error::from)?;
     if settings.fips() {
         openrms_crypto::fips::require().map_err(|error| {
             let hint =
@@ -480,4 +481,19 @@ pub(crate) fn secret(text: &str) -> Secret {
     Secret::new(text.as_bytes().to_vec())
 }
 
-const MACHINE_FOLDER: &str = "/etc/openrms";
+#[cfg(not(windows))]
+fn machine_folder() -> PathBuf {
+    "/etc/openrms".into()
+}
+
+#[cfg(windows)]
+fn machine_folder() -> PathBuf {
+    let data = text_variable("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
+    Path::new(&data).join("OpenRMS")
+}
+
+/// The variable that names the person's data folder, where it is without that, and ours in it.
+#[cfg(not(windows))]
+const HOME: [&str; 3] = ["XDG_DATA_HOME", ".local/share", "openrms"];
+#[cfg(windows)]
+const HOME: [&str; 3] = ["LOCALAPPDATA", r"AppData\Local", "OpenRMS"];
