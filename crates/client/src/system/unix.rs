@@ -28,10 +28,10 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
 
 pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     let mode = fs::metadata(folder)?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
+    if mode & 0o077 != 0 {
+        fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     }
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
+    Ok(())
 }
 
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
