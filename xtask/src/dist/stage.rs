@@ -1,0 +1,256 @@
+//! What each package installs, laid out once for all kinds of packages: `PACKAGE/usr/…`.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::keys::Keys;
+use super::{Release, programs};
+use crate::{Failure, pages};
+
+/// A folder with a folder for each package.
+pub(crate) struct Stage {
+    folder: PathBuf,
+}
+
+impl Stage {
+    /// Lays out the packages. With keys, the server's holds their public halves, by which it takes the
+    /// updates that it hands out.
+    pub(crate) fn make(
+        folder: &Path,
+        programs: &Path,
+        keys: Option<&Keys>,
+        release: &Release,
+    ) -> Result<Self, Failure> {
+        let stage = Self {
+            folder: folder.to_owned(),
+        };
+        stage.program(CLIENT, "rms", programs)?;
+        stage.program(SERVER, "rmsd", programs)?;
+        stage.pages()?;
+        for gathered in GATHERED {
+            stage.gather(gathered)?;
+        }
+        if let Some(keys) = keys {
+            stage.file(
+                SERVER,
+                &keys.release_public(),
+                "usr/share/openrms/openrms-release.pem",
+            )?;
+        }
+        stage.version(release)?;
+        plain(folder)?;
+        Ok(stage)
+    }
+
+    /// What a package installs.
+    pub(crate) fn package(&self, package: &str) -> PathBuf {
+        self.folder.join(package)
+    }
+
+    /// The folder of all of them.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn program(&self, package: &str, name: &str, from: &Path) -> Result<(), Failure> {
+        let program = from.join(name);
+        if !program.is_file() {
+            return Err(format!("{}: there is no such program", program.display()).into());
+        }
+        let place = self.place(package, &format!("usr/bin/{name}"))?;
+        programs::strip(&program, &place)?;
+        fs::set_permissions(&place, Permissions::from_mode(0o755))?;
+        Ok(())
+    }
+
+    /// Manual pages and completions, made from the command lines.
+    fn pages(&self) -> Result<(), Failure> {
+        let made = self.folder.join("pages");
+        pages::write(&made)?;
+        for page in files(&made.join("man1"), &["1"])? {
+            let name = name(&page)?;
+            let package = if name.starts_with("rmsd") {
+                SERVER
+            } else {
+                CLIENT
+            };
+            self.file(package, &page, &format!("usr/share/man/man1/{name}"))?;
+        }
+        for (package, program) in [(CLIENT, "rms"), (SERVER, "rmsd")] {
+            for (from, to) in [
+                (
+                    format!("{program}.bash"),
+                    format!("bash-completion/completions/{program}"),
+                ),
+                (
+                    format!("_{program}"),
+                    format!("zsh/vendor-completions/_{program}"),
+                ),
+                (
+                    format!("{program}.fish"),
+                    format!("fish/vendor_completions.d/{program}.fish"),
+                ),
+            ] {
+                let from = made.join("completions").join(from);
+                self.file(package, &from, &format!("usr/share/{to}"))?;
+            }
+        }
+        fs::remove_dir_all(made)?;
+        Ok(())
+    }
+
+    fn gather(&self, gathered: &Gathered) -> Result<(), Failure> {
+        for file in files(Path::new(gathered.from), gathered.endings)? {
+            let target = format!("{}/{}", gathered.to, name(&file)?);
+            self.file(gathered.package, &file, &target)?;
+        }
+        Ok(())
+    }
+
+    /// What identifies the client says which version it is of.
+    fn version(&self, release: &Release) -> Result<(), Failure> {
+        let file = self.place(BACKCOMPAT, "usr/share/openrms/backcompat.d/msdrm.toml")?;
+        let text = fs::read_to_string(&file)?;
+        fs::write(
+            &file,
+            text.replace("@VERSION@", &release.version.to_string()),
+        )?;
+        Ok(())
+    }
+
+    fn file(&self, package: &str, from: &Path, to: &str) -> Result<(), Failure> {
+        let place = self.place(package, to)?;
+        fs::copy(from, &place).map_err(|error| format!("{}: {error}", from.display()))?;
+        fs::set_permissions(&place, Permissions::from_mode(0o644))?;
+        Ok(())
+    }
+
+    fn place(&self, package: &str, to: &str) -> Result<PathBuf, Failure> {
+        let place = self.folder.join(package).join(to);
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        Ok(place)
+    }
+}
+
+/// Files in a folder that end so, in the order of their names; none where there is no folder.
+pub(crate) fn files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            let wanted =
+                endings.is_empty() || ending.is_some_and(|ending| endings.contains(&ending));
+            if wanted && path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The name of a file, which is UTF-8 in everything that is packed.
+pub(crate) fn name(file: &Path) -> Result<&str, Failure> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| format!("{}: a name is expected", file.display()).into())
+}
+
+/// Folders open to all whatever the umask is.
+fn plain(folder: &Path) -> Result<(), Failure> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            plain(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Files of the source that are installed as they are.
+struct Gathered {
+    package: &'static str,
+    from: &'static str,
+    /// Of the names; all when there are none.
+    endings: &'static [&'static str],
+    to: &'static str,
+}
+
+const UNITS: &[&str] = &["service", "socket", "timer", "path", "target"];
+
+const GATHERED: &[Gathered] = &[
+    Gathered {
+        package: SERVER,
+        from: "packaging/systemd",
+        endings: UNITS,
+        to: "usr/lib/systemd/system",
+    },
+    Gathered {
+        package: SERVER,
+        from: "packaging/systemd/sysusers.d",
+        endings: &["conf"],
+        to: "usr/lib/sysusers.d",
+    },
+    Gathered {
+        package: SERVER,
+        from: "packaging/systemd/tmpfiles.d",
+        endings: &["conf"],
+        to: "usr/lib/tmpfiles.d",
+    },
+    Gathered {
+        package: SERVER,
+        from: "packaging/systemd",
+        endings: &["conf"],
+        to: "usr/share/doc/openrms-server/examples",
+    },
+    Gathered {
+        package: CLIENT,
+        from: "packaging/systemd/user",
+        endings: UNITS,
+        to: "usr/lib/systemd/user",
+    },
+    Gathered {
+        package: CLIENT,
+        from: "packaging/desktop",
+        endings: &["xml"],
+        to: "usr/share/mime/packages",
+    },
+    Gathered {
+        package: CLIENT,
+        from: "packaging/desktop",
+        endings: &["desktop"],
+        to: "usr/share/applications",
+    },
+    Gathered {
+        package: CLIENT,
+        from: "packaging/client.d",
+        endings: &["toml"],
+        to: "usr/share/openrms/client.d",
+    },
+    Gathered {
+        package: CLIENT,
+        from: "packaging/apt",
+        endings: &[],
+        to: "usr/share/doc/openrms-client/examples",
+    },
+    Gathered {
+        package: CLIENT,
+        from: "packaging/dnf",
+        endings: &[],
+        to: "usr/share/doc/openrms-client/examples",
+    },
+    Gathered {
+        package: BACKCOMPAT,
+        from: "packaging/backcompat",
+        endings: &["toml"],
+        to: "usr/share/openrms/backcompat.d",
+    },
+];
+
+pub(crate) const CLIENT: &str = "openrms-client";
+pub(crate) const BACKCOMPAT: &str = "openrms-client-backcompat";
+pub(crate) const SERVER: &str = "openrms-server";
