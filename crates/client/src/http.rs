@@ -12,6 +12,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
 
 use crate::credentials::{Credentials, Scheme};
+use crate::proxy::{NoProxy, Proxy};
 use crate::transport::{Response, Transport, TransportError};
 use crate::url::Origin;
 
@@ -26,14 +27,17 @@ pub struct HttpOptions {
     pub extra_roots: Option<String>,
     /// Whether the machine's roots count besides.
     pub system_roots: bool,
-    /// An HTTP proxy's URL. The environment's is not looked at; hand it in.
-    pub proxy: Option<String>,
+    /// An HTTP proxy. The environment's is not looked at; hand it in.
+    pub proxy: Option<Proxy>,
+    /// Whom to reach without it.
+    pub no_proxy: NoProxy,
 }
 
 /// HTTP over the network. Connections are kept and used again.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
-    agent: ureq::Agent,
+    direct: ureq::Agent,
+    proxied: Option<(ureq::Agent, NoProxy)>,
     limit: usize,
 }
 
@@ -56,6 +60,7 @@ impl Default for HttpOptions {
             extra_roots: None,
             system_roots: true,
             proxy: None,
+            no_proxy: NoProxy::default(),
         }
     }
 }
@@ -63,35 +68,53 @@ impl Default for HttpOptions {
 impl HttpTransport {
     /// Prepares connections; none is made yet.
     pub fn new(options: &HttpOptions) -> Result<Self, HttpSetupError> {
-        let proxy = options.proxy.as_deref().map(ureq::Proxy::new).transpose();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(provider)
             .root_certs(RootCerts::new_with_certs(&roots(options)?))
             .build();
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .proxy(proxy.map_err(|_| HttpSetupError::Proxy)?)
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_resolve(Some(options.connect_timeout))
-            .timeout_recv_response(Some(options.read_timeout))
-            .timeout_recv_body(Some(options.read_timeout))
-            .timeout_send_body(Some(options.read_timeout))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .user_agent(concat!("openrms/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let agent = |proxy: Option<ureq::Proxy>| {
+            ureq::Agent::config_builder()
+                .tls_config(tls.clone())
+                .proxy(proxy)
+                .timeout_connect(Some(options.connect_timeout))
+                .timeout_resolve(Some(options.connect_timeout))
+                .timeout_recv_response(Some(options.read_timeout))
+                .timeout_recv_body(Some(options.read_timeout))
+                .timeout_send_body(Some(options.read_timeout))
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .http_status_as_error(false)
+                .user_agent(concat!("openrms/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .new_agent()
+        };
+        let proxied = match &options.proxy {
+            Some(proxy) => {
+                let proxy = ureq::Proxy::new(proxy.url()).map_err(|_| HttpSetupError::Proxy)?;
+                Some((agent(Some(proxy)), options.no_proxy.clone()))
+            }
+            None => None,
+        };
         Ok(Self {
-            agent: config.new_agent(),
+            direct: agent(None),
+            proxied,
             limit: Limits::client().body_bytes,
         })
+    }
+
+    /// By the proxy, where there is one and the server is not one to reach without it.
+    fn agent(&self, url: &str) -> &ureq::Agent {
+        match &self.proxied {
+            Some((agent, direct)) if !Origin::of(url).is_ok_and(|to| direct.covers(&to)) => agent,
+            _ => &self.direct,
+        }
     }
 
     /// Posts a form (`application/x-www-form-urlencoded`), without credentials of its own.
     pub(crate) fn post_form(&self, url: &str, form: &[u8]) -> Result<Response, TransportError> {
         let request = self
-            .agent
+            .agent(url)
             .post(url)
             .header("Content-Type", "application/x-www-form-urlencoded")
             .header("Accept", "application/json");
@@ -169,17 +192,18 @@ impl Transport for HttpTransport {
             authorization.check(url, &answer)?;
             Ok(answer)
         };
-        let mut answer = ask(&self.agent, LONGEST_IDLE)?;
+        let agent = self.agent(url);
+        let mut answer = ask(agent, LONGEST_IDLE)?;
         // A server of the cluster is gone, perhaps since a connection to it was last used. Another
         // one answers, and whatever these services are asked they may be asked twice.
         if answer.as_ref().is_err_and(is_cut_off) {
-            answer = ask(&self.agent, Duration::ZERO)?;
+            answer = ask(agent, Duration::ZERO)?;
         }
         self.read(url, answer)
     }
 
     fn get(&self, url: &str, auth: Option<&Credentials>) -> Result<Response, TransportError> {
-        let mut request = self.agent.get(url);
+        let mut request = self.agent(url).get(url);
         let authorization = Authorization::of(auth, url)?;
         if let Some(value) = authorization.header() {
             request = request.header("Authorization", value);

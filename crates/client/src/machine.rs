@@ -2,6 +2,8 @@
 
 use crate::system;
 
+use crate::account::hex;
+
 /// A person on a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineIdentity {
@@ -30,6 +32,12 @@ impl MachineIdentity {
     /// The person this process runs as, on a machine with that identifier.
     pub fn of_this_person(machine_id: &str) -> std::io::Result<Self> {
         Ok(Self::new(machine_id, system::uid()?))
+    }
+
+    /// A name for the computer that does not tell its identifier, the same for all people.
+    pub fn computer_name(&self) -> String {
+        let text = format!("openrms computer 1\n{}", self.machine_id);
+        hex(&openrms_crypto::sha256(text.as_bytes()), 8)
     }
 
     /// The digest that stands for both wherever they must not be told.

@@ -142,9 +142,9 @@ impl Client {
     /// What is held and until when.
     pub fn status(&self) -> Result<Status, Error> {
         let settings = self.settings()?;
-        let (hierarchy, hierarchy_error) = match Hierarchy::load(self.home()) {
+        let (hierarchy, hierarchy_error) = match self.known_hierarchy() {
             Ok(hierarchy) => (hierarchy, None),
-            Err(error) => (None, Some(error.into())),
+            Err(error) => (None, Some(error)),
         };
         let (lockbox, lockbox_error) = match self.lockbox_status() {
             Ok(lockbox) => (lockbox, None),

@@ -65,6 +65,13 @@ pub fn of_program<A: AsRef<OsStr>>(
         "RMS_LOCKBOX_PASSPHRASE",
         "RMS_CLIENT_LEVEL",
         "CREDENTIALS_DIRECTORY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
     ] {
         command.env_remove(name);
     }

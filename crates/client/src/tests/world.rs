@@ -326,7 +326,7 @@ impl World {
             .clock(move || clock.now())
             .join_when_missing(JoinPolicy::TrustOnFirstUse)
             .discovery(Discovery {
-                explicit: Some(SERVER.parse().unwrap()),
+                explicit: Spoken::naming(SERVER.parse().unwrap()),
                 ..Discovery::default()
             })
     }
