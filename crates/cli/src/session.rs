@@ -9,10 +9,10 @@ use std::sync::Mutex;
 use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
 use openrms_client::{
-    Bundle, Client, ClientBuilder, ClientLevel, CredentialSource, Credentials, Discovery, Dns,
-    Forest, Found, Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
-    LockboxSecretSource, MachineIdentity, MachineSettings, Origin, Scheme, Secret, ServerUrl,
-    Transport as _,
+    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Forest, Found,
+    Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
+    LockboxSecretSource, MachineIdentity, MachineSettings, NoProxy, Origin, Scheme, Secret,
+    ServerUrl, Spoken, Word,
 };
 use zeroize::Zeroizing;
 
@@ -66,11 +66,7 @@ impl Connection {
             options: self.clone(),
             known: Mutex::new(known),
         };
-        let discovery = Discovery {
-            explicit: self.server.clone(),
-            environment: server_variable()?,
-            machine: machine_settings()?,
-        };
+        let discovery = self.discovery(shell)?;
         let names = Dns::new(discovery.machine.name_servers());
         let forest = Forest::of_own_ticket(discovery.machine.name_servers());
         let passphrase = Passphrase { shell };
@@ -79,12 +75,26 @@ impl Connection {
         } else {
             LicenseServers::OnlyConfigured
         };
-        let builder = client_of(&home()?, self.transport()?, discovery, source, passphrase)?;
+        let home = home(&discovery.machine)?;
+        let transport = transport(&discovery)?;
+        let builder = client_of(&home, transport, discovery, source, passphrase)?;
         let builder = builder.license_servers(allowed);
         let builder = builder.forest(forest).name_service(names);
-        Ok(match shell.client_level().or(level_variable()?) {
-            Some(level) => builder.level(level).build(),
-            None => builder.build(),
+        Ok(builder.build())
+    }
+
+    /// What options, environment and the machine's settings say.
+    pub(crate) fn discovery(&self, shell: Shell) -> Result<Discovery, Failure> {
+        let explicit = Spoken {
+            server: word(self.server.clone(), "--server"),
+            client_level: word(shell.client_level(), "--client-level"),
+            ca_file: word(self.ca_file.clone(), "--ca-file"),
+            ..Spoken::default()
+        };
+        Ok(Discovery {
+            explicit,
+            environment: environment()?,
+            machine: machine_settings()?,
         })
     }
 
@@ -96,10 +106,7 @@ impl Connection {
     /// A client that belongs to a hierarchy; one that is missing is joined.
     pub(crate) fn ready(&self, shell: Shell) -> Result<Client, Failure> {
         let client = self.client(shell)?;
-        if Hierarchy::load(client.home())
-            .map_err(openrms_client::Error::from)?
-            .is_none()
-        {
+        if client.known_hierarchy()?.is_none() {
             let server = client.server()?;
             self.join(shell, &client, &server, None)?;
         }
@@ -154,20 +161,25 @@ impl Connection {
         server: &ServerUrl,
         fingerprint: Option<&str>,
     ) -> Result<JoinPolicy, Failure> {
-        let known = Hierarchy::load(client.home()).map_err(openrms_client::Error::from)?;
+        let known = client.known_hierarchy()?;
         Ok(match fingerprint {
             Some(fingerprint) => JoinPolicy::Pinned(fingerprint.to_owned()),
             // Another hierarchy than the known one is refused by the client.
             None if known.is_some() => JoinPolicy::TrustOnFirstUse,
             None if !server.origin().is_private() => JoinPolicy::TrustOnFirstUse,
-            None => self.believe(shell, server)?,
+            None => self.believe(shell, client, server)?,
         })
     }
 
     /// Shows a server's anchors and has them believed or not. What was shown is pinned.
-    fn believe(&self, shell: Shell, server: &ServerUrl) -> Result<JoinPolicy, Failure> {
+    fn believe(
+        &self,
+        shell: Shell,
+        client: &Client,
+        server: &ServerUrl,
+    ) -> Result<JoinPolicy, Failure> {
         let url = format!("{server}{BUNDLE_PATH}");
-        let answer = self.transport()?.get(&url, None);
+        let answer = client.transport().get(&url, None);
         let bundle = match answer {
             Ok(answer) if answer.status == 200 => {
                 serde_json::from_slice::<Bundle>(&answer.body).ok()
@@ -218,22 +230,28 @@ impl Connection {
         }
     }
 
-    /// The network.
+    /// The network, for what is not asked by a client.
     pub(crate) fn transport(&self) -> Result<HttpTransport, Failure> {
-        let file = self
-            .ca_file
-            .clone()
-            .or_else(|| text_variable("RMS_CA_FILE").map(PathBuf::from));
-        let read = |path: PathBuf| {
-            fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))
-        };
-        let extra_roots = file.map(read).transpose()?;
-        HttpTransport::new(&HttpOptions {
-            extra_roots,
-            ..HttpOptions::default()
-        })
-        .map_err(|error| Failure::new(Exit::Failed, "network-setup", error.to_string(), ""))
+        transport(&self.discovery(Shell::default())?)
     }
+}
+
+/// The network: further authorities and proxy as they are set.
+fn transport(discovery: &Discovery) -> Result<HttpTransport, Failure> {
+    let failed = |error| Failure::from(openrms_client::Error::from(error));
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))
+    };
+    let ca_file = discovery.ca_file().map_err(failed)?;
+    let proxy = discovery.proxy().map_err(failed)?;
+    let no_proxy = discovery.no_proxy().map_err(failed)?;
+    HttpTransport::new(&HttpOptions {
+        extra_roots: ca_file.map(|(path, _)| read(path)).transpose()?,
+        proxy: proxy.map(|(proxy, _)| proxy),
+        no_proxy: no_proxy.map(|(list, _)| list).unwrap_or_default(),
+        ..HttpOptions::default()
+    })
+    .map_err(|error| Failure::new(Exit::Failed, "network-setup", error.to_string(), ""))
 }
 
 /// A client over a folder, to be built.
@@ -252,12 +270,22 @@ pub(crate) fn client_of(
         .lockbox_passphrase(passphrase))
 }
 
-/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`.
-pub(crate) fn home() -> Result<PathBuf, Failure> {
+/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`; below the last two one
+/// for each computer, where the machine's settings say that home folders are shared.
+fn home(machine: &MachineSettings) -> Result<PathBuf, Failure> {
     if let Some(home) = std::env::var_os("RMS_HOME").filter(|home| !home.is_empty()) {
         return Ok(home.into());
     }
-    user_folder("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("openrms"))
+    let home = user_folder("XDG_DATA_HOME", ".local/share")?.join("openrms");
+    if !machine.store_per_computer() {
+        return Ok(home);
+    }
+    let computer = MachineIdentity::of_this_process().map_err(|error| {
+        let message = format!("this computer has no identity to name a folder after: {error}");
+        let hint = "systemd-machine-id-setup makes one";
+        Failure::new(Exit::Failed, "no-machine-id", message, hint)
+    })?;
+    Ok(home.join("computers").join(computer.computer_name()))
 }
 
 /// A folder of the XDG base directory specification.
@@ -414,12 +442,14 @@ pub(crate) fn given_passphrase() -> Result<Option<Secret>, Failure> {
     }
 }
 
-/// What the administrator of this machine says: `/etc/openrms`, or the folder in `RMS_CONFIG_DIR`.
-/// Holds this process to FIPS where that is said.
+/// What the administrator of this machine says, in `/etc/openrms` and above what packages say; or
+/// what stands in the folder in `RMS_CONFIG_DIR` alone. Holds this process to FIPS where that is said.
 fn machine_settings() -> Result<MachineSettings, Failure> {
-    let folder = text_variable("RMS_CONFIG_DIR").unwrap_or_else(|| MACHINE_FOLDER.to_owned());
-    let settings =
-        MachineSettings::read(Path::new(&folder)).map_err(openrms_client::Error::from)?;
+    let settings = match text_variable("RMS_CONFIG_DIR") {
+        Some(folder) => MachineSettings::read(Path::new(&folder)),
+        None => MachineSettings::read_over(Path::new(PACKAGED_FOLDER), Path::new(MACHINE_FOLDER)),
+    };
+    let settings = settings.map_err(openrms_client::Error::from)?;
     if settings.fips() {
         openrms_crypto::fips::require().map_err(|error| {
             let hint =
@@ -430,27 +460,56 @@ fn machine_settings() -> Result<MachineSettings, Failure> {
     Ok(settings)
 }
 
-/// `RMS_SERVER`.
-fn server_variable() -> Result<Option<ServerUrl>, Failure> {
-    let parse = |text: String| {
-        text.parse::<ServerUrl>().map_err(|error| {
-            let hint = "set it to the URL of the service, such as https://rms.example.com";
-            Failure::usage(format!("RMS_SERVER: {error}"), hint)
-        })
-    };
-    text_variable("RMS_SERVER").map(parse).transpose()
+/// What variables of the environment say. `HTTP_PROXY` in capitals is not looked at, as everywhere:
+/// in a CGI program it is what a stranger says.
+fn environment() -> Result<Spoken, Failure> {
+    let proxies = [
+        "https_proxy",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "all_proxy",
+        "ALL_PROXY",
+    ];
+    let proxy = proxies.iter().find(|name| text_variable(name).is_some());
+    Ok(Spoken {
+        server: variable(
+            "RMS_SERVER",
+            "set it to the URL of the service, such as https://rms.example.com",
+            str::parse,
+        )?,
+        client_level: variable(
+            "RMS_CLIENT_LEVEL",
+            "unset it to be of the newest",
+            str::parse,
+        )?,
+        ca_file: word(
+            text_variable("RMS_CA_FILE").map(PathBuf::from),
+            "RMS_CA_FILE",
+        ),
+        proxy: match proxy {
+            Some(name) => variable(name, "unset it to use none", str::parse)?,
+            None => None,
+        },
+        no_proxy: match text_variable("no_proxy") {
+            Some(_) => variable("no_proxy", NO_PROXY_HINT, NoProxy::parse_list)?,
+            None => variable("NO_PROXY", NO_PROXY_HINT, NoProxy::parse_list)?,
+        },
+    })
 }
 
-fn level_variable() -> Result<Option<ClientLevel>, Failure> {
-    let parse = |text: String| {
-        text.parse::<ClientLevel>().map_err(|error| {
-            Failure::usage(
-                format!("RMS_CLIENT_LEVEL: {error}"),
-                "unset it to be of the newest",
-            )
-        })
-    };
-    text_variable("RMS_CLIENT_LEVEL").map(parse).transpose()
+/// A variable of the environment as what it means; `hint` is for one that means nothing.
+fn variable<T, E: std::fmt::Display>(
+    name: &'static str,
+    hint: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<Word<T>>, Failure> {
+    let value = text_variable(name)
+        .map(|text| parse(&text).map_err(|error| Failure::usage(format!("{name}: {error}"), hint)));
+    Ok(word(value.transpose()?, name))
+}
+
+fn word<T>(value: Option<T>, by: &'static str) -> Option<Word<T>> {
+    value.map(|value| Word { value, by })
 }
 
 /// A variable of the environment; an empty one is none.
@@ -481,3 +540,5 @@ pub(crate) fn secret(text: &str) -> Secret {
 }
 
 const MACHINE_FOLDER: &str = "/etc/openrms";
+const PACKAGED_FOLDER: &str = "/usr/share/openrms/client.d";
+const NO_PROXY_HINT: &str = "hosts, domains, addresses and networks, separated by commas";

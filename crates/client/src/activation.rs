@@ -69,6 +69,7 @@ impl MachineCertificate {
         (machine, level): (&MachineIdentity, ClientLevel),
         now: Time,
     ) -> Result<Self, Error> {
+        hierarchy.check_issuer_at(now.floor_minute())?;
         let mode = hierarchy.mode();
         let failed = |error: String| LockboxError::Generate(error);
         let id = random::guid_bytes().map_err(|e| failed(e.to_string()))?;
@@ -140,6 +141,22 @@ impl MachineCertificate {
 }
 
 impl Client {
+    /// Takes the lockbox away, its certificate with it, and makes another one as [`Client::activate`]
+    /// does: for one that does not open here, such as that of another machine. Accounts are certified
+    /// anew when they are next needed; settings, templates and use licenses stay.
+    pub fn reactivate(&self) -> Result<Arc<Lockbox>, Error> {
+        let mut session = self.session();
+        // A placed hierarchy that is of no use is found before anything is taken away.
+        self.stored_hierarchy(&mut session)?;
+        let lock = self.home.lock()?;
+        Lockbox::discard(&lock)?;
+        lock.remove(FILE)?;
+        drop(lock);
+        *session = Session::default();
+        drop(session);
+        self.activate()
+    }
+
     /// Protects the lockbox by a passphrase, or by another one; `None` takes it away. Makes the
     /// lockbox when there is none. The passphrase in use is asked for only when the keyring does
     /// not hold the unlocked secret.

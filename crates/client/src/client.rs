@@ -11,7 +11,7 @@ use openrms_crypto::Mode;
 use openrms_protocol::certification::{Certify, CertifyResponse};
 use openrms_protocol::publishing::{GetClientLicensorCert, GetClientLicensorCertResponse};
 use openrms_protocol::{
-    CertificateChain, CertificateText, ClientLevel, Contract, FaultCode, Feature, Response, Service,
+    CertificateChain, CertificateText, Contract, FaultCode, Feature, Response, Service,
 };
 use openrms_xrml::SharedNode;
 use openrms_xrml::anchors::Anchors;
@@ -50,8 +50,6 @@ pub struct Client {
     pub(crate) names: Arc<dyn NameService>,
     join: Option<JoinPolicy>,
     pub(crate) license_servers: LicenseServers,
-    /// What the caller said that it behaves as.
-    pub(crate) level: Option<ClientLevel>,
     session: Mutex<Session>,
 }
 
@@ -95,6 +93,18 @@ impl Client {
         self.check_lockbox_of_level()?;
         let mut session = self.session();
         self.adopt(&mut session, server, String::new(), hierarchy, true)
+    }
+
+    /// The hierarchy that this client belongs to without asking anybody: what the administrator of the
+    /// machine placed, else what was joined before. Of a placed one whose cluster went over to mode
+    /// 2 since, what the client followed to, under the same anchors.
+    pub fn known_hierarchy(&self) -> Result<Option<Hierarchy>, Error> {
+        let Some(placed) = self.discovery.machine.hierarchy()? else {
+            return Ok(Hierarchy::load(&self.home)?);
+        };
+        let joined = Hierarchy::load(&self.home).ok().flatten();
+        let followed = joined.filter(|joined| joined.follows(&placed));
+        Ok(Some(followed.unwrap_or(placed)))
     }
 
     /// The hierarchy joined; see [`ClientBuilder::join_when_missing`].
@@ -218,6 +228,11 @@ impl Client {
         Ok(Moment::look(&self.home, self.clock.as_ref())?)
     }
 
+    /// How servers are asked.
+    pub fn transport(&self) -> &dyn Transport {
+        self.transport.as_ref()
+    }
+
     pub(crate) fn machine(&self) -> &MachineIdentity {
         &self.machine
     }
@@ -319,7 +334,7 @@ impl Client {
         session: &mut Session,
     ) -> Result<Option<Arc<Hierarchy>>, Error> {
         if session.hierarchy.is_none() {
-            session.hierarchy = Hierarchy::load(&self.home)?.map(Arc::new);
+            session.hierarchy = self.known_hierarchy()?.map(Arc::new);
         }
         Ok(session.hierarchy.clone())
     }
@@ -340,6 +355,7 @@ impl Client {
         server: &ServerUrl,
         policy: &JoinPolicy,
     ) -> Result<Joined, Error> {
+        self.discovery.check_final_server(server)?;
         if *policy == JoinPolicy::TrustOnFirstUse && !server.origin().is_private() {
             return Err(HierarchyError::NotPrivate(server.clone()).into());
         }
@@ -381,16 +397,27 @@ impl Client {
         replace: bool,
     ) -> Result<Joined, Error> {
         let lock = self.home.lock()?;
-        let known = Hierarchy::load(&self.home)?;
+        let known = self.known_hierarchy()?;
+        let placed = self.discovery.machine.hierarchy_file();
+        if let (Some(file), Some(known)) = (placed, &known)
+            && known.anchors() != hierarchy.anchors()
+        {
+            return Err(HierarchyError::Fixed {
+                server,
+                found: hierarchy.first_fingerprint(),
+                file: file.to_owned(),
+            }
+            .into());
+        }
+        let hierarchy = match &known {
+            // What was placed is read anew each time; only where it leads to is kept here.
+            Some(known) if placed.is_some() && !hierarchy.follows(known) => known.clone(),
+            _ => hierarchy,
+        };
         let changed = match &known {
             Some(known) if known.is_same(&hierarchy) => false,
-            Some(_) if !replace => {
-                let found = hierarchy
-                    .fingerprints()
-                    .into_iter()
-                    .next()
-                    .unwrap_or_default()
-                    .1;
+            Some(_) if !replace && placed.is_none() => {
+                let found = hierarchy.first_fingerprint();
                 return Err(HierarchyError::Changed { found }.into());
             }
             _ => true,

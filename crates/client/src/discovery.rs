@@ -8,11 +8,16 @@ mod redirects;
 mod search;
 
 use std::fmt;
+use std::path::PathBuf;
+
+use openrms_protocol::ClientLevel;
 
 use crate::client::Client;
 use crate::error::{Class, Coded, Error};
 use crate::hierarchy::{BUNDLE_PATH, JoinPolicy, Joined};
-use crate::machine_settings::MachineSettings;
+use crate::machine_settings::{Fixable, MachineSettings};
+use crate::precedence::{FinalError, Said, SetBy, Spoken, Word};
+use crate::proxy::{NoProxy, Proxy};
 use crate::settings::Settings;
 use crate::url::{ServerUrl, UrlError};
 
@@ -28,10 +33,10 @@ pub use self::search::{
 /// What is known before anything is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Discovery {
-    /// The caller's own word, such as a command-line option.
-    pub explicit: Option<ServerUrl>,
-    /// The environment's (`RMS_SERVER`), handed in.
-    pub environment: Option<ServerUrl>,
+    /// The caller's own word, such as command-line options.
+    pub explicit: Spoken,
+    /// The environment's (`RMS_SERVER`, ..), handed in.
+    pub environment: Spoken,
     /// What the machine's settings say, handed in.
     pub machine: MachineSettings,
 }
@@ -80,6 +85,9 @@ pub enum DiscoveryError {
         /// Where it was found.
         place: String,
     },
+    /// The machine's settings are final.
+    #[error(transparent)]
+    Final(#[from] FinalError),
     /// The settings hold something that is no URL.
     #[error("the settings name a server that cannot be used: {0}")]
     Settings(UrlError),
@@ -105,6 +113,7 @@ impl Coded for DiscoveryError {
         match self {
             Self::NoServer | Self::NotFound { .. } => "server-not-configured",
             Self::NotProven { .. } => "server-not-proven",
+            Self::Final(error) => error.code(),
             Self::Settings(_) => "server-url-malformed",
             Self::UnknownLicenseServer { .. } | Self::UnknownDecommissioned { .. } => {
                 "license-server-unknown"
@@ -116,6 +125,7 @@ impl Coded for DiscoveryError {
     fn class(&self) -> Class {
         match self {
             Self::NoServer | Self::NotFound { .. } => Class::Unreachable,
+            Self::Final(error) => error.class(),
             Self::Settings(_) | Self::NoLicenseUrl => Class::Malformed,
             Self::UnknownLicenseServer { .. }
             | Self::UnknownDecommissioned { .. }
@@ -133,6 +143,7 @@ impl Coded for DiscoveryError {
             Self::NotFound { .. } | Self::Settings(_) => {
                 Some("say where the service is: rms init --server URL, or RMS_SERVER".into())
             }
+            Self::Final(error) => error.hint(),
             Self::NotProven { server, .. } => Some(format!(
                 "ask your administrator; if it is the right one: rms init --server {server}"
             )),
@@ -179,22 +190,117 @@ impl fmt::Display for ServerSource {
 impl Discovery {
     /// The configured server.
     pub fn locate(&self, settings: &Settings) -> Result<Located, DiscoveryError> {
-        let located = |server: &ServerUrl, source| Located {
-            server: server.clone(),
-            source,
+        let (server, by) = self.server(settings)?.ok_or(DiscoveryError::NoServer)?;
+        let source = match by {
+            SetBy::Command(_) => ServerSource::Explicit,
+            SetBy::Environment(_) => ServerSource::Environment,
+            SetBy::Person(_) => settings
+                .found_by
+                .map_or(ServerSource::Settings, ServerSource::Found),
+            SetBy::Machine(_) | SetBy::Default => ServerSource::Machine,
         };
-        if let Some(server) = &self.explicit {
-            return Ok(located(server, ServerSource::Explicit));
+        Ok(Located { server, source })
+    }
+
+    /// The server, and who set it.
+    pub(crate) fn server(
+        &self,
+        settings: &Settings,
+    ) -> Result<Option<(ServerUrl, SetBy)>, DiscoveryError> {
+        let said = self.said(Fixable::Server, |spoken| spoken.server.as_ref());
+        let machine = self.machine.server();
+        let is_said = said.command.or(said.environment).is_some();
+        // What a person set does not matter, and may be of no use, where another word counts.
+        let person = if is_said || (said.is_final && machine.is_some()) {
+            None
+        } else {
+            settings_server(settings)?
+        };
+        let certification = self.machine.place_of("service_location.certification");
+        let said = Said {
+            person: person.map(|server| (server, settings.place_of("server"))),
+            machine,
+            place: said.place.clone().or(certification.cloned()),
+            ..said
+        };
+        Ok(said.in_force()?)
+    }
+
+    /// The version of RMS to behave as, and who set it.
+    pub(crate) fn level(
+        &self,
+        settings: &Settings,
+    ) -> Result<Option<(ClientLevel, SetBy)>, DiscoveryError> {
+        let person = settings.client_level;
+        let machine = self.machine.client_level();
+        let said = Said {
+            person: person.map(|level| (level, settings.place_of("client_level"))),
+            machine: machine.as_ref(),
+            ..self.said(Fixable::ClientLevel, |spoken| spoken.client_level.as_ref())
+        };
+        Ok(said.in_force()?)
+    }
+
+    /// The level that the caller or the environment says.
+    pub(crate) fn spoken_level(&self) -> Option<ClientLevel> {
+        let mut spoken = [&self.explicit, &self.environment].into_iter();
+        spoken.find_map(|spoken| spoken.client_level.as_ref().map(|word| word.value))
+    }
+
+    /// The HTTP proxy, and who set it.
+    pub fn proxy(&self) -> Result<Option<(Proxy, SetBy)>, DiscoveryError> {
+        let said = Said {
+            machine: self.machine.proxy(),
+            ..self.said(Fixable::Proxy, |spoken| spoken.proxy.as_ref())
+        };
+        Ok(said.in_force()?)
+    }
+
+    /// Whom to reach without the proxy, and who said so.
+    pub fn no_proxy(&self) -> Result<Option<(NoProxy, SetBy)>, DiscoveryError> {
+        let said = Said {
+            machine: self.machine.no_proxy(),
+            place: self.machine.place_of("no_proxy").cloned(),
+            ..self.said(Fixable::Proxy, |spoken| spoken.no_proxy.as_ref())
+        };
+        Ok(said.in_force()?)
+    }
+
+    /// The file with further TLS authorities, and who named it.
+    pub fn ca_file(&self) -> Result<Option<(PathBuf, SetBy)>, DiscoveryError> {
+        let machine = self.machine.ca_file().map(PathBuf::from);
+        let said = Said {
+            machine: machine.as_ref(),
+            ..self.said(Fixable::CaFile, |spoken| spoken.ca_file.as_ref())
+        };
+        Ok(said.in_force()?)
+    }
+
+    /// Refuses another server than one that is final.
+    pub(crate) fn check_final_server(&self, server: &ServerUrl) -> Result<(), DiscoveryError> {
+        let spoken = Spoken::naming(server.clone());
+        let said = Said {
+            command: spoken.server.as_ref(),
+            machine: self.machine.server(),
+            ..self.said(Fixable::Server, |_| None)
+        };
+        Ok(said.in_force().map(|_| ())?)
+    }
+
+    fn said<'s, T>(
+        &'s self,
+        key: Fixable,
+        word: impl Fn(&'s Spoken) -> Option<&'s Word<T>>,
+    ) -> Said<'s, T> {
+        Said {
+            key,
+            command: word(&self.explicit),
+            environment: word(&self.environment),
+            person: None,
+            machine: None,
+            place: self.machine.place_of(key.name()).cloned(),
+            is_final: self.machine.is_final(key),
         }
-        if let Some(server) = &self.environment {
-            return Ok(located(server, ServerSource::Environment));
-        }
-        if let Some(server) = settings_server(settings)? {
-            let source = settings.found_by.map(ServerSource::Found);
-            return Ok(located(&server, source.unwrap_or(ServerSource::Settings)));
-        }
-        let server = self.machine.server().ok_or(DiscoveryError::NoServer)?;
-        Ok(located(server, ServerSource::Machine))
     }
 
     /// The overrides that count for a server: the person's, then the machine's. Those of settings
@@ -202,8 +308,9 @@ impl Discovery {
     pub(crate) fn overrides(&self, settings: &Settings, server: &ServerUrl) -> Overrides {
         let counts = |named: Option<&ServerUrl>| named.is_none_or(|named| named == server);
         let mut overrides = Overrides::default();
+        let is_final = self.machine.is_final(Fixable::ServiceLocation);
         // What cannot be read names another server, too.
-        if settings_server(settings).is_ok_and(|named| counts(named.as_ref())) {
+        if !is_final && settings_server(settings).is_ok_and(|named| counts(named.as_ref())) {
             overrides = settings.service_location.clone();
         }
         if counts(self.machine.server()) {
@@ -213,11 +320,20 @@ impl Discovery {
     }
 }
 
+impl Discovery {
+    pub(crate) fn redirects(&self, settings: &Settings) -> Redirects {
+        let machine = self.machine.decommission().clone();
+        if self.machine.is_final(Fixable::Decommission) {
+            return machine;
+        }
+        settings.decommission.clone().or(machine)
+    }
+}
+
 impl Client {
     /// Clusters that have ended: the person's word, then the machine's.
     pub(crate) fn redirects(&self) -> Result<Redirects, Error> {
-        let machine = self.discovery.machine.decommission().clone();
-        Ok(self.settings()?.decommission.or(machine))
+        Ok(self.discovery.redirects(&self.settings()?))
     }
 }
 
@@ -269,6 +385,7 @@ impl Client {
     }
 
     fn remember(&self, server: &ServerUrl, found_by: Option<FoundBy>) -> Result<(), Error> {
+        self.discovery.check_final_server(server)?;
         let lock = self.home.lock()?;
         Settings::update(&lock, |settings| {
             let known = settings.server.as_deref();
@@ -279,9 +396,7 @@ impl Client {
                 settings.server = Some(server.as_str().to_owned());
                 settings.found_by = found_by;
             }
-            if self.level.is_some() {
-                settings.client_level = self.level;
-            }
+            settings.client_level = self.discovery.spoken_level().or(settings.client_level);
         })?;
         Ok(())
     }
@@ -316,8 +431,8 @@ mod tests {
             ..Settings::default()
         };
         let mut discovery = Discovery {
-            explicit: Some(url("https://a.example")),
-            environment: Some(url("https://b.example")),
+            explicit: Spoken::naming(url("https://a.example")),
+            environment: Spoken::naming(url("https://b.example")),
             machine: machine("server = 'https://d.example'"),
         };
         let located = |discovery: &Discovery, settings: &Settings| {
@@ -325,12 +440,12 @@ mod tests {
             format!("{} {}", located.source.name(), located.server)
         };
         assert_eq!(located(&discovery, &settings), "option https://a.example");
-        discovery.explicit = None;
+        discovery.explicit = Spoken::default();
         assert_eq!(
             located(&discovery, &settings),
             "environment https://b.example"
         );
-        discovery.environment = None;
+        discovery.environment = Spoken::default();
         assert_eq!(located(&discovery, &settings), "settings https://c.example");
         let found = Settings {
             found_by: Some(FoundBy::Dns),

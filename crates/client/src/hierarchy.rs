@@ -1,14 +1,17 @@
 //! The hierarchy a client belongs to: the keys it trusts, and the SPC issuer by which it activates
 //! itself (MS-RMPR 3.8.3.1). It comes in files or from the cluster.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use openrms_crypto::{Mode, PrivateKey as _, SoftwareKey};
 use openrms_xrml::anchors::Anchors;
-use openrms_xrml::{Identity, SharedNode, XrmlError};
+use openrms_xrml::issuing::issue_range;
+use openrms_xrml::{Identity, Interval, SharedNode, Time, XrmlError};
 use serde::Deserialize;
 
 use crate::error::{Class, Coded};
+use crate::machine_settings::MachineSettingsError;
 use crate::service::ServiceError;
 use crate::storage::{Home, Lock, StorageError};
 use crate::trust::{self, TrustError};
@@ -88,6 +91,36 @@ pub enum HierarchyError {
     /// Nothing can be believed over a connection that others can change.
     #[error("trust on first use needs TLS or a server on this machine, not {0}")]
     NotPrivate(ServerUrl),
+    /// The machine's administrator placed another one.
+    #[error("{server} hands out another hierarchy (anchor {found}) than {} holds for everybody on this \
+             machine", file.display())]
+    Fixed {
+        /// Whose.
+        server: ServerUrl,
+        /// Fingerprint of its anchor.
+        found: String,
+        /// The administrator's file.
+        file: PathBuf,
+    },
+    /// The administrator's file cannot be read.
+    #[error("the hierarchy in {} cannot be used: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nor that file itself.
+    #[error(transparent)]
+    Place(MachineSettingsError),
+    /// What signs the certificates of machines has expired, or is for later.
+    #[error("this hierarchy certifies machines from {} to {} UTC only", range.from, range.until)]
+    IssuerExpired {
+        /// When it may.
+        range: Interval,
+        /// Whether that is over.
+        is_over: bool,
+    },
     /// No anchors.
     #[error("there is no trust anchor")]
     NoAnchors,
@@ -131,6 +164,11 @@ impl Coded for HierarchyError {
             Self::Changed { .. } => "hierarchy-changed",
             Self::NotPinned { .. } => "hierarchy-not-pinned",
             Self::NotPrivate(_) => "hierarchy-not-private",
+            Self::Fixed { .. } => "hierarchy-set-by-machine",
+            Self::File { .. } => "hierarchy-file-malformed",
+            Self::Place(error) => error.code(),
+            Self::IssuerExpired { is_over: true, .. } => "spc-issuer-expired",
+            Self::IssuerExpired { .. } => "spc-issuer-not-yet-valid",
             Self::NoAnchors => "hierarchy-no-anchors",
             Self::Anchors(_) => "hierarchy-anchors-malformed",
             Self::Key(_) => "hierarchy-key-malformed",
@@ -148,8 +186,13 @@ impl Coded for HierarchyError {
             | Self::Changed { .. }
             | Self::NotPinned { .. }
             | Self::NotPrivate(_)
+            | Self::Fixed { .. }
+            | Self::IssuerExpired { .. }
             | Self::NoAnchors => Class::NotTrusted,
-            Self::Anchors(_) | Self::Key(_) | Self::Bundle { .. } => Class::Malformed,
+            Self::Place(error) => error.class(),
+            Self::File { .. } | Self::Anchors(_) | Self::Key(_) | Self::Bundle { .. } => {
+                Class::Malformed
+            }
             Self::NoBundle { .. } => Class::Unreachable,
             Self::Trust(error) => error.class(),
             Self::Service(error) => error.class(),
@@ -167,6 +210,20 @@ impl Coded for HierarchyError {
                 Some("compare the fingerprint with your administrator's".into())
             }
             Self::NotPrivate(_) => Some("use https, or give the anchor's fingerprint".into()),
+            Self::Fixed { .. } => Some(
+                "whoever looks after this machine decides whom it trusts; leave that server out"
+                    .into(),
+            ),
+            Self::File { .. } => {
+                Some("it is for whoever looks after this machine to correct".into())
+            }
+            Self::Place(error) => error.hint(),
+            Self::IssuerExpired { is_over: true, .. } => Some(
+                "your administrator makes another one and hands it out: rms init, or the file of \
+                 the hierarchy on this machine"
+                    .into(),
+            ),
+            Self::IssuerExpired { .. } => Some("check the clock of this machine".into()),
             Self::NoBundle { .. } => {
                 Some("give the anchors, key and chain as files, or check the URL".into())
             }
@@ -283,6 +340,14 @@ impl Hierarchy {
         self.anchors.iter().map(pair).collect()
     }
 
+    /// The fingerprint that stands for it in messages.
+    pub(crate) fn first_fingerprint(&self) -> String {
+        let first = self.anchors.iter().next();
+        first
+            .map(|anchor| anchor.key.fingerprint_hex())
+            .unwrap_or_default()
+    }
+
     /// The SPC issuer as it is named in SPCs.
     pub fn issuer(&self) -> &Identity {
         &self.issuer
@@ -301,6 +366,30 @@ impl Hierarchy {
     /// Mode of the machines in it: that of the SPC issuer's key.
     pub fn mode(&self) -> Mode {
         trust::mode_of(self.issuer.key())
+    }
+
+    /// Refuses to certify a machine when the SPC issuer may not: nobody would believe it.
+    pub(crate) fn check_issuer_at(&self, now: Time) -> Result<(), HierarchyError> {
+        let Some(leaf) = self.issuer_chain.first() else {
+            return Ok(());
+        };
+        let limits = [issue_range(leaf), leaf.content().validity];
+        match limits
+            .into_iter()
+            .flatten()
+            .find(|range| !range.contains(now))
+        {
+            Some(range) => Err(HierarchyError::IssuerExpired {
+                range,
+                is_over: now >= range.until,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it is what became of the other one when its cluster went over to mode 2.
+    pub(crate) fn follows(&self, other: &Self) -> bool {
+        self.anchors == other.anchors && (self.mode(), other.mode()) == (Mode::Two, Mode::One)
     }
 
     /// Whether both trust the same keys and activate by the same issuer.

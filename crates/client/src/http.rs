@@ -7,11 +7,17 @@ use std::time::Duration;
 
 use openrms_negotiate::{Initiator, NegotiateError};
 use openrms_protocol::Limits;
+use openrms_xrml::Time;
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use zeroize::Zeroizing;
 
 use crate::credentials::{Credentials, Scheme};
+use crate::proxy::{NoProxy, Proxy};
+use crate::tls::{self, PeerCertificate};
 use crate::transport::{Response, Transport, TransportError};
 use crate::url::Origin;
 
@@ -26,15 +32,28 @@ pub struct HttpOptions {
     pub extra_roots: Option<String>,
     /// Whether the machine's roots count besides.
     pub system_roots: bool,
-    /// An HTTP proxy's URL. The environment's is not looked at; hand it in.
-    pub proxy: Option<String>,
+    /// An HTTP proxy. The environment's is not looked at; hand it in.
+    pub proxy: Option<Proxy>,
+    /// Whom to reach without it.
+    pub no_proxy: NoProxy,
 }
 
 /// HTTP over the network. Connections are kept and used again.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
-    agent: ureq::Agent,
+    tls: Tls,
+    direct: ureq::Agent,
+    proxied: Option<(ureq::Agent, NoProxy)>,
     limit: usize,
+}
+
+/// What is needed to look at a server's certificate.
+#[derive(Debug, Clone)]
+struct Tls {
+    roots: Arc<Vec<Certificate<'static>>>,
+    provider: Arc<CryptoProvider>,
+    proxy: Option<Proxy>,
+    longest: Duration,
 }
 
 /// Why the network cannot be used at all.
@@ -56,6 +75,7 @@ impl Default for HttpOptions {
             extra_roots: None,
             system_roots: true,
             proxy: None,
+            no_proxy: NoProxy::default(),
         }
     }
 }
@@ -63,35 +83,60 @@ impl Default for HttpOptions {
 impl HttpTransport {
     /// Prepares connections; none is made yet.
     pub fn new(options: &HttpOptions) -> Result<Self, HttpSetupError> {
-        let proxy = options.proxy.as_deref().map(ureq::Proxy::new).transpose();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = roots(options)?;
         let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(provider)
-            .root_certs(RootCerts::new_with_certs(&roots(options)?))
+            .unversioned_rustls_crypto_provider(provider.clone())
+            .root_certs(RootCerts::new_with_certs(&roots))
             .build();
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .proxy(proxy.map_err(|_| HttpSetupError::Proxy)?)
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_resolve(Some(options.connect_timeout))
-            .timeout_recv_response(Some(options.read_timeout))
-            .timeout_recv_body(Some(options.read_timeout))
-            .timeout_send_body(Some(options.read_timeout))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .user_agent(concat!("openrms/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let agent = |proxy: Option<ureq::Proxy>| {
+            ureq::Agent::config_builder()
+                .tls_config(tls.clone())
+                .proxy(proxy)
+                .timeout_connect(Some(options.connect_timeout))
+                .timeout_resolve(Some(options.connect_timeout))
+                .timeout_recv_response(Some(options.read_timeout))
+                .timeout_recv_body(Some(options.read_timeout))
+                .timeout_send_body(Some(options.read_timeout))
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .http_status_as_error(false)
+                .user_agent(concat!("openrms/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .new_agent()
+        };
+        let proxied = match &options.proxy {
+            Some(proxy) => {
+                let proxy = ureq::Proxy::new(proxy.url()).map_err(|_| HttpSetupError::Proxy)?;
+                Some((agent(Some(proxy)), options.no_proxy.clone()))
+            }
+            None => None,
+        };
         Ok(Self {
-            agent: config.new_agent(),
+            tls: Tls {
+                roots: roots.into(),
+                provider,
+                proxy: options.proxy.clone(),
+                longest: options.connect_timeout,
+            },
+            direct: agent(None),
+            proxied,
             limit: Limits::client().body_bytes,
         })
+    }
+
+    /// By the proxy, where there is one and the server is not one to reach without it.
+    fn agent(&self, url: &str) -> &ureq::Agent {
+        match &self.proxied {
+            Some((agent, direct)) if !Origin::of(url).is_ok_and(|to| direct.covers(&to)) => agent,
+            _ => &self.direct,
+        }
     }
 
     /// Posts a form (`application/x-www-form-urlencoded`), without credentials of its own.
     pub(crate) fn post_form(&self, url: &str, form: &[u8]) -> Result<Response, TransportError> {
         let request = self
-            .agent
+            .agent(url)
             .post(url)
             .header("Content-Type", "application/x-www-form-urlencoded")
             .header("Accept", "application/json");
@@ -115,6 +160,8 @@ impl HttpTransport {
                 .iter()
                 .filter_map(|value| value.to_str().ok()),
         );
+        let date = answer.headers().get("date");
+        let date = date.and_then(|value| http_date(value.to_str().ok()?));
         let status = answer.status().as_u16();
         // The bound is on what comes out of decompression.
         let most = u64::try_from(self.limit)
@@ -139,6 +186,7 @@ impl HttpTransport {
             status,
             location,
             offered,
+            date,
             body,
         })
     }
@@ -169,17 +217,18 @@ impl Transport for HttpTransport {
             authorization.check(url, &answer)?;
             Ok(answer)
         };
-        let mut answer = ask(&self.agent, LONGEST_IDLE)?;
+        let agent = self.agent(url);
+        let mut answer = ask(agent, LONGEST_IDLE)?;
         // A server of the cluster is gone, perhaps since a connection to it was last used. Another
         // one answers, and whatever these services are asked they may be asked twice.
         if answer.as_ref().is_err_and(is_cut_off) {
-            answer = ask(&self.agent, Duration::ZERO)?;
+            answer = ask(agent, Duration::ZERO)?;
         }
         self.read(url, answer)
     }
 
     fn get(&self, url: &str, auth: Option<&Credentials>) -> Result<Response, TransportError> {
-        let mut request = self.agent.get(url);
+        let mut request = self.agent(url).get(url);
         let authorization = Authorization::of(auth, url)?;
         if let Some(value) = authorization.header() {
             request = request.header("Authorization", value);
@@ -188,6 +237,38 @@ impl Transport for HttpTransport {
         authorization.check(url, &answer)?;
         self.read(url, answer)
     }
+
+    fn peer_certificate(&self, origin: &Origin) -> Option<PeerCertificate> {
+        let Tls {
+            roots,
+            provider,
+            proxy,
+            longest,
+        } = &self.tls;
+        let is_direct = match &self.proxied {
+            Some((_, direct)) => direct.covers(origin),
+            None => true,
+        };
+        let proxy = proxy.as_ref().filter(|_| !is_direct);
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(
+            roots
+                .iter()
+                .map(|root| CertificateDer::from(root.der().to_vec())),
+        );
+        tls::look(origin, proxy, store, provider, *longest)
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the only form that servers send (RFC 9110 5.6.7).
+fn http_date(text: &str) -> Option<Time> {
+    let (_, rest) = text.split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let month = 1 + MONTHS.iter().position(|name| *name == month)?;
+    let clock = parts.next()?;
+    let ends = parts.next() == Some("GMT") && parts.next().is_none();
+    ends.then(|| format!("{year}-{month:02}-{day}T{clock}").parse().ok())?
 }
 
 /// Whether the other end went away without an answer.
@@ -330,5 +411,31 @@ fn named(url: &str, error: &ureq::Error) -> TransportError {
     }
 }
 
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 /// Connections that were not used for longer are not used again.
 const LONGEST_IDLE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_a_server_tells_is_read_or_left() {
+        let unix = |text| http_date(text).map(Time::unix);
+        assert_eq!(unix("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        for wrong in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 99999 08:49:37 GMT",
+            "Sun, \u{661} Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(unix(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -82,14 +82,11 @@ impl Coded for LevelError {
 }
 
 impl Client {
-    /// The version of RMS that it behaves as: what the caller said, else what was remembered.
+    /// The version of RMS that it behaves as: what the caller said, else what was remembered, else
+    /// what the machine's settings say.
     pub fn level(&self) -> Result<ClientLevel, Error> {
-        let remembered = || Ok::<_, Error>(self.settings()?.client_level);
-        let level = match self.level {
-            Some(level) => Some(level),
-            None => remembered()?,
-        };
-        Ok(level.unwrap_or_default())
+        let said = self.discovery.level(&self.settings()?)?;
+        Ok(said.map(|(level, _)| level).unwrap_or_default())
     }
 
     /// Refuses to use a lockbox that came about in another way than that of the level.
@@ -105,7 +102,7 @@ impl Client {
 
     /// Remembers the level, where the caller said one.
     pub(crate) fn remember_level(&self) -> Result<(), Error> {
-        if let Some(level) = self.level
+        if let Some(level) = self.discovery.spoken_level()
             && self.settings()?.client_level != Some(level)
         {
             let lock = self.home.lock()?;

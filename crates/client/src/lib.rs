@@ -26,6 +26,9 @@
 //! | [`client`] | [`Client`]: joins the rooms; makes or fetches what is missing |
 //! | [`storage`], [`settings`] | the person's folder |
 //! | [`machine_settings`] | what the administrator of the machine says |
+//! | [`precedence`], [`configuration`] | whose word counts; everything set, and who set it |
+//! | [`proxy`] | by which proxy servers are asked |
+//! | [`notice`] | what a protected file says to people without a client |
 //! | [`machine`], [`lockbox`], [`lockbox_secret`], [`keyring`], [`activation`] | the security processor's key and certificate |
 //! | [`level`] | the version of RMS that this client behaves as |
 //! | [`hierarchy`] | whom this client trusts |
@@ -38,13 +41,16 @@
 //! | [`free`] | freeing what a cluster that has ended protected |
 //! | [`clock`] | time, and clocks that were set back |
 //! | [`output`] | files written as a whole |
-//! | [`status`] | what is held; whether services answer |
+//! | [`status`] | what is held |
+//! | [`check`], [`tls`] | whether services answer, and how they are reached |
 //! | [`error`] | stable names of everything that goes wrong |
 
 pub mod account;
 pub mod activation;
+pub mod check;
 pub mod client;
 pub mod clock;
+pub mod configuration;
 pub mod credentials;
 pub mod discovery;
 pub mod error;
@@ -58,16 +64,20 @@ pub mod lockbox;
 pub mod lockbox_secret;
 pub mod machine;
 pub mod machine_settings;
+pub mod notice;
 pub mod oidc;
 pub mod open;
 pub mod output;
 pub mod policy;
+pub mod precedence;
+pub mod proxy;
 pub mod publish;
 pub mod service;
 pub mod settings;
 pub mod status;
 pub mod storage;
 pub mod templates;
+pub mod tls;
 pub mod transport;
 pub mod trust;
 pub mod url;
@@ -76,6 +86,7 @@ pub mod url;
 mod tests;
 
 pub use account::{Account, Licensor};
+pub use check::{CheckReport, Probe, ProbeOutcome};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
@@ -92,14 +103,17 @@ pub use license_store::{Purge, StoredLicense};
 pub use lockbox::{Lockbox, Protection};
 pub use lockbox_secret::{LockboxSecretSource, NoPassphrase, Unlock};
 pub use machine::MachineIdentity;
-pub use machine_settings::MachineSettings;
+pub use machine_settings::{Fixable, MachineSettings, Place};
+pub use notice::NoticeUrl;
 pub use open::{Conditions, Denied, Exported, Held, HeldRight, Opened, Source};
 pub use openrms_crypto::Secret;
 pub use output::{Output, Overwrite};
 pub use policy::{Expiry, Grant, OwnPolicy, Policy, Renewal, TemplateName, Who};
+pub use precedence::{SetBy, Spoken, Word};
+pub use proxy::{NoProxy, Proxy};
 pub use publish::{Publication, Published, Signer};
 pub use settings::{Role, Settings};
-pub use status::{CheckReport, Probe, ProbeOutcome, Status};
+pub use status::Status;
 pub use storage::Home;
 pub use templates::{Synced, Template};
 pub use transport::{Response, Transport, TransportError};

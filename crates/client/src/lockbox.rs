@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::{Class, Coded};
-use crate::lockbox_secret::{AtRest, LockboxSecret, Unlock};
+use crate::lockbox_secret::{self, AtRest, LockboxSecret, Unlock};
 use crate::machine::MachineIdentity;
 use crate::storage::{Home, Lock, StorageError};
 
@@ -162,16 +162,22 @@ impl Coded for LockboxError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OtherMachine | Self::SecretMissing | Self::Damaged(_) => Some(
-                "a lockbox cannot be moved: take the folder away, then activate and sign in anew"
+            Self::OtherMachine => Some(
+                "a lockbox cannot be moved: rms activate --replace makes one for this machine. \
+                 Where several machines share this folder, store_per_computer in their settings \
+                 keeps theirs apart"
+                    .into(),
+            ),
+            Self::SecretMissing | Self::Damaged(_) => Some(
+                "rms activate --replace makes another one; account certificates are acquired anew"
                     .into(),
             ),
             Self::PassphraseNeeded => {
                 Some("type it on a terminal, or set RMS_LOCKBOX_PASSPHRASE".into())
             }
             Self::WrongPassphrase => Some(
-                "a forgotten passphrase cannot be recovered: take the folder away, then activate \
-                 and sign in anew"
+                "a forgotten passphrase cannot be recovered: rms activate --replace makes another \
+                 lockbox; account certificates are acquired anew"
                     .into(),
             ),
             Self::PassphraseEmpty | Self::Generate(_) => None,
@@ -337,6 +343,13 @@ impl Lockbox {
             mode: stored.mode,
             created: Time::from_unix(stored.created),
         }))
+    }
+
+    /// Takes it away, whoever it was made for. What was sealed to it is of no use any more.
+    pub(crate) fn discard(lock: &Lock<'_>) -> Result<(), LockboxError> {
+        lock.remove(FILE)?;
+        lockbox_secret::discard(lock)?;
+        Ok(())
     }
 
     /// What tells one stored lockbox from another.

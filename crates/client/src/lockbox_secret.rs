@@ -213,6 +213,11 @@ impl Sealed {
     }
 }
 
+/// Takes the secret away.
+pub(crate) fn discard(lock: &Lock<'_>) -> Result<(), StorageError> {
+    lock.remove(FILE)
+}
+
 /// Takes a secret out of the keyring.
 pub(crate) fn forget(fingerprint: &str, cache: &dyn SecretCache) {
     cache.forget(&entry(fingerprint));

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use crate::account::hex;
+
 /// A person on a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineIdentity {
@@ -27,6 +29,12 @@ impl MachineIdentity {
         // The owner of a process's own entry is its effective user.
         let uid = std::fs::metadata("/proc/self")?.uid();
         Ok(Self::new(&machine_id, uid))
+    }
+
+    /// A name for the computer that does not tell its identifier, the same for all people.
+    pub fn computer_name(&self) -> String {
+        let text = format!("openrms computer 1\n{}", self.machine_id);
+        hex(&openrms_crypto::sha256(text.as_bytes()), 8)
     }
 
     /// The digest that stands for both wherever they must not be told.

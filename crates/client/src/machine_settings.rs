@@ -1,26 +1,73 @@
-//! What the administrator of a machine says to all its people: `client.toml` and the files of
-//! `client.d` in a folder, `/etc/openrms` as packages have it. Never written here.
+//! What the administrator of a machine says to all its people: the defaults of packages, then
+//! `client.toml` and the files of `client.d` in a folder, `/etc/openrms` as packages have it. Never
+//! written here. It takes the place of the original's registry keys below `MSDRM` and
+//! `Office\Common\DRM`.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+mod layers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use openrms_directory::dns::NameServer;
-use serde::Deserialize;
+use openrms_protocol::ClientLevel;
+use serde::{Deserialize, Serialize};
 
 use crate::discovery::{Overrides, Redirects};
 use crate::error::{Class, Coded};
+use crate::hierarchy::{Bundle, Hierarchy, HierarchyError, JoinPolicy};
+use crate::notice::NoticeUrl;
+use crate::proxy::{NoProxy, Proxy};
+use crate::settings::level_text;
 use crate::url::ServerUrl;
 
+pub use self::layers::Place;
+use self::layers::{Layer, line_of};
+pub(crate) use self::layers::{places, read_bounded};
+
 /// Settings for everybody on a machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachineSettings {
     server: Option<ServerUrl>,
     name_servers: Option<Vec<NameServer>>,
     service_location: Overrides,
     decommission: Redirects,
+    hierarchy: Option<PathBuf>,
+    templates: Option<PathBuf>,
+    #[serde(with = "level_text")]
+    client_level: Option<ClientLevel>,
+    proxy: Option<Proxy>,
+    no_proxy: Option<NoProxy>,
+    ca_file: Option<PathBuf>,
+    notice_url: Option<NoticeUrl>,
+    store_per_computer: Option<bool>,
     fips: Option<bool>,
+    #[serde(rename = "final")]
+    fixed: BTreeSet<Fixable>,
+    /// Where each value stands, by its key.
+    #[serde(skip)]
+    places: BTreeMap<String, Place>,
+}
+
+/// A setting that people may otherwise set as they like, and that `final` makes the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fixable {
+    /// The server.
+    Server,
+    /// Where single services are.
+    ServiceLocation,
+    /// Clusters that have ended.
+    Decommission,
+    /// The version of RMS to behave as.
+    ClientLevel,
+    /// The HTTP proxy, and whom to reach without it.
+    Proxy,
+    /// Further TLS authorities.
+    CaFile,
+    /// Whom to trust: final wherever it is set, so that it need not be said.
+    Hierarchy,
 }
 
 /// Why settings of a machine cannot be used.
@@ -42,6 +89,12 @@ pub enum MachineSettingsError {
         /// What is wrong.
         reason: String,
     },
+    /// Everybody may change a file.
+    #[error("{} may be changed by everybody", path.display())]
+    WritableByAll {
+        /// Which.
+        path: PathBuf,
+    },
 }
 
 impl Coded for MachineSettingsError {
@@ -49,6 +102,7 @@ impl Coded for MachineSettingsError {
         match self {
             Self::Io { .. } => "machine-settings-not-readable",
             Self::Malformed { .. } => "machine-settings-malformed",
+            Self::WritableByAll { .. } => "machine-settings-unsafe",
         }
     }
 
@@ -56,6 +110,7 @@ impl Coded for MachineSettingsError {
         match self {
             Self::Io { .. } => Class::Failed,
             Self::Malformed { .. } => Class::Malformed,
+            Self::WritableByAll { .. } => Class::NotTrusted,
         }
     }
 
@@ -64,23 +119,74 @@ impl Coded for MachineSettingsError {
     }
 }
 
+impl Fixable {
+    /// The key.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::ServiceLocation => "service_location",
+            Self::Decommission => "decommission",
+            Self::ClientLevel => "client_level",
+            Self::Proxy => "proxy",
+            Self::CaFile => "ca_file",
+            Self::Hierarchy => "hierarchy",
+        }
+    }
+}
+
 impl MachineSettings {
     /// Reads `client.toml`, then `client.d/*.toml` in the order of their names. What a later file
     /// says wins; files that are not there say nothing.
     pub fn read(folder: &Path) -> Result<Self, MachineSettingsError> {
-        let mut settings = Self::default();
-        let mut files = vec![folder.join("client.toml")];
-        files.append(&mut drop_ins(&folder.join("client.d"))?);
-        for path in files {
-            if let Some(text) = read(&path)? {
-                let later: Self = toml::from_str(&text).map_err(|error| {
-                    let reason = error.message().to_owned();
-                    MachineSettingsError::Malformed { path, reason }
-                })?;
-                settings = later.or(settings);
+        Self::default().with_folder(folder)
+    }
+
+    /// The same, where the files of another folder, which packages put there, say first what counts
+    /// unless the administrator says otherwise.
+    pub fn read_over(defaults: &Path, folder: &Path) -> Result<Self, MachineSettingsError> {
+        let mut packaged = Layer::drop_ins(defaults)?.into_iter();
+        let packaged = packaged.try_fold(Self::default(), Self::with_layer)?;
+        packaged.with_folder(folder)
+    }
+
+    /// What a text of TOML says, which wins; it stands in `place`. Paths in it are in full.
+    pub fn with_text(self, place: &Path, text: String) -> Result<Self, MachineSettingsError> {
+        let path = place.to_owned();
+        self.with_layer(Layer { path, text })
+    }
+
+    fn with_folder(self, folder: &Path) -> Result<Self, MachineSettingsError> {
+        let mut layers: Vec<Layer> = Layer::read(&folder.join("client.toml"))?
+            .into_iter()
+            .collect();
+        layers.append(&mut Layer::drop_ins(&folder.join("client.d"))?);
+        layers.into_iter().try_fold(self, Self::with_layer)
+    }
+
+    fn with_layer(self, layer: Layer) -> Result<Self, MachineSettingsError> {
+        let Layer { path, text } = layer;
+        let mut later: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| line_of(&text, span.start));
+            let line = line
+                .map(|line| format!("line {line}: "))
+                .unwrap_or_default();
+            MachineSettingsError::Malformed {
+                path: path.clone(),
+                reason: format!("{line}{}", error.message().trim_end()),
             }
+        })?;
+        // A file names others beside it, so that they can be carried together.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let files = [
+            &mut later.hierarchy,
+            &mut later.templates,
+            &mut later.ca_file,
+        ];
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&*file);
         }
-        Ok(settings)
+        later.places = places(&path.to_string_lossy(), &text);
+        Ok(later.or(self))
     }
 
     /// The server, which the certification override names as well.
@@ -107,74 +213,113 @@ impl MachineSettings {
         &self.decommission
     }
 
+    /// The hierarchy that everybody on the machine belongs to: a client bundle in a file, which is
+    /// believed because an administrator placed it. Reads the file.
+    pub fn hierarchy(&self) -> Result<Option<Hierarchy>, HierarchyError> {
+        let Some(path) = &self.hierarchy else {
+            return Ok(None);
+        };
+        let unreadable = |reason: String| HierarchyError::File {
+            path: path.clone(),
+            reason,
+        };
+        let text = read_bounded(path, LARGEST_BUNDLE).map_err(HierarchyError::Place)?;
+        let text = text.ok_or_else(|| unreadable("there is no such file".into()))?;
+        let bundle: Bundle =
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        Hierarchy::from_bundle(&bundle, &JoinPolicy::TrustOnFirstUse).map(Some)
+    }
+
+    /// The file of that hierarchy.
+    pub fn hierarchy_file(&self) -> Option<&Path> {
+        self.hierarchy.as_deref()
+    }
+
+    /// A folder with templates for everybody.
+    pub fn templates(&self) -> Option<&Path> {
+        self.templates.as_deref()
+    }
+
+    /// The version of RMS to behave as.
+    pub fn client_level(&self) -> Option<ClientLevel> {
+        self.client_level
+    }
+
+    /// The HTTP proxy.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    /// Whom to reach without it.
+    pub fn no_proxy(&self) -> Option<&NoProxy> {
+        self.no_proxy.as_ref()
+    }
+
+    /// A file with further TLS authorities, PEM.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// Where people without the client learn what to install.
+    pub fn notice_url(&self) -> Option<&NoticeUrl> {
+        self.notice_url.as_ref()
+    }
+
+    /// Whether a person's store has a folder for each computer, because several computers share
+    /// their home folder.
+    pub fn store_per_computer(&self) -> bool {
+        self.store_per_computer.unwrap_or_default()
+    }
+
     /// Whether only cryptography approved by FIPS 140-3 is to be used, of a validated module.
     pub fn fips(&self) -> bool {
         self.fips.unwrap_or_default()
     }
 
+    /// Whether people cannot set it.
+    pub fn is_final(&self, key: Fixable) -> bool {
+        self.fixed.contains(&key)
+    }
+
+    /// Where a value stands, by its key: `server`, `service_location.activation`.
+    pub fn place_of(&self, key: &str) -> Option<&Place> {
+        self.places.get(key)
+    }
+
+    pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
+        &self.places
+    }
+
     fn or(self, earlier: Self) -> Self {
+        let mut places = earlier.places;
+        places.extend(self.places);
         Self {
             server: self.server.or(earlier.server),
             name_servers: self.name_servers.or(earlier.name_servers),
             service_location: self.service_location.or(earlier.service_location),
             decommission: self.decommission.or(earlier.decommission),
+            hierarchy: self.hierarchy.or(earlier.hierarchy),
+            templates: self.templates.or(earlier.templates),
+            client_level: self.client_level.or(earlier.client_level),
+            proxy: self.proxy.or(earlier.proxy),
+            no_proxy: self.no_proxy.or(earlier.no_proxy),
+            ca_file: self.ca_file.or(earlier.ca_file),
+            notice_url: self.notice_url.or(earlier.notice_url),
+            store_per_computer: self.store_per_computer.or(earlier.store_per_computer),
             fips: self.fips.or(earlier.fips),
+            fixed: &self.fixed | &earlier.fixed,
+            places,
         }
     }
 }
 
-fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>, MachineSettingsError> {
-    let io = |source| MachineSettingsError::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(io(error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(io)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            files.push(path);
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
-fn read(path: &Path) -> Result<Option<String>, MachineSettingsError> {
-    let io = |source| MachineSettingsError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    let mut text = String::new();
-    let length = file
-        .take(LARGEST + 1)
-        .read_to_string(&mut text)
-        .map_err(io)?;
-    if length as u64 > LARGEST {
-        return Err(MachineSettingsError::Malformed {
-            path: path.to_owned(),
-            reason: format!("it is larger than {LARGEST} bytes"),
-        });
-    }
-    Ok(Some(text))
-}
-
-const LARGEST: u64 = 256 * 1024;
+/// More than the longest chain with its keys.
+const LARGEST_BUNDLE: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {

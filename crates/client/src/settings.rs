@@ -1,9 +1,12 @@
 //! `settings.toml`: where the service is, and who signs in.
 
+use std::collections::BTreeMap;
+
 use openrms_protocol::ClientLevel;
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::{FoundBy, Locations, Overrides, Redirects};
+use crate::machine_settings::{Place, places};
 use crate::storage::{Home, Lock, StorageError};
 
 /// What a person set.
@@ -36,6 +39,9 @@ pub struct Settings {
     /// Clusters that have ended.
     #[serde(default, skip_serializing_if = "Redirects::is_empty")]
     pub decommission: Redirects,
+    /// Where each value stands, by its key.
+    #[serde(skip)]
+    pub(crate) places: BTreeMap<String, Place>,
 }
 
 /// As whom a client signs in.
@@ -63,10 +69,18 @@ impl Settings {
         let Some(text) = home.read_text(FILE)? else {
             return Ok(Self::default());
         };
-        toml::from_str(&text).map_err(|error| StorageError::Settings {
+        let mut settings: Self = toml::from_str(&text).map_err(|error| StorageError::Settings {
             path: home.at(FILE),
             reason: error.message().to_owned(),
-        })
+        })?;
+        settings.places = places(&home.at(FILE).to_string_lossy(), &text);
+        Ok(settings)
+    }
+
+    /// Where a value stands, by its key.
+    pub(crate) fn place_of(&self, key: &str) -> Place {
+        let place = self.places.get(key).cloned();
+        place.unwrap_or_else(|| Place::of(FILE))
     }
 
     /// Changes them: read, changed and written under the lock.
@@ -83,7 +97,7 @@ impl Settings {
 }
 
 /// Levels by their names.
-mod level_text {
+pub(crate) mod level_text {
     use openrms_protocol::ClientLevel;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
@@ -93,7 +107,7 @@ mod level_text {
         clippy::trivially_copy_pass_by_ref,
         reason = "for serde"
     )]
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         level: &Option<ClientLevel>,
         out: S,
     ) -> Result<S::Ok, S::Error> {
@@ -103,7 +117,7 @@ mod level_text {
         }
     }
 
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+    pub(crate) fn deserialize<'d, D: Deserializer<'d>>(
         text: D,
     ) -> Result<Option<ClientLevel>, D::Error> {
         let name = String::deserialize(text)?;

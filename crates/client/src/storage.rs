@@ -63,7 +63,11 @@ pub enum StorageError {
 impl Coded for StorageError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { .. } => "store-not-accessible",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "store-full",
+                io::ErrorKind::ReadOnlyFilesystem => "store-read-only",
+                _ => "store-not-accessible",
+            },
             Self::TooLarge { .. } => "store-file-too-large",
             Self::NotText { .. } => "store-file-not-text",
             Self::Settings { .. } => "settings-malformed",
@@ -79,10 +83,15 @@ impl Coded for StorageError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { path, .. } => Some(format!(
-                "check that {} is yours and that its disk has room",
-                path.display()
-            )),
+            Self::Io { path, source } => Some(match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room on that disk and try again".into()
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "set RMS_HOME to a folder that can be written to".into()
+                }
+                _ => format!("check that {} is yours", path.display()),
+            }),
             Self::TooLarge { path } | Self::NotText { path } | Self::Settings { path, .. } => {
                 Some(format!(
                     "{} was not written by this program; move it away",

@@ -1,6 +1,9 @@
 //! Official rights templates: kept in step with the server's, found by GUID or by name
 //! (MS-RMPR 3.8.4.2, 3.4.4.2, 3.4.4.3).
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use openrms_crypto::PublicKey;
 use openrms_protocol::templates::{
     AcquireTemplateInformation, AcquireTemplateInformationResponse, AcquireTemplates,
@@ -15,6 +18,7 @@ use openrms_xrml::{Guid, Time};
 
 use crate::client::Client;
 use crate::error::{Class, Coded, Error};
+use crate::machine_settings::read_bounded;
 use crate::policy::TemplateName;
 use crate::service::Auth;
 use crate::storage::Home;
@@ -56,6 +60,14 @@ pub enum TemplateError {
     /// Signed by another server than the one that will license the content.
     #[error("the template {0} is not of the server that will license the content")]
     OtherServer(Guid),
+    /// The folder that the machine's settings name.
+    #[error("the templates in {} cannot be read: {reason}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
     /// The server's answer does not hold together.
     #[error("the server's template {id} is not what it announced: {reason}")]
     Announced {
@@ -73,12 +85,13 @@ impl Coded for TemplateError {
             Self::Ambiguous { .. } => "template-ambiguous",
             Self::OtherServer(_) => "template-of-other-server",
             Self::Announced { .. } => "template-untrusted",
+            Self::Folder { .. } => "templates-not-readable",
         }
     }
 
     fn class(&self) -> Class {
         match self {
-            Self::NotFound(_) => Class::Failed,
+            Self::NotFound(_) | Self::Folder { .. } => Class::Failed,
             Self::Ambiguous { .. } => Class::Usage,
             Self::OtherServer(_) | Self::Announced { .. } => Class::NotTrusted,
         }
@@ -89,6 +102,9 @@ impl Coded for TemplateError {
             Self::NotFound(_) => Some("rms templates sync fetches them; list shows them".into()),
             Self::Ambiguous { .. } => Some("give the GUID".into()),
             Self::OtherServer(_) => Some("rms templates sync".into()),
+            Self::Folder { .. } => {
+                Some("it is for whoever looks after this machine to correct".into())
+            }
             Self::Announced { .. } => None,
         }
     }
@@ -162,9 +178,9 @@ impl Template {
 }
 
 impl Client {
-    /// The templates in the store, by name.
+    /// The templates in the store and those that the administrator of the machine keeps, by name.
     pub fn templates(&self) -> Result<Vec<Template>, Error> {
-        let mut templates = stored(self.home())?;
+        let mut templates = self.known_templates()?;
         let key = |template: &Template| {
             (
                 template
@@ -183,7 +199,7 @@ impl Client {
         name: &TemplateName,
         server: Option<&PublicKey>,
     ) -> Result<Template, Error> {
-        let mut found = stored(self.home())?;
+        let mut found = self.known_templates()?;
         found.retain(|template| match name {
             TemplateName::Id(id) => template.id == *id,
             TemplateName::Name(wanted) => {
@@ -296,6 +312,22 @@ impl Client {
         Ok(synced)
     }
 
+    /// The person's, and the machine's; of two with one GUID the one that was signed later.
+    fn known_templates(&self) -> Result<Vec<Template>, Error> {
+        let mut known = stored(self.home())?;
+        let Some(folder) = self.discovery.machine.templates() else {
+            return Ok(known);
+        };
+        for template in placed(folder)? {
+            match known.iter_mut().find(|own| own.id == template.id) {
+                Some(own) if own.issued() < template.issued() => *own = template,
+                Some(_) => {}
+                None => known.push(template),
+            }
+        }
+        Ok(known)
+    }
+
     fn ask_information(&self) -> Result<AcquireTemplateInformationResponse, Error> {
         let (ask, contract) = (AcquireTemplateInformation.into(), CONTRACT);
         self.ask_licensing(Service::TemplateDistribution, |caller, url| {
@@ -327,6 +359,25 @@ fn stored(home: &Home) -> Result<Vec<Template>, Error> {
     Ok(templates)
 }
 
+/// Templates in the folder that an administrator keeps; what cannot be read is left out.
+fn placed(folder: &Path) -> Result<Vec<Template>, TemplateError> {
+    let unreadable = |source: std::io::Error| TemplateError::Folder {
+        path: folder.to_owned(),
+        reason: source.to_string(),
+    };
+    let mut templates = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)?.take(MOST_PLACED) {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|name| name == "xml")
+            && let Ok(Some(text)) = read_bounded(&path, LARGEST_PLACED)
+            && let Ok(template) = Template::read(text)
+        {
+            templates.push(template);
+        }
+    }
+    Ok(templates)
+}
+
 fn same_guid(a: &str, b: &str) -> bool {
     matches!((a.parse::<Guid>(), b.parse::<Guid>()), (Ok(a), Ok(b)) if a == b)
 }
@@ -343,3 +394,7 @@ const CONTRACT: Contract = Contract::TemplateDistribution;
 const WHAT: &str = "template";
 const FOLDER: &str = "templates";
 const ENGLISH: u32 = 1033;
+/// Files that are looked at in a folder of templates.
+const MOST_PLACED: usize = 4096;
+/// More than a template with names in all languages.
+const LARGEST_PLACED: u64 = 1 << 20;

@@ -18,7 +18,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::name::{HostName, HostNameError};
 
@@ -203,6 +203,12 @@ impl FromStr for NameServer {
             return Err(NameServerError);
         }
         Ok(Self(address))
+    }
+}
+
+impl Serialize for NameServer {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&self.0)
     }
 }
 

@@ -52,6 +52,7 @@ impl Channel<'_> {
         copy(Path::new("packaging/install"), &[".sh", ".ps1"], &part)?;
         keys.publish(&part)?;
         self.descriptions(&part)?;
+        with_keys(&part)?;
         let heading = Heading {
             version: self.version,
             serial: self.signed_at,
@@ -152,6 +153,25 @@ fn date(seconds: u64) -> Result<String, Failure> {
     Ok(date.trim().to_owned())
 }
 
+/// The script that installs brings the keys along, so that one file is all that is carried.
+fn with_keys(channel: &Path) -> Result<(), Failure> {
+    let keys = run::output("base64", |tool| {
+        tool.arg("--wrap=0")
+            .arg(channel.join("openrms-archive-keyring.gpg"))
+    })?;
+    let script = channel.join("install.sh");
+    let text = fs::read_to_string(&script)?;
+    if !text.contains(NO_KEYS) {
+        return Err(format!("install.sh has no line {NO_KEYS}").into());
+    }
+    fs::write(
+        &script,
+        text.replace(NO_KEYS, &format!("own_keys='{keys}'")),
+    )?;
+    Ok(())
+}
+
+const NO_KEYS: &str = "own_keys=''";
 const SUITE: &str = "stable";
 const SHA256_ALONE: [&str; 6] = [
     "-o",

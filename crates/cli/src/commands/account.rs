@@ -32,6 +32,14 @@ pub(crate) struct Activate {
     /// Take the passphrase of the lockbox away.
     #[arg(long)]
     no_passphrase: bool,
+    /// Make another lockbox in place of the one that is there: for one of another machine, one that
+    /// is damaged, or whose passphrase is forgotten. Accounts are certified anew.
+    #[arg(long, conflicts_with = "no_passphrase")]
+    replace: bool,
+    /// Do nothing, and say nothing, where nobody told this machine or its user whom to trust, or where
+    /// it takes a network: as when somebody logs on.
+    #[arg(long, conflicts_with_all = ["passphrase", "no_passphrase", "replace"])]
+    if_configured: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -62,6 +70,13 @@ pub(crate) struct Status {
 impl Activate {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
         let client = self.connection.client(shell)?;
+        let needs_network = client.level()?.activation() == Activation::Network;
+        if self.if_configured && (needs_network || client.known_hierarchy()?.is_none()) {
+            return Ok(());
+        }
+        if self.replace {
+            client.reactivate()?;
+        }
         if self.passphrase {
             client.protect_lockbox(Some(&new_passphrase(shell)?))?;
         } else if self.no_passphrase {
@@ -75,6 +90,7 @@ impl Activate {
             "protection": lockbox.protection().name(),
             "created": lockbox.created().to_string(),
             "activated": activated,
+            "replaced": self.replace,
         });
         shell.answer(&document, || {
             let certificate = if activated {
@@ -82,9 +98,14 @@ impl Activate {
             } else {
                 "comes with `rms init`, which tells whom to trust"
             };
+            let replaced = if self.replace {
+                "the lockbox was replaced; account certificates are acquired anew when needed\n"
+            } else {
+                ""
+            };
             format!(
                 "lockbox              {}\nprotected by         {}\n\
-                 machine certificate  {certificate}\n",
+                 machine certificate  {certificate}\n{replaced}",
                 lockbox.fingerprint(),
                 lockbox.protection()
             )

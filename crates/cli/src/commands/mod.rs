@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod check;
+mod config;
 mod free;
 mod init;
 mod inspect;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Init(init::Init),
     /// Asks every service that is needed, and says which fails and why.
     Check(check::Check),
+    /// The settings in force.
+    Config(config::Config),
     /// Makes the lockbox and the machine certificate; needs no network.
     Activate(account::Activate),
     /// Gets the certificates of your account.
@@ -59,6 +62,7 @@ impl Command {
             Self::Quickstart(command) => command.run(shell),
             Self::Init(command) => command.run(shell),
             Self::Check(command) => command.run(shell),
+            Self::Config(command) => command.run(shell),
             Self::Activate(command) => command.run(shell),
             Self::SignIn(command) => command.run(shell),
             Self::Status(command) => command.run(shell),

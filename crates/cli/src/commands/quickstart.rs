@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::Args;
 use openrms_client::{
     Class, Client, Credentials, Discovery, Grant, HttpOptions, HttpTransport, JoinPolicy,
-    NoPassphrase, Overwrite, OwnPolicy, Policy, ServerUrl, Signer, Who,
+    NoPassphrase, Overwrite, OwnPolicy, Policy, ServerUrl, Signer, Spoken, Who,
 };
 use openrms_formats::names;
 use openrms_xrml::rights::Right;
@@ -230,7 +230,7 @@ fn sign_in(place: &Place, url: &str, name: &str) -> Result<Client, Failure> {
         .parse()
         .map_err(|error: openrms_client::url::UrlError| failed(&error.to_string()))?;
     let discovery = Discovery {
-        explicit: Some(server.clone()),
+        explicit: Spoken::naming(server.clone()),
         ..Discovery::default()
     };
     let credentials = Credentials::Basic {

@@ -14,6 +14,7 @@ use crate::hierarchy::JoinPolicy;
 use crate::keyring::{KernelKeyring, SecretCache};
 use crate::lockbox_secret::{LockboxSecretSource, NoPassphrase};
 use crate::machine::MachineIdentity;
+use crate::precedence::Word;
 use crate::storage::Home;
 use crate::transport::Transport;
 
@@ -92,7 +93,10 @@ impl ClientBuilder {
     /// initialized or activated, else the newest.
     #[must_use]
     pub fn level(mut self, level: ClientLevel) -> Self {
-        self.0.level = Some(level);
+        self.0.discovery.explicit.client_level = Some(Word {
+            value: level,
+            by: "the caller",
+        });
         self
     }
 
@@ -122,7 +126,6 @@ impl Client {
             names: Arc::new(NoNameService),
             join: None,
             license_servers: LicenseServers::default(),
-            level: None,
             session: Mutex::default(),
         })
     }

@@ -206,7 +206,7 @@ fn nobody_stands_in_for_an_override_and_what_the_server_said_does_not_count() {
     let alice = world
         .builder(Home::open(folder.path()).unwrap(), "alice")
         .discovery(Discovery {
-            explicit: Some(SERVER.parse().unwrap()),
+            explicit: Spoken::naming(SERVER.parse().unwrap()),
             ..named_by(&overrides)
         })
         .build();
@@ -223,7 +223,7 @@ fn an_override_never_gets_credentials() {
     let alice = world
         .builder(Home::open(folder.path()).unwrap(), "alice")
         .discovery(Discovery {
-            explicit: Some(SERVER.parse().unwrap()),
+            explicit: Spoken::naming(SERVER.parse().unwrap()),
             ..named_by(&overrides)
         })
         .build();

@@ -65,7 +65,7 @@ fn joining_needs_a_word_of_the_caller() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::builder(Home::open(folder.path()).unwrap(), machine(), world.clone())
         .discovery(Discovery {
-            explicit: Some(server()),
+            explicit: Spoken::naming(server()),
             ..Discovery::default()
         })
         .build();
@@ -154,7 +154,7 @@ fn nobody_on_the_way_talks_a_machine_into_another_mode() {
     let alice = world.person("alice");
     let file = alice.protected("a.ptxt", b"text", &policy(&["everyone:VIEW"]));
     let in_the_clear = Discovery {
-        explicit: Some("http://rms.example.com".parse().unwrap()),
+        explicit: Spoken::naming("http://rms.example.com".parse().unwrap()),
         ..Discovery::default()
     };
     let home = Home::open(alice.path("home")).unwrap();

@@ -114,7 +114,7 @@ fn what_one_server_said_does_not_count_for_another() {
     let other = world
         .builder(alice.home().clone(), "alice")
         .discovery(Discovery {
-            explicit: Some("https://other.example.com".parse().unwrap()),
+            explicit: Spoken::naming("https://other.example.com".parse().unwrap()),
             ..Discovery::default()
         })
         .build();

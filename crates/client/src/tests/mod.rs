@@ -9,5 +9,6 @@ mod locating;
 mod locking;
 mod network;
 mod opening;
+mod placed;
 mod stores;
 mod world;

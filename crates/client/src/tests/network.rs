@@ -50,7 +50,7 @@ fn credentials_are_not_sent_in_the_open() {
     let client = world
         .builder(Home::open(folder.path()).unwrap(), "alice")
         .discovery(Discovery {
-            explicit: Some("http://rms.example.com".parse().unwrap()),
+            explicit: Spoken::naming("http://rms.example.com".parse().unwrap()),
             ..Discovery::default()
         })
         .build();

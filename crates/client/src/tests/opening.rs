@@ -333,7 +333,7 @@ fn content_of_an_unknown_server_is_named_and_not_asked_for() {
         theirs
             .builder(home.clone(), "eve")
             .discovery(Discovery {
-                explicit: Some("https://rms.example.net".parse().unwrap()),
+                explicit: Spoken::naming("https://rms.example.net".parse().unwrap()),
                 ..Discovery::default()
             })
             .license_servers(allowed)

@@ -1,0 +1,63 @@
+//! What a protected file says in clear to people without a client (the redirection header of a
+//! pfile): what it is, and where their administrator says how to open it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::url::{Origin, UrlError};
+
+/// Where people without a client learn what to install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NoticeUrl(String);
+
+impl NoticeUrl {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for NoticeUrl {
+    type Error = UrlError;
+
+    /// It goes into every protected file, so it is `http` or `https`, short and of plain characters.
+    fn try_from(text: String) -> Result<Self, UrlError> {
+        let error = |reason| UrlError {
+            url: text.chars().take(200).collect(),
+            reason,
+        };
+        Origin::of(&text)?;
+        if text.len() > LONGEST {
+            return Err(error("it is longer than 512 characters"));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<NoticeUrl> for String {
+    fn from(url: NoticeUrl) -> Self {
+        url.0
+    }
+}
+
+impl fmt::Display for NoticeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The clear text, with the line ends that every editor shows.
+pub(crate) fn text(url: Option<&NoticeUrl>) -> String {
+    let how = match url {
+        Some(url) => format!("To open it, see {url}"),
+        None => "To open it, install OpenRMS; your administrator says how.".to_owned(),
+    };
+    format!(
+        "\r\n\r\n\r\nThis file is protected. It cannot be read in this program.\r\n{how}\r\n\r\n\
+         Do not change this file in any way: doing so will result in data loss.\r\n\r\n"
+    )
+}
+
+const LONGEST: usize = 512;
