@@ -97,6 +97,8 @@ impl Channel<'_> {
             for (field, value) in fields {
                 tool.args(["-o", &format!("APT::FTPArchive::Release::{field}={value}")]);
             }
+            // The end is written only where there is a time until it, which gives way to the date.
+            tool.args(["-o", "APT::FTPArchive::Release::ValidTime=1"]);
             // Indexes are fetched by their checksums, so that a publication changes under nobody.
             tool.args(["-o", "APT::FTPArchive::DoByHash=true"]);
             tool.args(SHA256_ALONE).arg("release").arg(&suite)
