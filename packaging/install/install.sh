@@ -2,11 +2,11 @@
 # Installs the OpenRMS client on this machine, or brings it up to date: for administrators' scripts,
 # for start-up scripts, for a machine that is only reached by files.
 #
-#   install.sh --channel URL|FOLDER [--keyring FILE] [options]
+#   install.sh [options] URL|FOLDER
 #
-#   --channel URL|FOLDER  where the packages are; a folder may be a share or a medium
-#   --keyring FILE        whose packages they are (OpenPGP keys; default: openrms-archive-keyring.gpg
-#                         beside this script, else /usr/share/keyrings/openrms-archive-keyring.gpg)
+#   URL|FOLDER            where the packages are (channel=...); a folder may be a share or a medium
+#   --keyring FILE        whose packages they are (OpenPGP keys; default: those that this script
+#                         brings along, else /usr/share/keyrings/openrms-archive-keyring.gpg)
 #   --packages "A B"      what is installed, in that order (default: openrms-client
 #                         openrms-client-backcompat); the second is not tried when the first failed
 #   --prefix DIR          no packages, but the programs of the tarball below DIR: needs no rights
@@ -16,7 +16,7 @@
 #   --log FILE            a line for each step (default: /var/log/openrms-install.log; with --prefix,
 #                         standard error alone)
 #
-# Each option can be a line of /etc/openrms/install.conf as well: channel=..., keyring=..., and so on.
+# Each can be a line of /etc/openrms/install.conf as well: channel=..., keyring=..., and so on.
 #
 # The signature of the list of files and the hash of a package are checked before every step that uses
 # them. Nothing is asked, and the machine is never restarted: what was interrupted, by a restart or
@@ -30,23 +30,25 @@ set -eu
 umask 077
 export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+# In a channel, `cargo xtask dist` puts its keys here (base64).
+own_keys=''
+
 channel='' keyring='' prefix='' state='' log=''
 packages="openrms-client openrms-client-backcompat"
 settings=/etc/openrms/install.conf
-here=$(dirname "$0")
 
 main() {
   read_settings
   read_options "$@"
   export DEBIAN_FRONTEND=noninteractive
-  [ -n "$channel" ] || fail 2 usage "no channel is named (--channel, or channel= in $settings)"
+  [ -n "$channel" ] || fail 2 usage "no channel is named, here or in $settings"
   : "${state:=${prefix:+$prefix/share/openrms-install}}" "${state:=/var/lib/openrms-install}"
   [ -n "$prefix" ] || : "${log:=/var/log/openrms-install.log}"
-  find_keyring
   [ -n "$prefix" ] || [ "$(id -u)" = 0 ] || fail 2 usage "packages are installed by root; --prefix DIR needs no rights"
   work=$(mktemp -d "${TMPDIR:-/tmp}/openrms-install.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   trap 'exit 1' HUP INT TERM
+  find_keyring
 
   step "fetch the list of files from $channel"
   fetch openrms.manifest
@@ -75,7 +77,7 @@ read_settings() {
 read_options() {
   while [ $# -gt 0 ]; do
     case $1 in
-      --channel | --keyring | --packages | --prefix | --state | --log)
+      --keyring | --packages | --prefix | --state | --log)
         [ $# -gt 1 ] || fail 2 usage "$1 wants a value"
         name=${1#--}
         # shellcheck disable=SC2034 # by its name
@@ -87,16 +89,19 @@ read_options() {
         sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"
         exit 0
         ;;
-      *) fail 2 usage "no such option: $1 (--help)" ;;
+      -*) fail 2 usage "no such option: $1 (--help)" ;;
+      *) channel=$1; shift ;;
     esac
   done
 }
 
 find_keyring() {
-  for file in "$keyring" "$here/openrms-archive-keyring.gpg" /usr/share/keyrings/openrms-archive-keyring.gpg; do
-    [ -n "$file" ] && [ -r "$file" ] && keyring=$(readlink -f "$file") && return
-  done
-  fail 2 usage "no keys: name them by --keyring"
+  if [ -n "$keyring" ]; then keyring=$(readlink -f "$keyring")
+  elif [ -n "$own_keys" ]; then
+    keyring=$work/keyring.gpg
+    printf '%s' "$own_keys" | base64 --decode >"$keyring"
+  else keyring=/usr/share/keyrings/openrms-archive-keyring.gpg; fi
+  [ -r "$keyring" ] || fail 2 usage "no keys at $keyring: name them by --keyring"
 }
 
 # A file of the channel into the working folder; its folders are made.

@@ -145,17 +145,17 @@ fn all(options: &All) -> Result<(), Failure> {
     tarball::build(&stage, &release, &work.join("tarball"), &made)?;
     sbom::build(&release, &work.join("sbom"), &made)?;
     fs::write(made.join(VERSION), format!("{}\n", release.version))?;
+    fs::write(made.join(TIME), format!("{time}\n"))?;
     fs::write(made.join(SUMS), manifest::sums(&made, &[SUMS])?)?;
     fs::remove_dir_all(&work)?;
     println!("{}", made.display());
 
-    match &keys {
-        Some(keys) => options.publication.channel(&Packages::read(output)?, keys),
-        None => {
-            println!("no channel: --keys says which keys sign it");
-            Ok(())
-        }
-    }
+    let Some(keys) = keys else {
+        println!("no channel: --keys says which keys sign it");
+        return Ok(());
+    };
+    let packages = Packages::read(output)?;
+    options.publication.channel(&packages, &keys)
 }
 
 impl Publication {
@@ -208,6 +208,8 @@ fn commit_time() -> Result<u64, Failure> {
 
 /// Which version the packages beside it are of.
 const VERSION: &str = "VERSION";
+/// The time that stands for that of everything made.
+const TIME: &str = "SOURCE_DATE_EPOCH";
 /// Their checksums, as `sha256sum -c` reads them.
 const SUMS: &str = "SHA256SUMS";
 /// The machines that packages are made for, as each kind calls them.

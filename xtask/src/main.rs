@@ -21,7 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Chore {
     /// Makes the packages, and the channel that hands them out.
-    Dist(dist::Dist),
+    Dist(Box<dist::Dist>),
     /// Writes man pages and shell completions of both programs.
     Pages {
         /// Folder to write into.
@@ -51,7 +51,7 @@ enum Chore {
 
 fn main() {
     let result = match Arguments::parse().chore {
-        Chore::Dist(options) => dist::run(options),
+        Chore::Dist(options) => dist::run(*options),
         Chore::Pages { folder } => pages::write(&folder),
         Chore::FuzzSeeds { folder } => fuzz_seeds::write(&folder),
         Chore::Levels { write } => levels::print(write),

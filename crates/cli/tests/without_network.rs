@@ -6,12 +6,11 @@ mod common;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use common::cluster::Cluster;
-use common::{Run, command, ended};
+use common::unplugged::Unplugged;
+use common::{assert_private, command, ended};
 
 #[test]
 fn a_machine_that_joined_before_is_activated_without_network_and_certified_on_first_use() {
@@ -153,46 +152,6 @@ fn authors_publish_and_open_their_own_files_without_network() {
     assert_eq!((run.code, run.out.as_str()), (3, ""), "{}", run.err);
 }
 
-/// How this machine lets a program run without any network.
-struct Unplugged {
-    flags: &'static str,
-}
-
-impl Unplugged {
-    /// `None`, with a line on the terminal, where it does not.
-    fn find() -> Option<Self> {
-        // Root needs no other user; anybody else stays who they are, to whom the lockbox belongs.
-        let permitted = |flags: &&str| {
-            let done = Command::new("unshare").args([*flags, "true"]).output();
-            done.is_ok_and(|done| done.status.success())
-        };
-        let flags = ["-n", "-cn"].into_iter().find(permitted);
-        if flags.is_none() {
-            println!("skipped: unshare is not permitted");
-        }
-        let found = Self { flags: flags? };
-        let routes = found.run(Command::new("cat").arg("/proc/net/route")).out;
-        assert!(routes.lines().count() < 2, "a way out is left: {routes}");
-        Some(found)
-    }
-
-    /// Runs a command, with its environment, in a network namespace of its own.
-    fn run(&self, command: &Command) -> Run {
-        let mut unshare = Command::new("unshare");
-        unshare
-            .args([OsStr::new(self.flags), command.get_program()])
-            .args(command.get_args())
-            .stdin(Stdio::null());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => unshare.env(name, value),
-                None => unshare.env_remove(name),
-            };
-        }
-        ended(unshare.output().unwrap())
-    }
-}
-
 /// A letter of alice's, protected, with rights for bob.
 fn letter(cluster: &Cluster, rights: &str) -> std::path::PathBuf {
     let source = cluster.file("letter.txt", LETTER);
@@ -204,19 +163,6 @@ fn open(cluster: &Cluster, name: &str, protected: &Path) -> String {
     let run = ended(command.arg(protected).output().unwrap());
     assert_eq!(run.code, 0, "{}", run.err);
     run.out
-}
-
-/// Nobody else can look into a folder or anything in it.
-fn assert_private(path: &Path) {
-    let metadata = fs::symlink_metadata(path).unwrap();
-    let mode = metadata.permissions().mode() & 0o7777;
-    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
-    assert_eq!(mode, wanted, "{} has mode {mode:o}", path.display());
-    if metadata.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            assert_private(&entry.unwrap().path());
-        }
-    }
 }
 
 const LETTER: &str = "Dear Bob,\n\nthe cable is cut. Grüße\n";

@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use openrms_negotiate::{Initiator, NegotiateError};
 use openrms_protocol::Limits;
+use openrms_xrml::Time;
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use zeroize::Zeroizing;
 
 use crate::credentials::{Credentials, Scheme};
 use crate::proxy::{NoProxy, Proxy};
+use crate::tls::{self, PeerCertificate};
 use crate::transport::{Response, Transport, TransportError};
 use crate::url::Origin;
 
@@ -36,9 +41,19 @@ pub struct HttpOptions {
 /// HTTP over the network. Connections are kept and used again.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
+    tls: Tls,
     direct: ureq::Agent,
     proxied: Option<(ureq::Agent, NoProxy)>,
     limit: usize,
+}
+
+/// What is needed to look at a server's certificate.
+#[derive(Debug, Clone)]
+struct Tls {
+    roots: Arc<Vec<Certificate<'static>>>,
+    provider: Arc<CryptoProvider>,
+    proxy: Option<Proxy>,
+    longest: Duration,
 }
 
 /// Why the network cannot be used at all.
@@ -69,9 +84,10 @@ impl HttpTransport {
     /// Prepares connections; none is made yet.
     pub fn new(options: &HttpOptions) -> Result<Self, HttpSetupError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = roots(options)?;
         let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(provider)
-            .root_certs(RootCerts::new_with_certs(&roots(options)?))
+            .unversioned_rustls_crypto_provider(provider.clone())
+            .root_certs(RootCerts::new_with_certs(&roots))
             .build();
         let agent = |proxy: Option<ureq::Proxy>| {
             ureq::Agent::config_builder()
@@ -97,6 +113,12 @@ impl HttpTransport {
             None => None,
         };
         Ok(Self {
+            tls: Tls {
+                roots: roots.into(),
+                provider,
+                proxy: options.proxy.clone(),
+                longest: options.connect_timeout,
+            },
             direct: agent(None),
             proxied,
             limit: Limits::client().body_bytes,
@@ -138,6 +160,8 @@ impl HttpTransport {
                 .iter()
                 .filter_map(|value| value.to_str().ok()),
         );
+        let date = answer.headers().get("date");
+        let date = date.and_then(|value| http_date(value.to_str().ok()?));
         let status = answer.status().as_u16();
         // The bound is on what comes out of decompression.
         let most = u64::try_from(self.limit)
@@ -162,6 +186,7 @@ impl HttpTransport {
             status,
             location,
             offered,
+            date,
             body,
         })
     }
@@ -212,6 +237,38 @@ impl Transport for HttpTransport {
         authorization.check(url, &answer)?;
         self.read(url, answer)
     }
+
+    fn peer_certificate(&self, origin: &Origin) -> Option<PeerCertificate> {
+        let Tls {
+            roots,
+            provider,
+            proxy,
+            longest,
+        } = &self.tls;
+        let is_direct = match &self.proxied {
+            Some((_, direct)) => direct.covers(origin),
+            None => true,
+        };
+        let proxy = proxy.as_ref().filter(|_| !is_direct);
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(
+            roots
+                .iter()
+                .map(|root| CertificateDer::from(root.der().to_vec())),
+        );
+        tls::look(origin, proxy, store, provider, *longest)
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the only form that servers send (RFC 9110 5.6.7).
+fn http_date(text: &str) -> Option<Time> {
+    let (_, rest) = text.split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let month = 1 + MONTHS.iter().position(|name| *name == month)?;
+    let clock = parts.next()?;
+    let ends = parts.next() == Some("GMT") && parts.next().is_none();
+    ends.then(|| format!("{year}-{month:02}-{day}T{clock}").parse().ok())?
 }
 
 /// Whether the other end went away without an answer.
@@ -354,5 +411,31 @@ fn named(url: &str, error: &ureq::Error) -> TransportError {
     }
 }
 
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 /// Connections that were not used for longer are not used again.
 const LONGEST_IDLE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_a_server_tells_is_read_or_left() {
+        let unix = |text| http_date(text).map(Time::unix);
+        assert_eq!(unix("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        for wrong in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 99999 08:49:37 GMT",
+            "Sun, \u{661} Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(unix(wrong), None, "{wrong}");
+        }
+    }
+}

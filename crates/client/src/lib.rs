@@ -42,11 +42,13 @@
 //! | [`clock`] | time, and clocks that were set back |
 //! | `system` | what differs from system to system |
 //! | [`output`] | files written as a whole |
-//! | [`status`] | what is held; whether services answer |
+//! | [`status`] | what is held |
+//! | [`check`], [`tls`] | whether services answer, and how they are reached |
 //! | [`error`] | stable names of everything that goes wrong |
 
 pub mod account;
 pub mod activation;
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod configuration;
@@ -77,6 +79,7 @@ pub mod status;
 pub mod storage;
 mod system;
 pub mod templates;
+pub mod tls;
 pub mod transport;
 pub mod trust;
 pub mod url;
@@ -85,6 +88,7 @@ pub mod url;
 mod tests;
 
 pub use account::{Account, Licensor};
+pub use check::{CheckReport, Probe, ProbeOutcome};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
@@ -115,7 +119,7 @@ pub use precedence::{SetBy, Spoken, Word};
 pub use proxy::{NoProxy, Proxy};
 pub use publish::{Publication, Published, Signer};
 pub use settings::{Role, Settings};
-pub use status::{CheckReport, Probe, ProbeOutcome, Status};
+pub use status::Status;
 pub use storage::Home;
 pub use templates::{Synced, Template};
 pub use transport::{Response, Transport, TransportError};

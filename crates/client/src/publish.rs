@@ -27,6 +27,7 @@ use crate::account::{Account, Licensor};
 use crate::client::Client;
 use crate::error::{Class, Coded, Error};
 use crate::license_store;
+use crate::notice;
 use crate::output::{Output, Overwrite};
 use crate::policy::{OwnPolicy, Policy, Renewal};
 use crate::service::{Auth, ServiceError};
@@ -52,6 +53,8 @@ pub struct Publication {
     license: String,
     content_id: Guid,
     owner: String,
+    /// What a pfile says to people without a client.
+    notice: String,
 }
 
 /// Content was protected.
@@ -166,6 +169,7 @@ impl Client {
             license,
             content_id,
             owner,
+            notice: notice::text(self.discovery.machine.notice_url()),
         })
     }
 
@@ -334,7 +338,8 @@ impl Publication {
         out: &mut W,
     ) -> Result<Published, Error> {
         let license = self.license_bytes();
-        let length = pfile::protect(plain, out, &self.key, &license, extension, length)
+        let header = (&*license, extension);
+        let length = pfile::protect_saying(&self.notice, plain, out, &self.key, header, length)
             .map_err(PublishError::Content)?;
         Ok(Published {
             content_id: self.content_id,

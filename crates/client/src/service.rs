@@ -7,10 +7,11 @@ use openrms_protocol::{
     Contract, Fault, FaultCode, Limits, Operation, OperationName, ProtocolError, Response,
     SoapVersion, VersionData, encode_request, parse_response,
 };
+use openrms_xrml::Time;
 
+use crate::check::ProbeOutcome;
 use crate::credentials::{CredentialSource, Credentials, Scheme};
 use crate::error::{Class, Coded};
-use crate::status::ProbeOutcome;
 use crate::transport::{self, Transport, TransportError};
 use crate::url::{Origin, ServerUrl};
 
@@ -268,10 +269,12 @@ impl Caller<'_> {
         })
     }
 
-    /// Asks for a document without ever sending credentials.
-    pub(crate) fn probe(&self, url: &str) -> ProbeOutcome {
+    /// Asks for a document without ever sending credentials; what became of it, and the server's time.
+    pub(crate) fn probe(&self, url: &str) -> (ProbeOutcome, Option<Time>) {
         let url_text = url.to_owned();
-        match self.transport.get(url, None) {
+        let answer = self.transport.get(url, None);
+        let date = answer.as_ref().ok().and_then(|answer| answer.date);
+        let outcome = match answer {
             Ok(answer) => match (answer.status, answer.location) {
                 (200..=299, _) => ProbeOutcome::Answers,
                 (401 | 403, _) => ProbeOutcome::WantsSignIn,
@@ -286,7 +289,8 @@ impl Caller<'_> {
                 }),
             },
             Err(error) => ProbeOutcome::Fails(error.into()),
-        }
+        };
+        (outcome, date)
     }
 
     fn send(
@@ -320,6 +324,7 @@ impl Caller<'_> {
                 status,
                 location,
                 offered: answer.offered,
+                date: answer.date,
                 body: answer.body,
             }),
         }

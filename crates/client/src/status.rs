@@ -1,6 +1,6 @@
-//! What is held here and until when; and whether the services that are needed can be reached.
+//! What is held here and until when.
 
-use openrms_protocol::{ClientLevel, Service, ServiceLevel};
+use openrms_protocol::ClientLevel;
 use openrms_xrml::rac::AccountIdentity;
 use openrms_xrml::{Interval, Time};
 
@@ -8,13 +8,12 @@ use crate::account::{self, is_account_id};
 use crate::activation;
 use crate::client::Client;
 use crate::clock::Moment;
-use crate::discovery::{DiscoveryError, Overrides, ServerSource};
-use crate::error::{Class, Coded, Error};
-use crate::hierarchy::{BUNDLE_PATH, Hierarchy};
+use crate::discovery::{Overrides, ServerSource};
+use crate::error::Error;
+use crate::hierarchy::Hierarchy;
 use crate::license_store;
 use crate::lockbox::{Lockbox, LockboxError, Protection};
 use crate::lockbox_secret::{NoPassphrase, Unlock};
-use crate::service::ServiceError;
 use crate::url::ServerUrl;
 
 /// Everything held. Looking at it changes nothing and needs no network.
@@ -82,60 +81,6 @@ pub struct AccountStatus {
     pub validity: Option<Interval>,
     /// When the CLC may sign; `None` without a CLC.
     pub licensor: Option<Interval>,
-}
-
-/// The services, asked one by one.
-#[derive(Debug)]
-pub struct CheckReport {
-    /// The server.
-    pub server: ServerUrl,
-    /// Who says that it is the one to use.
-    pub source: ServerSource,
-    /// Whether what is sent to it is private.
-    pub private: bool,
-    /// One entry for each service.
-    pub probes: Vec<Probe>,
-}
-
-/// One service, asked.
-#[derive(Debug)]
-pub struct Probe {
-    /// What it is for.
-    pub service: &'static str,
-    /// Its URL.
-    pub url: String,
-    /// Whether it answers.
-    pub outcome: ProbeOutcome,
-}
-
-/// What became of a probe.
-#[derive(Debug)]
-pub enum ProbeOutcome {
-    /// It answers.
-    Answers,
-    /// It answers, and wants to know who asks.
-    WantsSignIn,
-    /// It is not there, as at older servers.
-    Missing,
-    /// It does not.
-    Fails(ServiceError),
-}
-
-impl CheckReport {
-    /// Whether everything answers.
-    pub fn is_ok(&self) -> bool {
-        self.probes
-            .iter()
-            .all(|probe| !matches!(probe.outcome, ProbeOutcome::Fails(_)))
-    }
-
-    /// Exit class: that of the first failure.
-    pub fn class(&self) -> Option<Class> {
-        self.probes.iter().find_map(|probe| match &probe.outcome {
-            ProbeOutcome::Fails(error) => Some(error.class()),
-            _ => None,
-        })
-    }
 }
 
 impl Client {
@@ -248,58 +193,4 @@ impl Client {
             licensor: clc.and_then(|clc| clc.range()),
         }))
     }
-
-    /// Asks every service that the client needs, by the one port in use, and says which fails and
-    /// why. Nothing but the question for its description is sent.
-    pub fn check(&self) -> Result<CheckReport, Error> {
-        let source = self.locate()?.source;
-        self.with_caller(|caller, server| {
-            let server = server.ok_or(DiscoveryError::NoServer)?;
-            let mut probes: Vec<Probe> = SERVICES
-                .iter()
-                .map(|(name, service)| {
-                    let licensing = caller.licensing.as_ref().map(|own| &own.server);
-                    let at = licensing.filter(|_| service.path().starts_with(LICENSING));
-                    let url = service.url(at.unwrap_or(server).as_str());
-                    let outcome = match caller.probe(&format!("{url}?wsdl")) {
-                        ProbeOutcome::Fails(ServiceError::Missing { .. })
-                            if !ServiceLevel::V1.offers(*service) =>
-                        {
-                            ProbeOutcome::Missing
-                        }
-                        outcome => outcome,
-                    };
-                    Probe {
-                        service: name,
-                        url,
-                        outcome,
-                    }
-                })
-                .collect();
-            let url = format!("{server}{BUNDLE_PATH}");
-            let outcome = caller.probe(&url);
-            probes.push(Probe {
-                service: "client bundle",
-                url,
-                outcome,
-            });
-            let private = server.origin().is_private();
-            Ok(CheckReport {
-                server: server.clone(),
-                source,
-                private,
-                probes,
-            })
-        })
-    }
 }
-
-const SERVICES: &[(&str, Service)] = &[
-    ("certification", Service::Certification),
-    ("licensing", Service::License),
-    ("publishing", Service::Publish),
-    ("templates", Service::TemplateDistribution),
-    ("server information", Service::LicensingServer),
-    ("service locator", Service::CertificationServiceLocator),
-];
-const LICENSING: &str = "/_wmcs/licensing/";

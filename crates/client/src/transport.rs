@@ -1,6 +1,10 @@
 //! HTTP as the client needs it, behind a trait so that tests need no network.
 
+use openrms_xrml::Time;
+
 use crate::credentials::{Credentials, Scheme};
+use crate::tls::PeerCertificate;
+use crate::url::Origin;
 
 /// Sends one request and waits for its answer. No redirect is followed: the caller decides where
 /// a request goes.
@@ -17,6 +21,11 @@ pub trait Transport: Send + Sync {
 
     /// Gets a document.
     fn get(&self, url: &str, auth: Option<&Credentials>) -> Result<Response, TransportError>;
+
+    /// Whom a server shows itself as over TLS; `None` where that cannot be seen.
+    fn peer_certificate(&self, _: &Origin) -> Option<PeerCertificate> {
+        None
+    }
 }
 
 /// An answer, whatever its status.
@@ -28,6 +37,8 @@ pub struct Response {
     pub location: Option<String>,
     /// The ways to sign in that the server offers (`WWW-Authenticate`).
     pub offered: Vec<Scheme>,
+    /// The server's time (`Date`).
+    pub date: Option<Time>,
     /// The body, decompressed and bounded.
     pub body: Vec<u8>,
 }

@@ -10,7 +10,8 @@ mod header;
 mod writer;
 
 pub use content::{
-    CipherUnknown, ContentError, effective_cipher, protect, recognised_cipher, unprotect,
+    CipherUnknown, ContentError, effective_cipher, protect, protect_saying, recognised_cipher,
+    unprotect,
 };
 pub use header::{Error, Field, Header, Section, Version, read_header, read_header_within};
 pub use writer::{NOTICE, NOTICE_2_0, WriteError, Writer, WriterVersion};

@@ -20,6 +20,8 @@ pub enum Base {
     Bare,
     /// What can be started.
     Systemd,
+    /// What installs RPM packages.
+    Dnf,
 }
 
 /// A machine that is switched off, in which commands can be run.
@@ -55,6 +57,7 @@ impl Machine {
         let below = bases.join(match base {
             Base::Bare => "bare",
             Base::Systemd => "systemd",
+            Base::Dnf => "dnf",
         });
         // Beside the file system below: layers are not kept in memory.
         let layers = tempfile::Builder::new()

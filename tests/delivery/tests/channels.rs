@@ -104,7 +104,7 @@ fn s1_in_an_image_that_has_the_client_nothing_is_installed() {
     // A machine of it.
     let before = machine.digest();
     let script = format!(
-        "sh /srv/install.sh --channel {} --packages openrms-client --state /var/tmp/state",
+        "sh /srv/install.sh {} --packages openrms-client --state /var/tmp/state",
         site.url
     );
     let said = machine.run(&script).done_quietly();

@@ -41,17 +41,18 @@ impl Channel<'_> {
 
         self.apt(packages, keys, &part.join("apt"))?;
         self.dnf(packages, keys, &part.join("rpm"))?;
-        copy(packages, &["gz"], &part.join("linux"))?;
-        copy(packages, &["json"], &part.join("sbom"))?;
+        copy(packages, &[".tar.gz"], &part.join("linux"))?;
+        copy(packages, &[".cdx.json"], &part.join("sbom"))?;
         if let Some(windows) = windows {
-            let packages = copy(windows, &["msi", "exe"], &part.join("windows"))?;
+            let packages = copy(windows, &[".msi", ".exe"], &part.join("windows"))?;
             if packages.is_empty() {
                 return Err(format!("{}: no packages for Windows", windows.display()).into());
             }
         }
-        copy(Path::new("packaging/install"), &["sh", "ps1"], &part)?;
+        copy(Path::new("packaging/install"), &[".sh", ".ps1"], &part)?;
         keys.publish(&part)?;
         self.descriptions(&part)?;
+        with_keys(&part)?;
         let heading = Heading {
             version: self.version,
             serial: self.signed_at,
@@ -67,12 +68,14 @@ impl Channel<'_> {
     }
 
     fn apt(&self, packages: &Path, keys: &Keys, apt: &Path) -> Result<(), Failure> {
-        copy(packages, &["deb"], &apt.join("pool"))?;
+        copy(packages, &[".deb"], &apt.join("pool"))?;
         let suite = apt.join("dists").join(SUITE);
         let index = suite.join(format!("main/binary-{DEBIAN_ARCHITECTURE}"));
         fs::create_dir_all(&index)?;
         let listed = run::output("apt-ftparchive", |tool| {
-            tool.args(["packages", "pool"]).current_dir(apt)
+            tool.args(SHA256_ALONE)
+                .args(["packages", "pool"])
+                .current_dir(apt)
         })?;
         let listed_in = index.join("Packages");
         fs::write(&listed_in, listed)?;
@@ -94,15 +97,11 @@ impl Channel<'_> {
             for (field, value) in fields {
                 tool.args(["-o", &format!("APT::FTPArchive::Release::{field}={value}")]);
             }
+            // The end is written only where there is a time until it, which gives way to the date.
+            tool.args(["-o", "APT::FTPArchive::Release::ValidTime=1"]);
             // Indexes are fetched by their checksums, so that a publication changes under nobody.
             tool.args(["-o", "APT::FTPArchive::DoByHash=true"]);
-            tool.args([
-                "-o",
-                "APT::FTPArchive::MD5=false",
-                "-o",
-                "APT::FTPArchive::SHA1=false",
-            ]);
-            tool.arg("release").arg(&suite)
+            tool.args(SHA256_ALONE).arg("release").arg(&suite)
         })?;
         let file = suite.join("Release");
         fs::write(&file, release)?;
@@ -111,7 +110,7 @@ impl Channel<'_> {
     }
 
     fn dnf(&self, packages: &Path, keys: &Keys, rpm: &Path) -> Result<(), Failure> {
-        let packages = copy(packages, &["rpm"], rpm)?;
+        let packages = copy(packages, &[".rpm"], rpm)?;
         keys.sign_rpm(&packages)?;
         run::run("createrepo_c", |tool| {
             tool.args(["--quiet", "--no-database", "--general-compress-type=gz"])
@@ -125,22 +124,9 @@ impl Channel<'_> {
 
     /// What a machine's administrator puts into /etc, so that apt or dnf looks here.
     fn descriptions(&self, channel: &Path) -> Result<(), Failure> {
-        // A key inside a description: indented, and no line empty.
-        let key = fs::read_to_string(channel.join("openrms-archive-keyring.asc"))?;
-        let line = |line| {
-            if str::is_empty(line) {
-                " .".to_owned()
-            } else {
-                format!(" {line}")
-            }
-        };
-        let key: Vec<_> = key.lines().map(line).collect();
         for file in ["openrms.sources", "openrms.repo"] {
             let text = fs::read_to_string(Path::new("packaging/channel").join(file))?;
-            let text = text
-                .replace("@URL@", self.url)
-                .replace("@KEY@", &key.join("\n"));
-            fs::write(channel.join(file), text)?;
+            fs::write(channel.join(file), text.replace("@URL@", self.url))?;
         }
         Ok(())
     }
@@ -167,4 +153,31 @@ fn date(seconds: u64) -> Result<String, Failure> {
     Ok(date.trim().to_owned())
 }
 
+/// The script that installs brings the keys along, so that one file is all that is carried.
+fn with_keys(channel: &Path) -> Result<(), Failure> {
+    let keys = run::output("base64", |tool| {
+        tool.arg("--wrap=0")
+            .arg(channel.join("openrms-archive-keyring.gpg"))
+    })?;
+    let script = channel.join("install.sh");
+    let text = fs::read_to_string(&script)?;
+    if !text.contains(NO_KEYS) {
+        return Err(format!("install.sh has no line {NO_KEYS}").into());
+    }
+    fs::write(
+        &script,
+        text.replace(NO_KEYS, &format!("own_keys='{keys}'")),
+    )?;
+    Ok(())
+}
+
+const NO_KEYS: &str = "own_keys=''";
 const SUITE: &str = "stable";
+const SHA256_ALONE: [&str; 6] = [
+    "-o",
+    "APT::FTPArchive::MD5=false",
+    "-o",
+    "APT::FTPArchive::SHA1=false",
+    "-o",
+    "APT::FTPArchive::SHA512=false",
+];

@@ -29,7 +29,7 @@ pub(crate) fn build(
             .env("SOURCE_DATE_EPOCH", release.time.to_string())
             .env("DEB_BUILD_OPTIONS", "nocheck")
     })?;
-    for package in files(work, &["deb"])? {
+    for package in files(work, &[".deb"])? {
         fs::rename(&package, to.join(name(&package)?))?;
     }
     Ok(())

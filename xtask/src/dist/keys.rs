@@ -1,5 +1,5 @@
 //! The keys of a release, in one folder: `openpgp/` (a home of gpg) for the repositories of packages and
-//! the manifest; `release.key` (RSA, PEM) for the manifest's second signature, which needs no OpenPGP,
+//! the manifest; `release.key` (RSA, PEM) for the manifest's second signature, which needs no `OpenPGP`,
 //! or `release.uri` in its place, which names a key in a security module; `code-signing/` for Windows.
 
 use std::fs::{self, Permissions};
@@ -63,12 +63,12 @@ impl Keys {
         self.folder.join("openrms-release.pem")
     }
 
-    /// A detached OpenPGP signature, armored.
+    /// A detached `OpenPGP` signature, armored.
     pub(crate) fn detach(&self, file: &Path, to: &Path) -> Result<(), Failure> {
         self.signature("--detach-sign", file, to)
     }
 
-    /// The text with an OpenPGP signature around it.
+    /// The text with an `OpenPGP` signature around it.
     pub(crate) fn clear(&self, file: &Path, to: &Path) -> Result<(), Failure> {
         self.signature("--clear-sign", file, to)
     }

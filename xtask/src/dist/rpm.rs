@@ -26,7 +26,7 @@ pub(crate) fn build(
         "_buildhost openrms".to_owned(),
         "use_source_date_epoch_as_buildtime 1".to_owned(),
         "clamp_mtime_to_source_date_epoch 1".to_owned(),
-        "_binary_payload w19.zstdio".to_owned(),
+        "_binary_payload w10.zstdio".to_owned(),
         "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm".to_owned(),
     ];
     run::run("rpmbuild", |rpmbuild| {
@@ -41,7 +41,7 @@ pub(crate) fn build(
         }
         rpmbuild.env("SOURCE_DATE_EPOCH", release.time.to_string())
     })?;
-    for package in files(&work.join("RPMS"), &["rpm"])? {
+    for package in files(&work.join("RPMS"), &[".rpm"])? {
         fs::rename(&package, to.join(name(&package)?))?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What each package installs, laid out once for all kinds of packages: `PACKAGE/usr/…`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,7 @@ impl Stage {
         stage.program(CLIENT, "rms", programs)?;
         stage.program(SERVER, "rmsd", programs)?;
         stage.pages()?;
-        for gathered in GATHERED {
-            stage.gather(gathered)?;
-        }
+        stage.gather()?;
         if let Some(keys) = keys {
             stage.file(
                 SERVER,
@@ -68,7 +67,7 @@ impl Stage {
     fn pages(&self) -> Result<(), Failure> {
         let made = self.folder.join("pages");
         pages::write(&made)?;
-        for page in files(&made.join("man1"), &["1"])? {
+        for page in files(&made.join("man1"), &[".1"])? {
             let name = name(&page)?;
             let package = if name.starts_with("rmsd") {
                 SERVER
@@ -100,10 +99,15 @@ impl Stage {
         Ok(())
     }
 
-    fn gather(&self, gathered: &Gathered) -> Result<(), Failure> {
-        for file in files(Path::new(gathered.from), gathered.endings)? {
-            let target = format!("{}/{}", gathered.to, name(&file)?);
-            self.file(gathered.package, &file, &target)?;
+    fn gather(&self) -> Result<(), Failure> {
+        let mut taken = BTreeSet::new();
+        for gathered in GATHERED {
+            for file in files(Path::new(gathered.from), gathered.endings)? {
+                if taken.insert(file.clone()) {
+                    let target = format!("{}/{}", gathered.to, name(&file)?);
+                    self.file(gathered.package, &file, &target)?;
+                }
+            }
         }
         Ok(())
     }
@@ -135,16 +139,14 @@ impl Stage {
     }
 }
 
-/// Files in a folder that end so, in the order of their names; none where there is no folder.
+/// Files in a folder whose names end so, in the order of their names; none where there is no folder.
 pub(crate) fn files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     if folder.is_dir() {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            let ending = path.extension().and_then(|ending| ending.to_str());
-            let wanted =
-                endings.is_empty() || ending.is_some_and(|ending| endings.contains(&ending));
-            if wanted && path.is_file() {
+            let name = name(&path)?;
+            if path.is_file() && endings.iter().any(|ending| name.ends_with(ending)) {
                 found.push(path);
             }
         }
@@ -175,80 +177,103 @@ fn plain(folder: &Path) -> Result<(), Failure> {
 struct Gathered {
     package: &'static str,
     from: &'static str,
-    /// Of the names; all when there are none.
     endings: &'static [&'static str],
     to: &'static str,
 }
 
-const UNITS: &[&str] = &["service", "socket", "timer", "path", "target"];
+impl Gathered {
+    const fn new(
+        package: &'static str,
+        from: &'static str,
+        endings: &'static [&'static str],
+        to: &'static str,
+    ) -> Self {
+        Self {
+            package,
+            from,
+            endings,
+            to,
+        }
+    }
+}
 
+const UNITS: &[&str] = &[".service", ".socket", ".timer", ".path", ".target"];
+
+/// A file belongs to the first line that takes it.
 const GATHERED: &[Gathered] = &[
-    Gathered {
-        package: SERVER,
-        from: "packaging/systemd",
-        endings: UNITS,
-        to: "usr/lib/systemd/system",
-    },
-    Gathered {
-        package: SERVER,
-        from: "packaging/systemd/sysusers.d",
-        endings: &["conf"],
-        to: "usr/lib/sysusers.d",
-    },
-    Gathered {
-        package: SERVER,
-        from: "packaging/systemd/tmpfiles.d",
-        endings: &["conf"],
-        to: "usr/lib/tmpfiles.d",
-    },
-    Gathered {
-        package: SERVER,
-        from: "packaging/systemd",
-        endings: &["conf"],
-        to: "usr/share/doc/openrms-server/examples",
-    },
-    Gathered {
-        package: CLIENT,
-        from: "packaging/systemd/user",
-        endings: UNITS,
-        to: "usr/lib/systemd/user",
-    },
-    Gathered {
-        package: CLIENT,
-        from: "packaging/desktop",
-        endings: &["xml"],
-        to: "usr/share/mime/packages",
-    },
-    Gathered {
-        package: CLIENT,
-        from: "packaging/desktop",
-        endings: &["desktop"],
-        to: "usr/share/applications",
-    },
-    Gathered {
-        package: CLIENT,
-        from: "packaging/client.d",
-        endings: &["toml"],
-        to: "usr/share/openrms/client.d",
-    },
-    Gathered {
-        package: CLIENT,
-        from: "packaging/apt",
-        endings: &[],
-        to: "usr/share/doc/openrms-client/examples",
-    },
-    Gathered {
-        package: CLIENT,
-        from: "packaging/dnf",
-        endings: &[],
-        to: "usr/share/doc/openrms-client/examples",
-    },
-    Gathered {
-        package: BACKCOMPAT,
-        from: "packaging/backcompat",
-        endings: &["toml"],
-        to: "usr/share/openrms/backcompat.d",
-    },
+    Gathered::new(SERVER, "packaging/systemd", UNITS, "usr/lib/systemd/system"),
+    Gathered::new(
+        SERVER,
+        "packaging/systemd/sysusers.d",
+        &[".conf"],
+        "usr/lib/sysusers.d",
+    ),
+    Gathered::new(
+        SERVER,
+        "packaging/systemd/tmpfiles.d",
+        &[".conf"],
+        "usr/lib/tmpfiles.d",
+    ),
+    Gathered::new(
+        SERVER,
+        "packaging/systemd",
+        &[".conf"],
+        "usr/share/doc/openrms-server/examples",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/systemd/user",
+        UNITS,
+        "usr/lib/systemd/user",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/systemd/user",
+        &[".preset"],
+        "usr/lib/systemd/user-preset",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &[".desktop"],
+        "usr/share/applications",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &[".metainfo.xml"],
+        "usr/share/metainfo",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &[".xml"],
+        "usr/share/mime/packages",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/client.d",
+        &[".toml"],
+        "usr/share/openrms/client.d",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/apt",
+        &[""],
+        "usr/share/doc/openrms-client/examples",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/dnf",
+        &[""],
+        "usr/share/doc/openrms-client/examples",
+    ),
+    Gathered::new(
+        BACKCOMPAT,
+        "packaging/backcompat",
+        &[".toml"],
+        "usr/share/openrms/backcompat.d",
+    ),
 ];
 
 pub(crate) const CLIENT: &str = "openrms-client";

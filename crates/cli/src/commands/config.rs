@@ -59,7 +59,7 @@ impl Config {
     }
 }
 
-fn document(setting: &Setting, with_origin: bool) -> Value {
+pub(super) fn document(setting: &Setting, with_origin: bool) -> Value {
     let mut document = json!({ "key": setting.key, "value": setting.value });
     if let (true, Some(fields)) = (with_origin, document.as_object_mut()) {
         fields.insert("origin".to_owned(), origin(&setting.by));
@@ -80,7 +80,7 @@ fn origin(by: &SetBy) -> Value {
     json!({ "kind": by.name(), "name": name, "line": place.and_then(openrms_client::Place::line) })
 }
 
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

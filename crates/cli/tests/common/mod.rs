@@ -10,8 +10,11 @@
 pub mod cluster;
 pub mod corp;
 pub mod site;
+pub mod unplugged;
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -92,6 +95,19 @@ pub fn ended(output: Output) -> Run {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).expect("text"),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Nobody else can look into a folder or anything in it.
+pub fn assert_private(path: &Path) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let mode = metadata.permissions().mode() & 0o7777;
+    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+    assert_eq!(mode, wanted, "{} has mode {mode:o}", path.display());
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            assert_private(&entry.unwrap().path());
+        }
     }
 }
 

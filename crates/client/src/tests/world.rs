@@ -413,6 +413,7 @@ impl World {
                 status: 401,
                 location: None,
                 offered: Vec::new(),
+                date: None,
                 body: Vec::new(),
             };
         }
@@ -431,6 +432,7 @@ impl World {
                     status: 200,
                     location: None,
                     offered: Vec::new(),
+                    date: None,
                     body,
                 }
             }
@@ -440,6 +442,7 @@ impl World {
                     status: 500,
                     location: None,
                     offered: Vec::new(),
+                    date: None,
                     body,
                 }
             }
@@ -770,6 +773,7 @@ impl Transport for Arc<World> {
             status,
             location: None,
             offered: Vec::new(),
+            date: Some(self.now()),
             body: self.keys.bundle().into_bytes(),
         })
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use openrms_crypto::content::{decrypt_end, decrypt_stream, encrypt_stream};
 use openrms_crypto::{Cipher, ContentKey};
 
-use super::{Header, Version, WriteError, Writer};
+use super::{Header, NOTICE, Version, WriteError, Writer};
 
 /// The cipher of a pfile's content, from the container's version and what the license says of the
 /// key. Up to version 2 it is always CBC4K, whatever the license says; from version 3 on the key
@@ -99,6 +99,18 @@ pub fn protect<R: Read, W: Write>(
     extension: &str,
     length: Option<u64>,
 ) -> Result<u64, ContentError> {
+    protect_saying(NOTICE, plain, out, key, (license, extension), length)
+}
+
+/// The same with another notice, which everybody reads in clear who opens the file as a text.
+pub fn protect_saying<R: Read, W: Write>(
+    notice: &str,
+    plain: R,
+    out: &mut W,
+    key: &ContentKey,
+    (license, extension): (&[u8], &str),
+    length: Option<u64>,
+) -> Result<u64, ContentError> {
     let cipher = effective_cipher(Version { major: 3, minor: 0 }, key.cipher());
     let original_size = match (cipher, length) {
         (Cipher::Ecb, None) => return Err(ContentError::LengthNeeded),
@@ -106,6 +118,7 @@ pub fn protect<R: Read, W: Write>(
         _ => None,
     };
     Writer::new(license, extension)
+        .notice(notice.as_bytes())
         .original_size(original_size)
         .write_header(out)?;
     let found = encrypt_stream(&key.with_cipher(cipher), plain, out)?;
