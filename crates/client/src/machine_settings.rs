@@ -387,9 +387,17 @@ mod tests {
     fn all_settings_in_the_manual_are_ones() {
         let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src");
         let page = |name| fs::read_to_string(book.join(name)).unwrap();
-        let pages = page("find.md") + &page("decommission.md") + &page("fips.md");
+        let pages = [
+            "activation.md",
+            "decommission.md",
+            "find.md",
+            "fips.md",
+            "settings.md",
+            "without-client.md",
+        ];
+        let pages = pages.map(page).concat();
         let blocks: Vec<_> = pages.split("```toml,client\n").skip(1).collect();
-        assert!(blocks.len() >= 5);
+        assert!(blocks.len() >= 9);
         for block in blocks {
             let block = block.split("```").next().unwrap();
             toml::from_str::<MachineSettings>(block).unwrap();

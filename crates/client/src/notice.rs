@@ -61,3 +61,31 @@ pub(crate) fn text(url: Option<&NoticeUrl>) -> String {
 }
 
 const LONGEST: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Result<NoticeUrl, UrlError> {
+        NoticeUrl::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn the_notice_names_the_administrators_page_and_has_bounds() {
+        let page = url("https://help.example/rms?os=linux").unwrap();
+        assert!(text(Some(&page)).contains("see https://help.example/rms?os=linux\r\n"));
+        assert!(text(None).contains("OpenRMS"));
+        let longest = format!("https://help.example/{}", "x".repeat(LONGEST - 21));
+        assert!(text(Some(&url(&longest).unwrap())).len() < 1024);
+        for wrong in [
+            format!("{longest}x"),
+            "help.example".into(),
+            "javascript:alert(1)".into(),
+            "https://help.example/\r\nRun this:".into(),
+            "https://help.example/ü".into(),
+            "https://user@help.example".into(),
+        ] {
+            assert!(url(&wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -27,7 +27,10 @@ pub struct NoProxy(Vec<Entry>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// Not the URL of an HTTP proxy; it is not repeated, for it may hold a password.
-    #[error("a proxy is written http://[NAME:PASSWORD@]HOST:PORT")]
+    #[error(
+        "a proxy is written http://[NAME:PASSWORD@]HOST:PORT, name and password as they are, \
+             without any of / ? # @ % \\"
+    )]
     Url,
     /// Not an entry of `no_proxy`.
     #[error("{0:?} is neither a host, a domain, an address, a network nor *")]
@@ -103,7 +106,8 @@ impl FromStr for Proxy {
             Some((user, host)) => (Some(user), host),
             None => (None, rest),
         };
-        let is_odd = |c: char| !c.is_ascii_graphic() || matches!(c, '/' | '?' | '#' | '@' | '\\');
+        // Name and password are sent as they are written; one with `%` would be meant otherwise.
+        let is_odd = |c: char| !c.is_ascii_graphic() || "/?#@\\%".contains(c);
         let host = host.strip_suffix('/').unwrap_or(host);
         if user.is_some_and(|user| user.contains(is_odd)) || host.contains(is_odd) {
             return Err(ProxyError::Url);
@@ -225,14 +229,14 @@ mod tests {
 
     #[test]
     fn a_proxys_password_is_sent_to_it_and_shown_to_nobody() {
-        let proxy: Proxy = "http://alice:p%40ss@Proxy.example:3128/".parse().unwrap();
+        let proxy: Proxy = "http://alice:p!ss@Proxy.example:3128/".parse().unwrap();
         assert_eq!(proxy.to_string(), "http://proxy.example:3128");
         let shown = format!("{proxy:?} {}", serde_json::to_string(&proxy).unwrap());
         assert!(
-            !shown.contains("p%40ss") && !shown.contains("alice"),
+            !shown.contains("p!ss") && !shown.contains("alice"),
             "{shown}"
         );
-        assert_eq!(proxy.user_info(), Some("alice:p%40ss"));
+        assert_eq!(proxy.user_info(), Some("alice:p!ss"));
         let bare: Proxy = "proxy.example:3128".parse().unwrap();
         assert_eq!(bare.to_string(), "http://proxy.example:3128");
         for wrong in [
@@ -241,6 +245,7 @@ mod tests {
             "http://",
             "http://a@b@c:1",
             "http://proxy/path",
+            "http://alice:p%40ss@proxy",
             "http://proxy:99999",
             "http://pro xy",
             "http://u\r\nX: y@proxy",

@@ -10,7 +10,7 @@ use openrms_xrml::Time;
 use openrms_xrml::values::encode_base64;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -54,7 +54,8 @@ pub(crate) fn look(
     let seen = Arc::new(Recorder {
         inner: WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
             .build()
-            .ok()?,
+            .ok(),
+        provider: provider.clone(),
         seen: Mutex::default(),
     });
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -87,7 +88,9 @@ pub(crate) fn look(
 /// Verifies as everywhere, and remembers what it was shown.
 #[derive(Debug)]
 struct Recorder {
-    inner: Arc<WebPkiServerVerifier>,
+    /// None on a machine that trusts nobody.
+    inner: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
     seen: Mutex<Option<CertificateDer<'static>>>,
 }
 
@@ -102,8 +105,9 @@ impl ServerCertVerifier for Recorder {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Some(end_entity.clone().into_owned());
-        self.inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let inner = self.inner.as_ref();
+        let inner = inner.ok_or(rustls::CertificateError::UnknownIssuer)?;
+        inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -112,7 +116,8 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -121,11 +126,13 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 
@@ -143,7 +150,7 @@ fn tunnel(stream: &mut TcpStream, proxy: &Proxy, origin: &Origin) -> io::Result<
     let to = format!("{}:{}", origin.host(), origin.port());
     let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n");
     if let Some(user) = proxy.user_info() {
-        let user = encode_base64(&percent_decoded(user));
+        let user = encode_base64(user.as_bytes());
         request.push_str(&format!("Proxy-Authorization: Basic {user}\r\n"));
     }
     request.push_str("\r\n");
@@ -161,26 +168,6 @@ fn tunnel(stream: &mut TcpStream, proxy: &Proxy, origin: &Origin) -> io::Result<
     } else {
         Err(io::ErrorKind::ConnectionRefused.into())
     }
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        match byte.filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
 }
 
 const LONGEST_HEAD: usize = 8 << 10;

@@ -80,7 +80,7 @@ fn a_check_asks_every_service_and_sends_nothing_secret() {
     let world = World::new(&OURS);
     let alice = world.person("alice");
     let report = alice.check().unwrap();
-    assert!(report.is_ok() && report.private && report.probes.len() >= 7);
+    assert!(report.is_ok() && report.is_private() && report.probes.len() >= 7);
     assert!(world.requests().iter().all(|(_, _, auth)| auth.is_none()));
     world.unplug(true);
     let report = alice.check().unwrap();
