@@ -13,6 +13,7 @@ mod sbom;
 mod stage;
 mod tarball;
 mod version;
+mod windows;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,8 @@ pub(crate) struct Dist {
 enum Step {
     /// Builds the programs into target/release: auditable, and the same in any folder.
     Build,
+    /// Builds the client for Windows and packs it, for `--windows` of the others.
+    Windows(windows::Windows),
     /// Makes a throwaway set of keys, to try with. A release is signed with keys of its own.
     Keys {
         /// Folder to make.
@@ -102,6 +105,7 @@ struct Release {
 pub(crate) fn run(dist: Dist) -> Result<(), Failure> {
     match dist.step {
         Some(Step::Build) => programs::build(commit_time()?).map(drop),
+        Some(Step::Windows(options)) => windows::make(&options),
         Some(Step::Keys { folder }) => keys::make(&folder),
         Some(Step::Publish(publish)) => {
             let packages = Packages::read(&publish.publication.output)?;

@@ -18,6 +18,7 @@ pub mod page;
 pub mod person;
 mod process;
 mod service;
+mod wine;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -29,6 +30,7 @@ pub use network::Network;
 pub use page::By;
 pub use process::Ran;
 pub use service::{Service, package};
+pub use wine::{Wine, exit_code};
 
 /// A machine without the client, bob's, with a document for him, beside a service and a channel.
 #[derive(Debug)]

@@ -12,12 +12,7 @@ use crate::Failure;
 pub(crate) fn build(time: u64) -> Result<PathBuf, Failure> {
     let source = env::current_dir()?;
     let target = target()?;
-    let home = match env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
-        None => env::home_dir()
-            .ok_or("CARGO_HOME: there is no home")?
-            .join(".cargo"),
-    };
+    let home = cargo_home()?;
     // The most particular comes last, and wins.
     let folders = [
         (home.as_path(), "/usr/src/cargo"),
@@ -68,7 +63,16 @@ pub(crate) fn newest_glibc(program: &Path) -> Result<(u32, u32), Failure> {
     newest.ok_or_else(|| format!("{}: no version of glibc in it", program.display()).into())
 }
 
-fn target() -> Result<PathBuf, Failure> {
+/// Where cargo keeps what others wrote.
+pub(crate) fn cargo_home() -> Result<PathBuf, Failure> {
+    if let Some(home) = env::var_os("CARGO_HOME") {
+        return Ok(home.into());
+    }
+    let home = env::home_dir().ok_or("CARGO_HOME: there is no home")?;
+    Ok(home.join(".cargo"))
+}
+
+pub(crate) fn target() -> Result<PathBuf, Failure> {
     let folder = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     Ok(std::path::absolute(folder)?)
 }

@@ -52,4 +52,7 @@ const FROM: &[(&[&str], &str)] = &[
     (&["gpg", "gpgconf"], "(Debian: gnupg)"),
     (&["strip", "objdump"], "(Debian: binutils)"),
     (&["openssl"], "(Debian: openssl)"),
+    (&["faketime"], "(Debian: faketime, wixl, msitools)"),
+    (&["msibuild"], "(Debian: msitools)"),
+    (&["osslsigncode"], "(Debian: osslsigncode)"),
 ];

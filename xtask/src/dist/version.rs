@@ -11,6 +11,12 @@ pub(crate) struct Version {
 }
 
 impl Version {
+    /// The three numbers: all that the Windows Installer compares.
+    pub(crate) fn numbers(&self) -> String {
+        let [major, minor, patch] = self.numbers;
+        format!("{major}.{minor}.{patch}")
+    }
+
     /// As Debian and RPM order it: what follows `~` comes before the release itself.
     pub(crate) fn packaged(&self) -> String {
         self.to_string().replace('-', "~")
