@@ -140,10 +140,10 @@ fn all(options: &All) -> Result<(), Failure> {
     }
     let (work, made) = (fs::canonicalize(work)?, fs::canonicalize(made)?);
     let stage = Stage::make(&work.join("stage"), &programs, keys.as_ref(), &release)?;
+    sbom::build(&release, &work.join("sbom"), &made)?;
     debian::build(&stage, &release, &work.join("debian"), &made)?;
     rpm::build(&stage, &release, &work.join("rpm"), &made)?;
     tarball::build(&stage, &release, &work.join("tarball"), &made)?;
-    sbom::build(&release, &work.join("sbom"), &made)?;
     fs::write(made.join(VERSION), format!("{}\n", release.version))?;
     fs::write(made.join(TIME), format!("{time}\n"))?;
     fs::write(made.join(SUMS), manifest::sums(&made, &[SUMS])?)?;

@@ -211,14 +211,20 @@ fn s13_whatever_a_machine_takes_from_the_channel_is_signed() {
     gpgv(&channel).arg(&release).good();
     gpgv(&channel).arg(altered(&release, &folder)).bad();
     let text = fs::read_to_string(release).unwrap();
-    for line in [
-        "Origin: OpenRMS",
-        "Suite: stable",
-        "Acquire-By-Hash: yes",
-        "Valid-Until: ",
-    ] {
-        assert!(text.contains(&format!("\n{line}")), "{line}: {text}");
+    for line in ["Origin: OpenRMS", "Suite: stable", "Acquire-By-Hash: yes"] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
     }
+    // The index ends when the list does.
+    let end = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Valid-Until: "))
+        .unwrap();
+    let end = Ran::of(Command::new("date").args(["--date", end, "+expires: %s"])).done();
+    let manifest = channel.join("openrms.manifest");
+    assert!(
+        fs::read_to_string(&manifest).unwrap().contains(&end),
+        "{end}"
+    );
 
     let signature = folder.path().join("signature");
     let mut decode = Command::new("openssl");
@@ -234,7 +240,6 @@ fn s13_whatever_a_machine_takes_from_the_channel_is_signed() {
         openssl.arg("-signature").arg(&signature);
         openssl
     };
-    let manifest = channel.join("openrms.manifest");
     openssl().arg(&manifest).good();
     openssl().arg(altered(&manifest, &folder)).bad();
 }
