@@ -156,6 +156,7 @@ fn by_cloud_init_at_the_first_start() {
         .run(&format!("cp /srv/user-data {seed}/user-data"))
         .done();
     machine.write("/etc/cloud/cloud.cfg.d/99-here.cfg", HERE);
+    machine.run("rm /etc/cloud/cloud-init.disabled").done();
     without_archives(&site);
     let booted = machine.boot();
     booted.until("cloud-init status | grep -qE 'done|error'");

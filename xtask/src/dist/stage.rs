@@ -103,6 +103,10 @@ impl Stage {
             for file in files(Path::new(gathered.from), gathered.endings)? {
                 let target = format!("{}/{}", gathered.to, name(&file)?);
                 self.file(gathered.package, &file, &target)?;
+                if fs::metadata(&file)?.permissions().mode() & 0o111 != 0 {
+                    let place = self.place(gathered.package, &target)?;
+                    fs::set_permissions(place, Permissions::from_mode(0o755))?;
+                }
             }
         }
         Ok(())
@@ -230,8 +234,14 @@ const GATHERED: &[Gathered] = &[
     Gathered::new(
         CLIENT,
         "packaging/desktop",
-        &[".desktop"],
+        &["rms-open.desktop"],
         "usr/share/applications",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &["rms-open"],
+        "usr/libexec/openrms",
     ),
     Gathered::new(
         CLIENT,
@@ -250,6 +260,12 @@ const GATHERED: &[Gathered] = &[
         "packaging/client.d",
         &[".toml"],
         "usr/share/openrms/client.d",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/client.d",
+        &["README"],
+        "etc/openrms/client.d",
     ),
     Gathered::new(
         CLIENT,

@@ -49,6 +49,8 @@ pub(crate) fn build(
         .replace("@VERSION@", &release.version.to_string())
         .replace("@GLIBC@", &format!("{major}.{minor}"));
     fs::write(docs.join("README.md"), readme)?;
+    // By it install.sh knows what is there.
+    fs::write(docs.join("VERSION"), format!("{}\n", release.version))?;
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
         fs::copy(file, docs.join(file))?;
     }
