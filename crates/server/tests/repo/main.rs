@@ -288,6 +288,10 @@ fn a_byte_changed_anywhere_is_refused_and_what_is_handed_out_stays_as_it_was() {
     }
     assert_eq!(refused, 3 * (files().len() + 2));
     assert!(!place.import(&source).unwrap());
+    // Also where it is here already, and nothing of it is needed.
+    fs::write(source.join("install.sh"), "#!/bin/bash\n").unwrap();
+    let error = place.import(&source).unwrap_err();
+    assert!(matches!(error, RepoError::FileAltered(_)), "{error}");
 }
 
 #[test]
