@@ -19,6 +19,7 @@ use issuer::IssuerOptions;
 
 /// Arguments of `rms activate`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "options of a command line")]
 #[command(
     after_help = "Without a passphrase, the lockbox is as safe as your files are. With one, a \
                   stolen disk or backup does not open it; the kernel's keyring holds its secret \
