@@ -42,6 +42,7 @@ pub(crate) fn write(folder: &Path) -> Result<(), Failure> {
     soap(&folder, &longest)?;
     dime(&folder, &longest)?;
     group_expansion(&folder)?;
+    manifests(&folder)?;
     sealed_keys(&folder)
 }
 
@@ -180,6 +181,22 @@ fn group_expansion(folder: &Folder<'_>) -> Result<(), Failure> {
     exception.inner = Some(Box::new(RemotingException::new("inner")));
     let exception = encode_response(&Response::Exception(exception));
     folder.put("group_expansion", "exception", &exception)
+}
+
+/// Lists of files, one of them in the wrong order.
+fn manifests(folder: &Folder<'_>) -> Result<(), Failure> {
+    let sum = "5".repeat(64);
+    let head = "openrms-manifest 1\nversion: 0.2.0\nserial: 1800000000\nexpires: 1900000000\n\n";
+    let files = format!("{sum}  apt/dists/stable/InRelease\n{sum}  install.sh\n");
+    let wrong = format!("{sum}  rpm/a.rpm\n{sum}  rpm\n{sum}  ../a\n");
+    for (name, files) in [
+        ("empty", ""),
+        ("two", files.as_str()),
+        ("wrong", wrong.as_str()),
+    ] {
+        folder.put("manifest", name, format!("{head}{files}").as_bytes())?;
+    }
+    Ok(())
 }
 
 fn question() -> IsPrincipalMemberOf {

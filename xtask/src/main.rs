@@ -1,5 +1,6 @@
-//! Project chores: `cargo run -p xtask -- help`.
+//! Project chores: `cargo xtask help`.
 
+mod dist;
 mod fuzz_seeds;
 mod levels;
 mod page;
@@ -19,6 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Makes the packages, and the channel that hands them out.
+    Dist(Box<dist::Dist>),
     /// Writes man pages and shell completions of both programs.
     Pages {
         /// Folder to write into.
@@ -48,6 +51,7 @@ enum Chore {
 
 fn main() {
     let result = match Arguments::parse().chore {
+        Chore::Dist(options) => dist::run(*options),
         Chore::Pages { folder } => pages::write(&folder),
         Chore::FuzzSeeds { folder } => fuzz_seeds::write(&folder),
         Chore::Levels { write } => levels::print(write),

@@ -170,8 +170,64 @@ fn table(tests: &Tests) -> String {
 /// Where cargo nextest leaves its report (`.config/nextest.toml`).
 const REPORT: &str = "target/nextest/default/junit.xml";
 const PAGE: &str = "book/src/requirements.md";
-/// What must hold of versions side by side and of upgrades.
+/// What must hold of how the client comes to people, of versions side by side, and of upgrades.
 const SEEDS: &[(u8, &str)] = &[
+    (
+        1,
+        "Where the client is part of the system's image, nothing more is installed",
+    ),
+    (2, "Elsewhere the client is installed, then activated"),
+    (
+        3,
+        "Activation makes a lockbox and a machine certificate for whoever is logged on",
+    ),
+    (4, "Activation is local and needs no network"),
+    (
+        5,
+        "The first request for a license brings the person's RAC by itself",
+    ),
+    (
+        6,
+        "It is put on every machine by policy, by the updates of the system, or by a script",
+    ),
+    (
+        7,
+        "Whatever the way, the client uses one port of the server, 80 or 443",
+    ),
+    (
+        8,
+        "That root and licensing clusters are reached over it can be checked",
+    ),
+    (
+        9,
+        "Policy installs with rights of its own; the person needs none",
+    ),
+    (10, "A person may install it from the list of software"),
+    (
+        11,
+        "Who opens protected content without the client is told what to install",
+    ),
+    (
+        12,
+        "The updates of the system bring it, and want an administrator",
+    ),
+    (
+        13,
+        "A script fetches it and checks its integrity at every step",
+    ),
+    (
+        14,
+        "The script may be one that runs at the start of a machine",
+    ),
+    (
+        15,
+        "Then nobody needs rights, and it is installed at the next start",
+    ),
+    (
+        16,
+        "The script is silent, restarts nothing, and installs the client first, the package for \
+         older applications second and only if the first succeeded",
+    ),
     (
         17,
         "An upgrade is for what exists; where nothing is, the new release is installed straight away",

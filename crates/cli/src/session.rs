@@ -2,17 +2,16 @@
 //! in, and whether a server that is met for the first time is believed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use clap::Args;
 use openrms_client::hierarchy::BUNDLE_PATH;
+use openrms_client::machine_settings::MachineSettingsError;
 use openrms_client::{
-    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Forest, Found,
-    Hierarchy, Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers,
-    LockboxSecretSource, MachineIdentity, MachineSettings, NoProxy, Origin, Scheme, Secret,
-    ServerUrl, Spoken, Word,
+    Bundle, Client, ClientBuilder, CredentialSource, Credentials, Discovery, Dns, Found, Hierarchy,
+    Home, HttpOptions, HttpTransport, JoinPolicy, Joined, LicenseServers, LockboxSecretSource,
+    MachineIdentity, MachineSettings, NoProxy, Origin, Scheme, Secret, ServerUrl, Spoken, Word,
 };
 use zeroize::Zeroizing;
 
@@ -67,8 +66,9 @@ impl Connection {
             known: Mutex::new(known),
         };
         let discovery = self.discovery(shell)?;
+        #[cfg(unix)]
+        let forest = openrms_client::Forest::of_own_ticket(discovery.machine.name_servers());
         let names = Dns::new(discovery.machine.name_servers());
-        let forest = Forest::of_own_ticket(discovery.machine.name_servers());
         let passphrase = Passphrase { shell };
         let allowed = if self.any_license_server {
             LicenseServers::Any
@@ -79,8 +79,9 @@ impl Connection {
         let transport = transport(&discovery)?;
         let builder = client_of(&home, transport, discovery, source, passphrase)?;
         let builder = builder.license_servers(allowed);
-        let builder = builder.forest(forest).name_service(names);
-        Ok(builder.build())
+        #[cfg(unix)]
+        let builder = builder.forest(forest);
+        Ok(builder.name_service(names).build())
     }
 
     /// What options, environment and the machine's settings say.
@@ -270,13 +271,15 @@ pub(crate) fn client_of(
         .lockbox_passphrase(passphrase))
 }
 
-/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`; below the last two one
-/// for each computer, where the machine's settings say that home folders are shared.
+/// `$RMS_HOME`, else `$XDG_DATA_HOME/openrms`, else `~/.local/share/openrms`; on Windows
+/// `%LOCALAPPDATA%\OpenRMS`, which is the person's alone as all of the profile is. Below all but the
+/// first one for each computer, where the machine's settings say that home folders are shared.
 fn home(machine: &MachineSettings) -> Result<PathBuf, Failure> {
     if let Some(home) = std::env::var_os("RMS_HOME").filter(|home| !home.is_empty()) {
         return Ok(home.into());
     }
-    let home = user_folder("XDG_DATA_HOME", ".local/share")?.join("openrms");
+    let [variable, below_home, name] = HOME;
+    let home = user_folder(variable, below_home)?.join(name);
     if !machine.store_per_computer() {
         return Ok(home);
     }
@@ -288,7 +291,7 @@ fn home(machine: &MachineSettings) -> Result<PathBuf, Failure> {
     Ok(home.join("computers").join(computer.computer_name()))
 }
 
-/// A folder of the XDG base directory specification.
+/// A folder of the XDG base directory specification, or one of Windows for a person's data.
 pub(crate) fn user_folder(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
     if let Some(folder) = std::env::var_os(variable).map(PathBuf::from)
         && folder.is_absolute()
@@ -312,17 +315,14 @@ fn machine(home: &Home) -> Result<MachineIdentity, Failure> {
     }
     let path = home.path().join("machine-id");
     let io = |error| Failure::io("read", &path, &error);
-    let uid = fs::metadata("/proc/self").map_err(io)?.uid();
     if !path.exists() {
         let id = random_text()?;
         let lock = home.lock().map_err(openrms_client::Error::from)?;
         lock.write("machine-id", id.as_bytes())
             .map_err(openrms_client::Error::from)?;
     }
-    Ok(MachineIdentity::new(
-        &fs::read_to_string(&path).map_err(io)?,
-        uid,
-    ))
+    let id = fs::read_to_string(&path).map_err(io)?;
+    MachineIdentity::of_this_person(&id).map_err(io)
 }
 
 /// 32 random hexadecimal digits.
@@ -442,12 +442,12 @@ pub(crate) fn given_passphrase() -> Result<Option<Secret>, Failure> {
     }
 }
 
-/// What the administrator of this machine says, in `/etc/openrms` and above what packages say; or
-/// what stands in the folder in `RMS_CONFIG_DIR` alone. Holds this process to FIPS where that is said.
+/// What the administrator of this machine says, or what stands in the folder in `RMS_CONFIG_DIR` alone.
+/// Holds this process to FIPS where that is said.
 fn machine_settings() -> Result<MachineSettings, Failure> {
     let settings = match text_variable("RMS_CONFIG_DIR") {
         Some(folder) => MachineSettings::read(Path::new(&folder)),
-        None => MachineSettings::read_over(Path::new(PACKAGED_FOLDER), Path::new(MACHINE_FOLDER)),
+        None => settings_of_this_system(),
     };
     let settings = settings.map_err(openrms_client::Error::from)?;
     if settings.fips() {
@@ -539,6 +539,23 @@ pub(crate) fn secret(text: &str) -> Secret {
     Secret::new(text.as_bytes().to_vec())
 }
 
-const MACHINE_FOLDER: &str = "/etc/openrms";
-const PACKAGED_FOLDER: &str = "/usr/share/openrms/client.d";
+/// In `/etc/openrms`, and above what packages say.
+#[cfg(unix)]
+fn settings_of_this_system() -> Result<MachineSettings, MachineSettingsError> {
+    let packaged = Path::new("/usr/share/openrms/client.d");
+    MachineSettings::read_over(packaged, Path::new("/etc/openrms"))
+}
+
+/// In `%ProgramFiles%\OpenRMS`, where only administrators may write, and in the registry.
+#[cfg(windows)]
+fn settings_of_this_system() -> Result<MachineSettings, MachineSettingsError> {
+    let programs = text_variable("ProgramFiles").unwrap_or_else(|| r"C:\Program Files".to_owned());
+    MachineSettings::read_with_registry(&Path::new(&programs).join("OpenRMS"))
+}
+
+/// The variable that names the person's data folder, where it is without that, and ours in it.
+#[cfg(unix)]
+const HOME: [&str; 3] = ["XDG_DATA_HOME", ".local/share", "openrms"];
+#[cfg(windows)]
+const HOME: [&str; 3] = ["LOCALAPPDATA", r"AppData\Local", "OpenRMS"];
 const NO_PROXY_HINT: &str = "hosts, domains, addresses and networks, separated by commas";

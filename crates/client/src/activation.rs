@@ -22,6 +22,7 @@ use crate::lockbox::{Lockbox, LockboxError, NewKey, Protection};
 use crate::lockbox_secret::{self, Unlock};
 use crate::machine::MachineIdentity;
 use crate::storage::{Home, Lock};
+use crate::system;
 use crate::trust::{self, TrustError};
 
 /// A machine's SPC and the chain above it.
@@ -186,7 +187,7 @@ impl Client {
         };
         lockbox_secret::forget(&lockbox.fingerprint(), self.cache.as_ref());
         let protection = match passphrase {
-            None => Protection::FileOnly,
+            None => system::WITHOUT_PASSPHRASE,
             Some(_) => Protection::Passphrase {
                 cached_in_keyring: lockbox.remember(self.cache.as_ref()),
             },
@@ -240,7 +241,7 @@ impl Client {
                 }
                 None => Lockbox::create(&lock, &self.machine, mode, now, passphrase.as_ref())?,
             };
-            if made.protection() != Protection::FileOnly {
+            if matches!(made.protection(), Protection::Passphrase { .. }) {
                 let cached_in_keyring = made.remember(self.cache.as_ref());
                 made.set_protection(Protection::Passphrase { cached_in_keyring });
             }

@@ -1,6 +1,7 @@
 //! Where the service is (MS-RMPR 3.8.3.2): what the caller says, else the environment, the person's
 //! settings, the machine's; where nobody says, it can be looked for.
 
+#[cfg(unix)]
 mod forest;
 mod locations;
 mod overrides;
@@ -21,6 +22,7 @@ use crate::proxy::{NoProxy, Proxy};
 use crate::settings::Settings;
 use crate::url::{ServerUrl, UrlError};
 
+#[cfg(unix)]
 pub use self::forest::Forest;
 pub(crate) use self::locations::license_endpoints;
 pub use self::locations::{LicenseServers, Locations};

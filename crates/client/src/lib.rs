@@ -40,6 +40,7 @@
 //! | [`open`], [`license_store`] | opening |
 //! | [`free`] | freeing what a cluster that has ended protected |
 //! | [`clock`] | time, and clocks that were set back |
+//! | `system` | what differs from system to system |
 //! | [`output`] | files written as a whole |
 //! | [`status`] | what is held |
 //! | [`check`], [`tls`] | whether services answer, and how they are reached |
@@ -76,6 +77,7 @@ pub mod service;
 pub mod settings;
 pub mod status;
 pub mod storage;
+mod system;
 pub mod templates;
 pub mod tls;
 pub mod transport;
@@ -90,14 +92,18 @@ pub use check::{CheckReport, Probe, ProbeOutcome};
 pub use client::{Client, ClientBuilder, Persistence};
 pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{CredentialSource, Credentials, NoCredentials, Scheme};
+#[cfg(unix)]
+pub use discovery::Forest;
 pub use discovery::{
-    Discovery, Dns, Forest, ForestError, ForestSource, Found, FoundBy, LicenseServers, Located,
-    Locations, NameService, Overrides, Redirects, ServerSource,
+    Discovery, Dns, ForestError, ForestSource, Found, FoundBy, LicenseServers, Located, Locations,
+    NameService, Overrides, Redirects, ServerSource,
 };
 pub use error::{Class, Coded, Error};
 pub use hierarchy::{Bundle, Hierarchy, JoinPolicy, Joined};
 pub use http::{HttpOptions, HttpTransport};
-pub use keyring::{KernelKeyring, NoCache, SecretCache};
+#[cfg(unix)]
+pub use keyring::KernelKeyring;
+pub use keyring::{NoCache, SecretCache};
 pub use level::{ClientLevel, LevelError};
 pub use license_store::{Purge, StoredLicense};
 pub use lockbox::{Lockbox, Protection};

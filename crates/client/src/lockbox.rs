@@ -1,13 +1,17 @@
 //! The security processor's private key at rest.
 //!
 //! It is encrypted under a key derived from a random secret and from what identifies person and
-//! machine, so that a copy of the folder does not work elsewhere. Two things can protect that
+//! machine, so that a copy of the folder does not work elsewhere. Three things can protect that
 //! secret, and [`Protection`] says which does:
 //!
-//! - the modes of the files alone (0600 in a 0700 folder): the default. Whoever can run as this
+//! - the modes of the files alone (0600 in a 0700 folder): the default on Linux. Whoever can run as this
 //!   person, or is root, or reads the disk, can open the lockbox;
-//! - a passphrase: a disk or a backup alone is of no use then. The unlocked secret waits in the
-//!   kernel's keyring for some hours, where programs of the same person, and root, can get at it.
+//! - on Windows, the account's key of the Data Protection API, the default there: a disk or a copy
+//!   is of no use to another account. Whoever can run as this person, and administrators, can open
+//!   the lockbox;
+//! - a passphrase, on Windows in addition to that: a disk or a backup alone is of no use then. The
+//!   unlocked secret waits in the kernel's keyring, where there is one, for some hours; there
+//!   programs of the same person, and root, can get at it.
 //!
 //! No TPM is used: the crates that talk to one link a C library, or only marshal commands. A
 //! passphrase that the service manager decrypts (systemd credentials) can be bound to a TPM.
@@ -26,6 +30,7 @@ use crate::error::{Class, Coded};
 use crate::lockbox_secret::{self, AtRest, LockboxSecret, Unlock};
 use crate::machine::MachineIdentity;
 use crate::storage::{Home, Lock, StorageError};
+use crate::system;
 
 /// The security processor's key, opened.
 #[derive(Debug)]
@@ -52,6 +57,9 @@ pub(crate) struct NewKey {
 pub enum Protection {
     /// File permissions alone: anyone who can read the person's files, and root, can open it.
     FileOnly,
+    /// The account's own key, which the Data Protection API of Windows holds: anyone who can run as
+    /// the person, and administrators of the machine, can open it.
+    Account,
     /// A passphrase.
     Passphrase {
         /// Whether the kernel's keyring holds the unlocked secret now; then nobody is asked.
@@ -72,6 +80,7 @@ impl Protection {
     pub fn name(self) -> &'static str {
         match self {
             Self::FileOnly => "file-only",
+            Self::Account => "account",
             Self::Passphrase {
                 cached_in_keyring: true,
             } => "passphrase-in-keyring",
@@ -90,6 +99,7 @@ impl fmt::Display for Protection {
                 "file permissions only, no passphrase, no TPM: whoever can read your files can \
                  open it"
             }
+            Self::Account => "the account's own key (DPAPI), no passphrase, no TPM",
             Self::Passphrase {
                 cached_in_keyring: true,
             } => {
@@ -393,7 +403,7 @@ impl Lockbox {
         at_rest.write(lock)?;
         lock.write(FILE, text.as_bytes())?;
         let protection = match at_rest {
-            AtRest::Plain(_) => Protection::FileOnly,
+            AtRest::Plain(_) => system::WITHOUT_PASSPHRASE,
             AtRest::Sealed(_) => Protection::Passphrase {
                 cached_in_keyring: false,
             },

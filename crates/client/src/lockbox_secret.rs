@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::keyring::SecretCache;
 use crate::lockbox::{LockboxError, Protection};
 use crate::storage::{Home, Lock, StorageError};
+use crate::system;
 
 /// Where the passphrase of a lockbox comes from: a prompt, a credential of the service manager.
 pub trait LockboxSecretSource: Send + Sync {
@@ -123,9 +124,11 @@ impl std::fmt::Debug for Unlock<'_> {
 impl AtRest {
     /// Reads the file; `None` when there is none.
     pub(crate) fn read(home: &Home) -> Result<Option<Self>, LockboxError> {
-        let Some(bytes) = home.read(FILE)?.map(Zeroizing::new) else {
+        let Some(stored) = home.read(FILE)? else {
             return Ok(None);
         };
+        let bytes = system::unbind_from_account(stored).map_err(|_| LockboxError::OtherMachine)?;
+        let bytes = Zeroizing::new(bytes);
         if let Some(secret) = LockboxSecret::of(&bytes) {
             return Ok(Some(Self::Plain(secret)));
         }
@@ -141,16 +144,22 @@ impl AtRest {
 
     /// Writes the file. One rename: a process that is killed leaves the old form or the new one.
     pub(crate) fn write(&self, lock: &Lock<'_>) -> Result<(), StorageError> {
-        match self {
-            Self::Plain(secret) => lock.write(FILE, secret.expose()),
+        let path = || lock.home().at(FILE);
+        let bytes = match self {
+            Self::Plain(secret) => Zeroizing::new(secret.expose().to_vec()),
             Self::Sealed(sealed) => {
                 let text = toml::to_string(sealed).map_err(|error| StorageError::Settings {
-                    path: lock.home().at(FILE),
+                    path: path(),
                     reason: error.to_string(),
                 })?;
-                lock.write(FILE, text.as_bytes())
+                Zeroizing::new(text.into_bytes())
             }
-        }
+        };
+        let bound = system::bind_to_account(&bytes).map_err(|source| StorageError::Io {
+            path: path(),
+            source,
+        })?;
+        lock.write(FILE, &Zeroizing::new(bound))
     }
 
     /// The secret of that name, unlocked.
@@ -161,7 +170,7 @@ impl AtRest {
     ) -> Result<(LockboxSecret, Protection), LockboxError> {
         let sealed = match self {
             Self::Plain(secret) if secret.name() == name => {
-                return Ok((secret.clone(), Protection::FileOnly));
+                return Ok((secret.clone(), system::WITHOUT_PASSPHRASE));
             }
             Self::Plain(_) => return Err(LockboxError::SecretMissing),
             Self::Sealed(sealed) => sealed,

@@ -1,15 +1,17 @@
 //! What identifies a person on a machine: handed in, because nothing below reads the system.
 
-use std::os::unix::fs::MetadataExt as _;
+use crate::system;
 
 use crate::account::hex;
 
 /// A person on a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineIdentity {
-    /// Stable identifier of the installation: the content of `/etc/machine-id`.
+    /// Stable identifier of the installation: the content of `/etc/machine-id`; on Windows the
+    /// value `MachineGuid` of `HKLM\SOFTWARE\Microsoft\Cryptography`.
     pub machine_id: String,
-    /// The person's numeric identifier.
+    /// The person's numeric identifier; 0 on Windows, where the Data Protection API binds the secret
+    /// of the lockbox to the account.
     pub uid: u32,
 }
 
@@ -24,11 +26,12 @@ impl MachineIdentity {
 
     /// This machine and the person this process runs as.
     pub fn of_this_process() -> std::io::Result<Self> {
-        let machine_id = std::fs::read_to_string("/etc/machine-id")
-            .or_else(|_| std::fs::read_to_string("/var/lib/dbus/machine-id"))?;
-        // The owner of a process's own entry is its effective user.
-        let uid = std::fs::metadata("/proc/self")?.uid();
-        Ok(Self::new(&machine_id, uid))
+        Self::of_this_person(&system::machine_id()?)
+    }
+
+    /// The person this process runs as, on a machine with that identifier.
+    pub fn of_this_person(machine_id: &str) -> std::io::Result<Self> {
+        Ok(Self::new(machine_id, system::uid()?))
     }
 
     /// A name for the computer that does not tell its identifier, the same for all people.

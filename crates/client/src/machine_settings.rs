@@ -4,6 +4,8 @@
 //! `Office\Common\DRM`.
 
 mod layers;
+#[cfg(windows)]
+mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -3,16 +3,14 @@
 //! elsewhere it has a hidden name beside the target, `.NAME.HEX.part`.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use openrms_crypto::random;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use crate::error::{Class, Coded};
+use crate::system::{self, Readers};
 
 /// Whether a file that is there may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,10 +93,13 @@ impl Output {
         }
         // Nobody else reads along while plain text is being written; a new file without a source
         // gets what the person's mask leaves.
-        let mode = if like.is_some() { 0o600 } else { 0o666 };
-        let (file, temporary) = match unnamed(folder_of(&target), mode) {
+        let readers = match like {
+            Some(_) => Readers::Owner,
+            None => Readers::Usual,
+        };
+        let (file, temporary) = match system::unnamed_file(folder_of(&target), readers) {
             Some(file) => (file, None),
-            None => named(&target, mode).map(|(file, path)| (file, Some(path)))?,
+            None => named(&target, readers).map(|(file, path)| (file, Some(path)))?,
         };
         Ok(Self {
             file,
@@ -113,9 +114,7 @@ impl Output {
     pub fn commit(self) -> Result<PathBuf, OutputError> {
         let place = || -> io::Result<()> {
             if let Some(like) = &self.like {
-                let mode = like.permissions().mode() & 0o777;
-                self.file
-                    .set_permissions(fs::Permissions::from_mode(mode))?;
+                system::copy_permissions(like, &self.file)?;
                 if let Ok(modified) = like.modified() {
                     self.file.set_modified(modified)?;
                 }
@@ -142,41 +141,26 @@ impl Output {
     /// Gives an unnamed file its name. The system refuses a name that is taken; to replace that
     /// file, the new one, whole by now, goes by a hidden name for a moment.
     fn name(&self, overwrite: Overwrite) -> io::Result<()> {
-        match (link(&self.file, &self.target), overwrite) {
+        match (system::name_file(&self.file, &self.target), overwrite) {
             (Err(error), Overwrite::Force) if error.kind() == io::ErrorKind::AlreadyExists => {}
             (outcome, _) => return outcome,
         }
         let hidden = hidden_name(&self.target)?;
-        link(&self.file, &hidden)?;
+        system::name_file(&self.file, &hidden)?;
         fs::rename(&hidden, &self.target).inspect_err(|_| {
             let _ = fs::remove_file(&hidden);
         })
     }
 }
 
-/// A file without a name; `None` where the file system has none, or where it could not be given a
-/// name later.
-fn unnamed(folder: &Path, mode: u32) -> Option<File> {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file: OwnedFd = rustix::fs::open(folder, flags, Mode::from_raw_mode(mode)).ok()?;
-    let file = File::from(file);
-    fs::symlink_metadata(handle_of(&file)).ok()?;
-    Some(file)
-}
-
 /// A file with a hidden name beside the target.
-fn named(target: &Path, mode: u32) -> Result<(File, PathBuf), OutputError> {
+fn named(target: &Path, readers: Readers) -> Result<(File, PathBuf), OutputError> {
     let io = |source| OutputError::Io {
         path: target.to_owned(),
         source,
     };
     let temporary = hidden_name(target).map_err(io)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .map_err(io)?;
+    let file = system::new_file(readers).open(&temporary).map_err(io)?;
     Ok((file, temporary))
 }
 
@@ -188,17 +172,6 @@ fn hidden_name(target: &Path) -> io::Result<PathBuf> {
     hidden.push(target.file_name().unwrap_or_default());
     hidden.push(format!(".{:016x}.part", u64::from_le_bytes(salt)));
     Ok(target.with_file_name(hidden))
-}
-
-fn link(file: &File, name: &Path) -> io::Result<()> {
-    let from = handle_of(file);
-    rustix::fs::linkat(CWD, from, CWD, name, AtFlags::SYMLINK_FOLLOW)?;
-    Ok(())
-}
-
-/// The name by which this process itself knows an open file.
-fn handle_of(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn folder_of(target: &Path) -> &Path {

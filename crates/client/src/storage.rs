@@ -4,12 +4,12 @@
 //! lock of the folder; so a reader needs no lock, two processes cannot mix their writes, and a
 //! process that is killed leaves either the old or the new file.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Class, Coded};
+use crate::system::{self, Readers};
 
 /// The folder, `$RMS_HOME`.
 #[derive(Debug, Clone)]
@@ -107,14 +107,7 @@ impl Home {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StorageError> {
         let home = Self { path: path.into() };
         make_folder(&home.path)?;
-        let mode = fs::metadata(&home.path)
-            .map_err(|e| home.io("", e))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            fs::set_permissions(&home.path, fs::Permissions::from_mode(0o700))
-                .map_err(|e| home.io("", e))?;
-        }
+        system::make_private(&home.path).map_err(|e| home.io("", e))?;
         Ok(home)
     }
 
@@ -125,11 +118,7 @@ impl Home {
 
     /// Waits until nobody else writes.
     pub fn lock(&self) -> Result<Lock<'_>, StorageError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
+        let file = system::kept_file()
             .open(self.at(LOCK))
             .map_err(|e| self.io(LOCK, e))?;
         file.lock().map_err(|e| self.io(LOCK, e))?;
@@ -206,7 +195,7 @@ impl Lock<'_> {
         self.home
     }
 
-    /// Writes a file as a whole; mode 0600.
+    /// Writes a file as a whole, for the person alone.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
         let home = self.home;
         let target = home.at(name);
@@ -216,15 +205,11 @@ impl Lock<'_> {
         // Under the lock one name is enough.
         let temporary = home.at(TEMPORARY).join("new");
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&temporary)?;
+            let mut file = system::new_file(Readers::Owner).open(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, &target)?;
-            File::open(folder)?.sync_all()
+            system::sync_folder(folder)
         };
         write().map_err(|e| {
             let _ = fs::remove_file(&temporary);
@@ -258,14 +243,10 @@ impl Lock<'_> {
 }
 
 fn make_folder(path: &Path) -> Result<(), StorageError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| StorageError::Io {
-            path: path.to_owned(),
-            source,
-        })
+    system::make_private_folder(path).map_err(|source| StorageError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 const LOCK: &str = "lock";

@@ -95,9 +95,6 @@ impl Resolver {
     /// Prepares to ask `servers`, or those of this machine (`/etc/resolv.conf`, read now) when
     /// there are none. No question takes longer than `limit`.
     pub fn new(servers: &[NameServer], limit: Duration) -> Result<Self, DnsError> {
-        let no_server = |error: NetError| DnsError::NoNameServer {
-            reason: error.to_string(),
-        };
         let (config, mut options) = if servers.is_empty() {
             read_system_conf().map_err(no_server)?
         } else {
@@ -232,6 +229,16 @@ fn is_nothing(error: &NetError) -> bool {
     };
     let code = nothing.response_code;
     code == ResponseCode::NoError || code == ResponseCode::NXDomain
+}
+
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "of a type that differs from system to system, to be handed to map_err"
+)]
+fn no_server(error: impl fmt::Display) -> DnsError {
+    DnsError::NoNameServer {
+        reason: error.to_string(),
+    }
 }
 
 fn absolute(text: &str) -> Result<Name, DnsError> {

@@ -8,8 +8,11 @@ mod builtin;
 mod cache;
 pub mod dns;
 mod forests;
+#[cfg(unix)]
 #[doc(hidden)]
 pub mod fuzzing;
+// What signs in to a directory is the system's Kerberos, which clients on Windows do without.
+#[cfg(unix)]
 mod ldap;
 mod memberships;
 mod names;
@@ -31,6 +34,7 @@ pub use cache::{
     SecondLevelCounters, StoredAnswer, TableCounters, WallClock,
 };
 pub use forests::{ForeignForests, ForeignQuestion, NoForeignForests};
+#[cfg(unix)]
 pub use ldap::{
     LdapCounters, LdapDirectory, LdapSecrets, LdapSettings, LdapSettingsError, LdapSignIn,
     ServerUrl, ServerUrlError, SiteName, SiteNameError, Transport, scp,

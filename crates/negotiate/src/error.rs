@@ -21,6 +21,9 @@ pub enum NegotiateError {
         /// What the dynamic linker said.
         reason: String,
     },
+    /// Windows: the library is opened by name only where the search for it is the administrator's.
+    #[error("Kerberos sign-in is not available on this system")]
+    NotOnThisSystem,
     /// The keytab does not exist or may not be read by this account.
     #[error("the keytab {path} cannot be read: {source}")]
     Keytab {

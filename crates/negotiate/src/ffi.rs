@@ -74,6 +74,10 @@ impl Gss {
         if let Some(gss) = LOADED.get() {
             return Ok(gss);
         }
+        // Windows would look for it in the current folder as well.
+        if !cfg!(unix) {
+            return Err(NegotiateError::NotOnThisSystem);
+        }
         let gss = Self::open(SONAME)?;
         Ok(LOADED.get_or_init(|| gss))
     }

@@ -16,6 +16,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::http::Core;
+pub(crate) use page::Text;
 
 /// Everything below `/admin`.
 pub(crate) fn router() -> Router<Core> {

@@ -3,6 +3,7 @@
 mod authority;
 mod backup;
 mod client_settings;
+mod config;
 mod db;
 mod decommission;
 mod documents;
@@ -16,6 +17,7 @@ mod mode;
 mod person;
 mod provision;
 mod renew;
+mod repo;
 mod scp;
 mod secrets;
 mod serve;
@@ -25,16 +27,17 @@ mod unprovision;
 mod upgrade;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Layers, Sources};
 use crate::credential::Credential;
 use crate::data_dir::DataDir;
+use crate::files;
 use crate::fips;
 pub use failure::Failure;
 
@@ -88,6 +91,9 @@ enum Command {
     /// What the cluster has nothing to do with, though it is trusted otherwise.
     #[command(subcommand)]
     Exclusion(exclusion::Exclusion),
+    /// What the configuration of this server says, and which of its files says it.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// The database of the cluster.
     #[command(subcommand)]
     Db(db::Db),
@@ -100,6 +106,9 @@ enum Command {
     /// The entry in Active Directory by which clients find the cluster.
     #[command(subcommand)]
     Scp(scp::ServiceConnectionPoint),
+    /// The packages that the cluster hands out to machines, below `/openrms/repo/`.
+    #[command(subcommand)]
+    Repo(repo::RepoCommand),
     /// Write everything that a cluster is into one sealed file.
     Backup(backup::Backup),
     /// Restore a cluster from a backup to where there is nothing, or only try it.
@@ -122,7 +131,7 @@ enum Command {
 /// Which cluster a command is about.
 #[derive(Debug, Clone, Args)]
 struct Place {
-    /// Configuration file.
+    /// Configuration file; those of the folder named after it (FILE.toml, FILE.d) count more.
     #[arg(long, value_name = "FILE", env = "RMSD_CONFIG")]
     config: Option<PathBuf>,
     /// Data directory; its rmsd.toml is the configuration, whatever --config names.
@@ -132,12 +141,14 @@ struct Place {
 
 impl Place {
     fn load(&self) -> Result<Config, Failure> {
-        let mut config = match (&self.data, &self.config) {
-            // A configuration named in the environment gives way to a folder named by hand.
-            (Some(data), _) => Config::for_data_dir(data)?,
-            (None, Some(file)) => Config::load(file)?,
-            (None, None) => Config::load(DEFAULT_CONFIG.as_ref())?,
+        let mut config = match &self.data {
+            Some(data) => Config::for_data_dir(data)?,
+            None => Layers::read(&self.sources())?.config()?,
         };
+        let data = config.data.path();
+        files::only_as_owner(data).map_err(|error| {
+            Failure::new(3, "not-the-owner", format!("{}: {error}", data.display()))
+        })?;
         fips::hold(&config)?;
         if config.keys.credential == Credential::None && std::io::stdin().is_terminal() {
             config.keys.credential = Credential::Prompt;
@@ -147,15 +158,19 @@ impl Place {
 
     /// Whether nothing is named, and nothing is where it would be.
     fn names_nothing(&self) -> bool {
-        self.data.is_none() && self.config.is_none() && !Path::new(DEFAULT_CONFIG).exists()
+        self.data.is_none()
+            && self.config.is_none()
+            && matches!(Layers::read(&self.sources()), Err(ConfigError::File { error, .. })
+                if error.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// The configuration file that [`Place::load`] reads, if it is there.
-    fn file(&self) -> PathBuf {
+    /// The files that [`Place::load`] reads, as far as they are there.
+    fn sources(&self) -> Sources {
         match (&self.data, &self.config) {
-            (Some(data), _) => DataDir::new(data).config(),
-            (None, Some(file)) => file.clone(),
-            (None, None) => DEFAULT_CONFIG.into(),
+            // A configuration named in the environment gives way to a folder named by hand.
+            (Some(data), _) => Sources::of(&DataDir::new(data).config()),
+            (None, Some(file)) => Sources::of(file),
+            (None, None) => Sources::of_machine(),
         }
     }
 }
@@ -218,10 +233,12 @@ pub fn run() -> ExitCode {
         Command::Template(command) => template::run(command, &output),
         Command::Federation(command) => federation::run(command, &output),
         Command::Exclusion(command) => exclusion::run(command, &output),
+        Command::Config(command) => config::run(command, &output),
         Command::Db(command) => db::run(command, &output),
         Command::Key(command) => keys::run(command, &output),
         Command::Log(command) => log::run(command, &output),
         Command::Scp(command) => scp::run(command, &output),
+        Command::Repo(command) => repo::run(command, &output),
         Command::Backup(command) => backup::backup(command, &output),
         Command::Restore(command) => backup::restore(command, &output),
         Command::Upgrade(command) => upgrade::upgrade(command, &output),
@@ -264,5 +281,4 @@ fn keep_memory_private() {
     let _ = setrlimit(Resource::Core, none);
 }
 
-const DEFAULT_CONFIG: &str = "/etc/openrms/rmsd.toml";
 const USAGE: u8 = 2;

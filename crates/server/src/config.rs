@@ -32,6 +32,8 @@
 //! groups = ["S-1-5-21-1004336348-1177238915-682003330-1105"]
 //! ```
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -42,6 +44,8 @@ use openrms_protocol::ServiceLevel;
 use openrms_protocol::level::NoSuchLevel;
 use openrms_store::LocationError;
 use serde::Deserialize;
+
+pub use layers::{Layers, Setting, Sources};
 
 use crate::access::{AccessError, AccessRules, Part, PartRule};
 use crate::activation::ActivationConfig;
@@ -55,6 +59,7 @@ use crate::log::LogConfig;
 use crate::logging::{LoggingConfig, LoggingConfigError, LoggingFile};
 use crate::people::PeopleSource;
 use crate::proxies::Proxies;
+use crate::repo::{RepoConfig, RepoTable};
 use crate::root_cluster::{RootClusterTable, RootSignIn};
 use crate::sign_in::BearerSettings;
 use crate::traces::TracesConfig;
@@ -122,6 +127,8 @@ pub struct Config {
     pub activation: Option<ActivationConfig>,
     /// The HTTP proxy by which this server asks authorities and other clusters.
     pub outbound_proxy: Option<String>,
+    /// The channel of packages that is handed out.
+    pub repo: RepoConfig,
 }
 
 /// Sign-in with Kerberos (HTTP Negotiate).
@@ -154,7 +161,8 @@ pub struct Ntlm {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// Addresses for HTTPS.
+    /// Addresses for HTTPS; none where the service manager hands a socket over.
+    #[serde(default)]
     pub listen: Vec<SocketAddr>,
     /// PEM file with the certificate and what is above it.
     pub certificate: PathBuf,
@@ -228,6 +236,17 @@ pub enum ConfigError {
         /// Where and what.
         message: String,
     },
+    /// A value is not what it is to be.
+    #[error("{0}")]
+    Value(toml::de::Error),
+    /// A file of several brought this in.
+    #[error("{path}: {error}")]
+    In {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        error: Box<ConfigError>,
+    },
     /// A credential of the service manager is asked for and there is none.
     #[error("systemd = {0:?} names a credential, but $CREDENTIALS_DIRECTORY is not set")]
     NoCredentials(String),
@@ -258,18 +277,10 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads a configuration file. Relative paths in it start at the file's folder.
+    /// Reads a configuration file, and the files of the folder named after it. Relative paths start at
+    /// the file's folder.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File {
-            path: path.to_owned(),
-            error,
-        })?;
-        let file: File = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-        let base = path.parent().unwrap_or(Path::new("."));
-        file.resolve(base)
+        Layers::read(&Sources::of(path))?.config()
     }
 
     /// The configuration of a data directory: its `rmsd.toml` when there is one, else loopback
@@ -301,6 +312,7 @@ impl Config {
                 library: None,
             },
             fips: false,
+            repo: RepoConfig::of(&data),
             data,
             listen: vec![DEFAULT_LISTEN],
             tls: None,
@@ -407,6 +419,8 @@ struct File {
     activation: Option<ActivationConfig>,
     #[serde(default)]
     outbound: Outbound,
+    #[serde(default)]
+    repo: RepoTable,
 }
 
 #[derive(Deserialize)]
@@ -547,6 +561,7 @@ impl File {
             fips: self.crypto.fips,
             audit: self.audit.map(|audit| base.join(audit)),
             logging,
+            repo: self.repo.resolve(&data, base),
             data,
             tls,
             url: self.url,

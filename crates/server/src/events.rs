@@ -124,6 +124,9 @@ events! {
     LogRecordsMissing 1017 "log-records-missing" Error
         "Log events that were in the spool are gone from it and were not stored."
         "Find out who or what removed or damaged them: somebody, or the disk.";
+    ChannelExpired 1018 "channel-expired" Warn
+        "The channel of packages that the cluster hands out has expired: machines refuse it."
+        "Bring in a newer one: `rmsd repo import`.";
 }
 
 impl Event {

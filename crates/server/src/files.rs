@@ -40,10 +40,28 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
                 let why = "the folder is open to other users: chmod 700 it, or name another";
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
             }
-            Ok(())
+            only_as_owner(path)
         }
         made => made,
     }
+}
+
+/// Fails for root in a folder that is another user's: what root makes there, that user's server could
+/// not read. A folder that is not there is nobody's.
+pub(crate) fn only_as_owner(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = match std::fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        about => about?.uid(),
+    };
+    if rustix::process::geteuid().is_root() && owner != 0 {
+        let why = format!(
+            "the folder is the user's with the number {owner}, who could not read what root makes \
+             there: run this as that user, such as `runuser -u openrms -- rmsd ...`"
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
 }
 
 /// Reads a text file that holds a secret; at most `limit` bytes.
@@ -95,7 +113,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Removes drafts that a killed process left; to be called with the folder locked.
+/// Removes drafts, folders among them, that a killed process left; to be called with the folder locked.
 pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -104,7 +122,11 @@ pub(crate) fn remove_drafts(folder: &Path) -> io::Result<()> {
             .as_encoded_bytes()
             .starts_with(DRAFT.as_bytes())
         {
-            std::fs::remove_file(entry.path())?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
         }
     }
     Ok(())

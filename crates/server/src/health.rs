@@ -185,6 +185,14 @@ pub(crate) fn components(state: &State) -> Vec<Component> {
         ),
         ("enrollment", enrollment),
         (
+            "channel",
+            when(
+                state.repo.is_expired(),
+                Degraded,
+                "the packages that are handed out have expired: machines refuse them",
+            ),
+        ),
+        (
             "draining",
             when(
                 health.draining.load(Relaxed),

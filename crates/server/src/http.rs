@@ -11,6 +11,7 @@ mod tls;
 use std::net::SocketAddr;
 
 pub(crate) use connection::serve;
+pub use listener::HandedOver;
 pub(crate) use listener::{ListenError, Listeners};
 pub(crate) use routes::{CLIENT_BUNDLE_PATH, Core, router};
 pub(crate) use tls::{TlsError, acceptor, end_point, first_certificate, use_aws_lc};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use openrms_crypto::Mode;
 use openrms_protocol::ServiceLevel;
 use openrms_store::StoreError;
-use tokio::sync::{Notify, watch};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::activation::ActivationError;
 use crate::audit::Audit;
@@ -21,7 +22,7 @@ use crate::files;
 use crate::fips::{self, FipsError};
 use crate::forests::ForestsError;
 use crate::health;
-use crate::http::{self, Core, ListenError, Listeners, TlsError};
+use crate::http::{self, Core, HandedOver, ListenError, Listeners, TlsError};
 use crate::key_pool::KeyPool;
 use crate::logging::{self, Listener, LogError};
 use crate::metrics::Shared;
@@ -44,7 +45,7 @@ pub struct Running {
     url: String,
     state: Arc<State>,
     stop: watch::Sender<bool>,
-    reload: Arc<Notify>,
+    reload: UnboundedSender<Asked>,
     ended: Arc<Notify>,
     threads: Vec<JoinHandle<()>>,
     keys: Option<JoinHandle<()>>,
@@ -117,17 +118,23 @@ impl Server {
 
     /// As [`Server::start`], at a listener that was bound before: for those who must know the
     /// port before they provision. It speaks plain HTTP.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "the listener is the server's from here on"
-    )]
     pub fn start_with_listener(
         config: Config,
         listener: TcpListener,
     ) -> Result<Running, StartError> {
+        let tls = false;
+        Self::start_with_sockets(config, &[HandedOver { listener, tls }])
+    }
+
+    /// As [`Server::start`], at sockets that were made before, such as those of a service manager: they
+    /// take the place of all addresses of the configuration.
+    pub fn start_with_sockets(
+        config: Config,
+        sockets: &[HandedOver],
+    ) -> Result<Running, StartError> {
         fips::hold(&config)?;
         let threads = thread_count(&config);
-        let listeners = Listeners::share(&listener, threads)?;
+        let listeners = Listeners::share(&config, sockets, threads)?;
         launch(config, listeners)
     }
 }
@@ -149,10 +156,13 @@ impl Running {
         format!("{}/admin/?token={token}", self.url)
     }
 
-    /// Reads configuration and people list anew, and opens the audit file anew, soon. What cannot
-    /// be read is logged, and what is in use stays in use.
-    pub fn reload(&self) {
-        self.reload.notify_one();
+    /// Reads configuration and people list anew, and opens the audit file anew, also when nobody waits
+    /// for it. What cannot be read is logged, and what is in use stays in use; the answer is then false.
+    pub fn reload(&self) -> impl Future<Output = bool> + use<> {
+        let (done, answer) = oneshot::channel();
+        // Fails when the server is ending, and then so does the answer.
+        let _ = self.reload.send(done);
+        async { answer.await.unwrap_or(false) }
     }
 
     /// Reads configuration and people list anew, now. Blocks.
@@ -207,14 +217,14 @@ fn launch(config: Config, listeners: Listeners) -> Result<Running, StartError> {
         .map(|tls| http::acceptor(tls, config.certificates.as_ref()))
         .transpose()?;
     let (started, answer) = mpsc::sync_channel(1);
-    let reload = Arc::new(Notify::new());
+    let (reload, mut asked) = unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let threads = listeners.threads.len();
     let ended = Arc::new(Notify::new());
     let keeper = {
-        let (reload, ended) = (reload.clone(), ended.clone());
+        let ended = ended.clone();
         spawn("rmsd-keeper", move || {
-            keeper(config, threads, &started, &reload, &ended);
+            keeper(config, threads, &started, &mut asked, &ended);
         })?
     };
     let (state, keys, log) = match answer.recv() {
@@ -257,7 +267,7 @@ fn keeper(
     config: Config,
     threads: usize,
     started: &mpsc::SyncSender<Result<Prepared, StartError>>,
-    reload: &Notify,
+    reload: &mut UnboundedReceiver<Asked>,
     ended: &Notify,
 ) {
     let runtime = match runtime() {
@@ -295,14 +305,17 @@ fn keeper(
 }
 
 /// Takes up what is changed, until the end.
-async fn keep_current(state: &State, reload: &Notify, ended: &Notify) {
+async fn keep_current(state: &State, reload: &mut UnboundedReceiver<Asked>, ended: &Notify) {
     loop {
         health::look_at_directory(state);
+        state.repo.look(clock::now());
         health::count_servers(state).await;
         let interval = refresh_interval(state);
+        let mut asked = None;
         let outcome = tokio::select! {
             () = ended.notified() => return,
-            () = reload.notified() => {
+            Some(asker) = reload.recv() => {
+                asked = Some(asker);
                 if let Err(error) = state.audit.reopen() {
                     Event::LoggingFailed
                         .emit(format_args!("the audit file cannot be opened anew: {error}"));
@@ -318,6 +331,10 @@ async fn keep_current(state: &State, reload: &Notify, ended: &Notify) {
             }
             () = state.opened.store.changed() => state.refresh().await,
         };
+        if let Some(asker) = asked {
+            // Who asked need not wait for the answer.
+            let _ = asker.send(outcome.is_ok());
+        }
         match outcome {
             Ok(()) => {}
             Err(LoadError::Store(error)) if !matches!(error, StoreError::Corrupt { .. }) => {
@@ -358,6 +375,9 @@ fn refresh_interval(state: &State) -> Duration {
     let interval = snapshot.cluster.policies.configuration_refresh_interval;
     interval.clamp(shortest, Duration::from_hours(24))
 }
+
+/// Somebody who asked for everything to be read anew, and is told whether it was.
+type Asked = oneshot::Sender<bool>;
 
 /// The state, the thread that makes keys for it, and the one that takes its log to the database.
 type Prepared = (Arc<State>, JoinHandle<()>, Option<Listener>);

@@ -26,6 +26,7 @@ use crate::logging::Journal;
 use crate::metrics::{AllCounters, Counters, Shared};
 use crate::open::Opened;
 use crate::people::PeopleSource;
+use crate::repo::Served;
 use crate::sign_in::{FailedSignIns, Schemes};
 use crate::snapshot::{LoadError, Snapshot};
 use crate::traces::Traces;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     /// Where machines are activated, when another authority does it.
     pub(crate) activation_proxy: Option<ActivationProxy>,
     pub(crate) health: Health,
+    /// The channel of packages.
+    pub(crate) repo: Served,
     /// When the server started, in seconds since 1970.
     pub(crate) started: u64,
     request_prefix: u32,
@@ -117,6 +120,7 @@ impl State {
             activations: Activations::default(),
             activation_proxy: parts.activation_proxy,
             health: Health::default(),
+            repo: Served::new(parts.config.repo.folder.clone()),
             started: clock::since_1970().as_secs(),
             config: parts.config,
             opened: parts.opened,

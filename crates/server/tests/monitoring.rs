@@ -278,6 +278,7 @@ fn readiness_tells_of_each_component() {
             "key",
             "spool",
             "enrollment",
+            "channel",
             "draining"
         ]
     );

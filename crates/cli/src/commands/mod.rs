@@ -9,6 +9,7 @@ mod init;
 mod inspect;
 mod open;
 mod protect;
+#[cfg(unix)]
 mod quickstart;
 mod rights;
 mod stores;
@@ -22,6 +23,7 @@ use crate::shell::Shell;
 /// What `rms` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[cfg(unix)]
     /// First contact: a server, three people and a protected document, all on this machine.
     Quickstart(quickstart::Quickstart),
     /// Remembers where the service is, and whom to trust.
@@ -59,6 +61,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self, shell: Shell) -> Result<(), Failure> {
         match self {
+            #[cfg(unix)]
             Self::Quickstart(command) => command.run(shell),
             Self::Init(command) => command.run(shell),
             Self::Check(command) => command.run(shell),

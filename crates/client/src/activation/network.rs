@@ -111,7 +111,7 @@ impl Client {
             };
             let text = trust::concatenated(&certificate.chain);
             lock.write(FILE, text.as_bytes())?;
-            if made.protection() != Protection::FileOnly {
+            if matches!(made.protection(), Protection::Passphrase { .. }) {
                 let cached_in_keyring = made.remember(self.cache.as_ref());
                 made.set_protection(Protection::Passphrase { cached_in_keyring });
             }

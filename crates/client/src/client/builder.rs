@@ -11,7 +11,7 @@ use crate::discovery::{
     Discovery, ForestSource, LicenseServers, NameService, NoForest, NoNameService,
 };
 use crate::hierarchy::JoinPolicy;
-use crate::keyring::{KernelKeyring, SecretCache};
+use crate::keyring::{self, SecretCache};
 use crate::lockbox_secret::{LockboxSecretSource, NoPassphrase};
 use crate::machine::MachineIdentity;
 use crate::precedence::Word;
@@ -60,7 +60,7 @@ impl ClientBuilder {
     }
 
     /// Where the unlocked secret of a lockbox with a passphrase waits; without this it is the
-    /// kernel's keyring.
+    /// kernel's keyring, where the system has one.
     #[must_use]
     pub fn lockbox_cache(mut self, cache: impl SecretCache + 'static) -> Self {
         self.0.cache = Arc::new(cache);
@@ -120,7 +120,7 @@ impl Client {
             clock: Arc::new(SystemClock),
             credentials: Arc::new(NoCredentials),
             passphrases: Arc::new(NoPassphrase),
-            cache: Arc::new(KernelKeyring),
+            cache: keyring::of_this_system(),
             discovery: Discovery::default(),
             forest: Arc::new(NoForest),
             names: Arc::new(NoNameService),

@@ -418,7 +418,7 @@ fn row(out: &mut String, term: &str, value: &str) -> fmt::Result {
 }
 
 /// Text that stands for itself in HTML, also inside quotes.
-struct Text<'t>(&'t str);
+pub(crate) struct Text<'t>(pub(crate) &'t str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

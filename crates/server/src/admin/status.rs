@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::access::Access;
 use crate::decommission;
 use crate::http::Core;
+use crate::repo::ChannelStatus;
 use crate::slc::{self, Notice};
 use crate::template::{self, Summary};
 
@@ -45,6 +46,8 @@ pub(super) struct Status {
     pub(super) key_pool: usize,
     pub(super) connections: usize,
     pub(super) log: bool,
+    /// The packages that are handed out.
+    pub(super) channel: Option<ChannelStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,6 +149,13 @@ impl Status {
             key_pool: state.keys.level(),
             connections: state.connections.count(),
             log: state.config.logging.enabled,
+            // What cannot be read is logged by whoever wanted a file of it.
+            channel: state
+                .repo
+                .channel()
+                .ok()
+                .flatten()
+                .map(|channel| channel.status(crate::clock::now())),
         })
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn backup(command: &Backup, output: &Output) -> Result<(), Failure> {
     let options = BackupOptions {
         output: command.output.clone(),
         password: password.read("").map_err(KeyProtectionError::from)?,
-        configuration: Some(command.place.file()),
+        configuration: Some(command.place.sources().file),
         with_logs: command.with_logs,
         without_key: command.without_key,
         force: command.force,

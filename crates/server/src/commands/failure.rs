@@ -1,5 +1,7 @@
 //! What a command failed with, and the exit code that scripts get for it.
 
+use std::io::ErrorKind;
+
 use openrms_directory::scp::ScpError;
 use openrms_directory::{DirectoryError, PeopleError};
 use openrms_engine::authority::AuthorityError;
@@ -26,7 +28,10 @@ use crate::open::OpenError;
 use crate::people::PeopleFileError;
 use crate::policies::PoliciesError;
 use crate::provision::{EnrollError, ProvisionError};
+use crate::repo::RepoError;
+use crate::repo::manifest::ManifestError;
 use crate::running::StartError;
+use crate::service_manager::SocketsError;
 use crate::snapshot::LoadError;
 use crate::template::TemplateError;
 
@@ -93,10 +98,17 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
             ConfigError::File { .. } => Self::new(FAILED, "no-configuration", error).with_hint(
-                "Name the configuration with --config FILE or the data with --data DIR.",
+                "Name the configuration with --config FILE or the data with --data DIR, or set a \
+                 cluster up with `rmsd provision`.",
             ),
             _ => Self::new(MALFORMED, "bad-configuration", error),
         }
+    }
+}
+
+impl From<SocketsError> for Failure {
+    fn from(error: SocketsError) -> Self {
+        Self::new(FAILED, "sockets", error)
     }
 }
 
@@ -453,6 +465,17 @@ impl From<StartError> for Failure {
             StartError::Fips(error) => error.into(),
             StartError::Open(error) => error.into(),
             StartError::Listen(ListenError::Nowhere) => Self::new(USAGE, "no-address", error),
+            StartError::Listen(ListenError::NoCertificate) => {
+                Self::new(USAGE, "no-certificate", error)
+            }
+            StartError::Listen(ListenError::Address(_, ref why))
+                if why.kind() == ErrorKind::PermissionDenied =>
+            {
+                Self::new(FAILED, "address", error).with_hint(
+                    "Ports below 1024 are opened by the service manager: systemctl enable --now \
+                     rmsd.socket",
+                )
+            }
             StartError::Listen(_) => Self::new(FAILED, "address", error)
                 .with_hint("End what listens there, or name another address under `listen`."),
             StartError::Load(LoadError::Level(error)) => error.into(),
@@ -460,6 +483,34 @@ impl From<StartError> for Failure {
             StartError::OtherUrl { .. } => Self::new(FAILED, "other-url", error)
                 .with_hint("A cluster's URL is in every license it issued and cannot be changed."),
             _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<RepoError> for Failure {
+    fn from(error: RepoError) -> Self {
+        use RepoError as E;
+        match error {
+            E::Manifest(ManifestError::Forged(_)) => {
+                Self::new(NOT_TRUSTED, "manifest-forged", error)
+            }
+            E::Manifest(_) => Self::new(MALFORMED, "manifest-malformed", error),
+            E::Replayed { .. } => Self::new(NOT_TRUSTED, "manifest-replayed", error),
+            E::Older { .. } => Self::new(NOT_TRUSTED, "older-version", error),
+            E::Expired(_) => Self::new(NOT_TRUSTED, "manifest-expired", error)
+                .with_hint("Get a newer publication, or see to the clock of this machine."),
+            E::FileAltered(_) => Self::new(NOT_TRUSTED, "file-altered", error),
+            E::FileMissing(_) => Self::new(NOT_TRUSTED, "file-missing", error),
+            E::NotListed(_) => Self::new(NOT_TRUSTED, "file-not-listed", error),
+            E::Bundle(_) => Self::new(MALFORMED, "bundle-malformed", error),
+            E::TooLarge(..) => Self::new(MALFORMED, "too-large", error),
+            E::Key(..) => Self::new(MALFORMED, "bad-release-key", error),
+            E::Damaged(_) => Self::new(FAILED, "damaged", error),
+            E::Nothing(_) => Self::new(FAILED, "no-channel", error)
+                .with_hint("Bring one in: rmsd repo import FOLDER|FILE.tar"),
+            E::Exists(_) => Self::new(FAILED, "file-exists", error)
+                .with_hint("Name another file, or replace it: --force."),
+            E::Io(..) => Self::failed(error),
         }
     }
 }

@@ -5,9 +5,11 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Output, Place};
+use crate::config::Config;
 use crate::events::Event;
 use crate::log::{LogConfig, LogFormat};
 use crate::running::{Running, Server};
+use crate::service_manager::{self, Notice};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -34,7 +36,7 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
         log = log.errors_only();
     }
     log.start();
-    let started = config.and_then(|config| Ok(Server::start(config)?));
+    let started = config.and_then(start);
     let running = started.inspect_err(|failure| Event::StartFailed.emit(&failure.message))?;
     Event::ServerStarted.emit(format_args!(
         "serving at {} as RMS {}, release {}",
@@ -42,7 +44,10 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
         running.service_level(),
         env!("CARGO_PKG_VERSION")
     ));
-    let say = || output.answer(&json!({ "url": running.url() }), running.url());
+    let say = || {
+        service_manager::tell(Notice::Ready, &serving(&running));
+        output.answer(&json!({ "url": running.url() }), running.url());
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,9 +56,20 @@ pub(super) fn run(command: &Serve, output: &Output) -> Result<(), Failure> {
         .block_on(until_told(&running, say))
         .map_err(Failure::failed)?;
     tracing::info!("stopping: requests under way are answered first");
+    service_manager::tell(Notice::Stopping, "requests under way are answered first");
     running.stop();
     Event::ServerStopped.emit("stopped");
     Ok(())
+}
+
+/// At the sockets of the service manager, where it hands some over.
+fn start(config: Config) -> Result<Running, Failure> {
+    let sockets = service_manager::sockets()?;
+    Ok(if sockets.is_empty() {
+        Server::start(config)?
+    } else {
+        Server::start_with_sockets(config, &sockets)?
+    })
 }
 
 async fn until_told(running: &Running, say: impl FnOnce()) -> std::io::Result<()> {
@@ -66,12 +82,30 @@ async fn until_told(running: &Running, say: impl FnOnce()) -> std::io::Result<()
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {
-                tracing::info!("reading configuration and people list anew");
-                running.reload();
-            }
+            _ = hang_up.recv() => {}
+        }
+        tracing::info!("reading configuration and people list anew");
+        service_manager::tell(
+            Notice::Reloading,
+            "reading configuration and people list anew",
+        );
+        let is_read = tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            is_read = running.reload() => is_read,
+        };
+        let serving = serving(running);
+        if is_read {
+            service_manager::tell(Notice::Ready, &serving);
+        } else {
+            let status = format!("{serving}; what was to be read anew is wrong, see the log");
+            service_manager::tell(Notice::Ready, &status);
         }
     }
+}
+
+fn serving(running: &Running) -> String {
+    format!("serving at {}", running.url())
 }
 
 pub(super) fn admin_url(command: &AdminUrl, output: &Output) -> Result<(), Failure> {
@@ -84,13 +118,19 @@ pub(super) fn admin_url(command: &AdminUrl, output: &Output) -> Result<(), Failu
     let token = String::from_utf8_lossy(token.expose()).into_owned();
     let plain = config.listen.first().map(|address| ("http", *address));
     let tls = config.tls.as_ref().and_then(|tls| tls.listen.first());
-    let (scheme, mut address) = plain
-        .or(tls.map(|address| ("https", *address)))
-        .ok_or_else(|| Failure::failed("the configuration names no address to listen on"))?;
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    let url = format!("{scheme}://{address}/admin/?token={token}");
+    let base = if let Some((scheme, mut address)) = plain.or(tls.map(|tls| ("https", *tls))) {
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        format!("{scheme}://{address}")
+    } else {
+        // The service manager has the sockets.
+        let nowhere = "the configuration names neither an address to listen on nor a url";
+        let url = config.url.as_deref();
+        let url = url.ok_or_else(|| Failure::failed(nowhere))?;
+        url.trim_end_matches("/_wmcs").to_owned()
+    };
+    let url = format!("{base}/admin/?token={token}");
     output.answer(&json!({ "admin_url": url }), &url);
     Ok(())
 }

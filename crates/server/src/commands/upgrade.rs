@@ -99,11 +99,11 @@ pub(super) fn upgrade(command: &Upgrade, output: &Output) -> Result<(), Failure>
 
 pub(super) fn downgrade(command: &Downgrade, output: &Output) -> Result<(), Failure> {
     let config = command.place.load()?;
-    let (file, to) = (command.place.file(), command.to.as_deref());
+    let (sources, to) = (command.place.sources(), command.to.as_deref());
     let found = if command.yes {
-        prepare_return(&config, &file, to)?
+        prepare_return(&config, &sources, to)?
     } else {
-        downgrade_check(&config, &file, to)?
+        downgrade_check(&config, &sources, to)?
     };
     if !found.allowed {
         return Err(UpgradeError::NoReturn(Box::new(found)).into());

@@ -9,6 +9,15 @@ use crate::config::Config;
 /// One thread's listeners, each with whether it speaks TLS.
 pub(crate) type ThreadListeners = Vec<(TcpListener, bool)>;
 
+/// A listening socket that was made by somebody else.
+#[derive(Debug)]
+pub struct HandedOver {
+    /// The socket.
+    pub listener: TcpListener,
+    /// Whether it speaks TLS, with what `[tls]` of the configuration says; else plain HTTP.
+    pub tls: bool,
+}
+
 /// All listeners.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -30,6 +39,9 @@ pub enum ListenError {
     /// There is nothing to listen on.
     #[error("the configuration names no address to listen on")]
     Nowhere,
+    /// A certificate is missing for a socket that was handed over.
+    #[error("a socket for HTTPS is handed over, but the configuration has no [tls]")]
+    NoCertificate,
 }
 
 impl Listeners {
@@ -64,19 +76,30 @@ impl Listeners {
         })
     }
 
-    /// Shares a listener that was bound before. It speaks plain HTTP.
-    pub(crate) fn share(listener: &TcpListener, threads: usize) -> Result<Self, ListenError> {
-        listener.set_nonblocking(true).map_err(ListenError::Given)?;
-        let copy = |_| {
-            Ok(vec![(
-                listener.try_clone().map_err(ListenError::Given)?,
-                false,
-            )])
+    /// Shares sockets that were made before: the kernel wakes every thread for a connection, and one
+    /// gets it.
+    pub(crate) fn share(
+        config: &Config,
+        sockets: &[HandedOver],
+        threads: usize,
+    ) -> Result<Self, ListenError> {
+        if config.tls.is_none() && sockets.iter().any(|socket| socket.tls) {
+            return Err(ListenError::NoCertificate);
+        }
+        let first = sockets.first().ok_or(ListenError::Nowhere)?;
+        for socket in sockets {
+            let listener = &socket.listener;
+            listener.set_nonblocking(true).map_err(ListenError::Given)?;
+        }
+        let copy = |socket: &HandedOver| {
+            let listener = socket.listener.try_clone().map_err(ListenError::Given)?;
+            Ok((listener, socket.tls))
         };
+        let copies = |_| sockets.iter().map(copy).collect();
         Ok(Self {
-            threads: (0..threads).map(copy).collect::<Result<_, _>>()?,
-            first: listener.local_addr().map_err(ListenError::Given)?,
-            first_tls: false,
+            threads: (0..threads).map(copies).collect::<Result<_, _>>()?,
+            first: first.listener.local_addr().map_err(ListenError::Given)?,
+            first_tls: first.tls,
         })
     }
 

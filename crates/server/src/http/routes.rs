@@ -58,6 +58,7 @@ pub(crate) fn router(core: Core) -> Router {
         .route("/metrics", get(counters))
         .route(CLIENT_BUNDLE_PATH, get(client_bundle))
         .merge(crate::admin::router())
+        .merge(crate::repo::router())
         .fallback(service)
         .with_state(core)
 }

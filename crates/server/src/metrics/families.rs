@@ -508,6 +508,22 @@ pub(super) const FAMILIES: &[Family] = &[
         source: Source::Of(|view, samples| samples.values(view.slc_expiry())),
     },
     Family {
+        name: "rmsd_channel_expiry_timestamp_seconds",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "When the channel of packages that is handed out expires, in seconds since 1970.",
+        original: "",
+        source: Source::Of(|view, samples| samples.values(view.state.repo.expiry())),
+    },
+    Family {
+        name: "rmsd_channel_downloads_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Files of the channel of packages that were handed out, whole or in part.",
+        original: "",
+        source: number!(view => view.state.repo.downloads()),
+    },
+    Family {
         name: "rmsd_configuration_version",
         kind: Kind::Gauge,
         labels: &[],

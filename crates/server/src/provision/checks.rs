@@ -120,10 +120,14 @@ fn ports(options: &RootOptions, url: &BaseUrl) -> Vec<Check> {
     let checked = listen.into_iter().map(|address| {
         let (verdict, about) = match TcpListener::bind(address) {
             Ok(_) => (Verdict::Good, format!("{address} is free")),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let hint = "below 1024 the service manager opens it (rmsd.socket), or it takes \
+                            CAP_NET_BIND_SERVICE";
+                (Verdict::Doubtful, format!("{address}: {error}; {hint}"))
+            }
             Err(error) => {
                 let hint = match error.kind() {
                     io::ErrorKind::AddrInUse => "; end what listens there",
-                    io::ErrorKind::PermissionDenied => "; below 1024 it takes CAP_NET_BIND_SERVICE",
                     _ => "",
                 };
                 (Verdict::Bad, format!("{address}: {error}{hint}"))

@@ -1,9 +1,6 @@
 //! The way back (S46 to S49): which older releases may serve the cluster as it is, and what stands in
 //! their way. The database keeps what was added, which they do not see.
 
-use std::fs;
-use std::path::Path;
-
 use openrms_engine::authority;
 use serde::Serialize;
 
@@ -11,7 +8,7 @@ use super::UpgradeError;
 use super::check::{Check, Rule, is_allowed};
 use super::release::{self, EARLIER, Earlier, RELEASE};
 use super::survey::{Found, Survey, look};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Layers, Setting, Sources};
 use crate::open::{OpenError, blocking, connect};
 use crate::servers;
 
@@ -31,10 +28,10 @@ pub struct Return {
 }
 
 /// Looks whether this server can return to the release that it was, or to the one named, and changes
-/// nothing. `file` is the configuration file. Blocks.
+/// nothing. Blocks.
 pub fn downgrade_check(
     config: &Config,
-    file: &Path,
+    sources: &Sources,
     to: Option<&str>,
 ) -> Result<Return, UpgradeError> {
     blocking(async || {
@@ -46,7 +43,7 @@ pub fn downgrade_check(
                 return Err(OpenError::NotProvisioned(location).into());
             }
         };
-        let answer = examine(&survey, file, to);
+        let answer = examine(&survey, sources, to);
         survey.store.close().await;
         answer
     })
@@ -54,8 +51,12 @@ pub fn downgrade_check(
 
 /// Prepares the return: what this release has put down of this server is forgotten. The older program is
 /// then installed and started. Blocks.
-pub fn downgrade(config: &Config, file: &Path, to: Option<&str>) -> Result<Return, UpgradeError> {
-    let found = downgrade_check(config, file, to)?;
+pub fn downgrade(
+    config: &Config,
+    sources: &Sources,
+    to: Option<&str>,
+) -> Result<Return, UpgradeError> {
+    let found = downgrade_check(config, sources, to)?;
     if !found.allowed {
         return Err(UpgradeError::NoReturn(Box::new(found)));
     }
@@ -70,7 +71,7 @@ pub fn downgrade(config: &Config, file: &Path, to: Option<&str>) -> Result<Retur
     Ok(found)
 }
 
-fn examine(survey: &Survey, file: &Path, to: Option<&str>) -> Result<Return, UpgradeError> {
+fn examine(survey: &Survey, sources: &Sources, to: Option<&str>) -> Result<Return, UpgradeError> {
     let upgraded_from = survey.own().and_then(|server| {
         let upgrade = server.upgrade.as_ref();
         upgrade.map(|upgrade| upgrade.from.as_str())
@@ -85,7 +86,7 @@ fn examine(survey: &Survey, file: &Path, to: Option<&str>) -> Result<Return, Upg
         None => vec![unknown(to)],
         Some(release) => vec![
             schema(survey, release),
-            configuration_file(file, release)?,
+            configuration_file(sources, release)?,
             hierarchy(survey),
             others(survey),
         ],
@@ -128,26 +129,40 @@ fn schema(survey: &Survey, to: &Earlier) -> Check {
     }
 }
 
-/// A release does not start at a key that it does not know.
-fn configuration_file(file: &Path, to: &Earlier) -> Result<Check, UpgradeError> {
-    let failed = |reason: &dyn std::fmt::Display| {
-        UpgradeError::Configuration(file.to_owned(), reason.to_string())
+/// A release does not start at a key that it does not know, and all of them read one file alone.
+fn configuration_file(sources: &Sources, to: &Earlier) -> Result<Check, UpgradeError> {
+    let file = &sources.file;
+    let layers = match Layers::read(sources) {
+        Ok(layers) => layers,
+        Err(ConfigError::File { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(FILE.ok(format!("{} needs none", to.name)));
+        }
+        Err(error) => {
+            return Err(UpgradeError::Configuration(file.clone(), error.to_string()));
+        }
     };
-    let table: toml::Table = match fs::read_to_string(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => toml::Table::new(),
-        Err(error) => return Err(failed(&error)),
-        Ok(text) => text.parse().map_err(|error| failed(&error))?,
-    };
-    let unknown = to
-        .unknown_keys
-        .iter()
-        .filter(|key| table.contains_key(**key));
+    let settings = layers.settings();
+    let unknown = to.unknown_keys.iter().filter(|key| {
+        let is_it = |setting: &Setting| setting.key.split('.').next() == Some(**key);
+        settings.iter().any(is_it)
+    });
     let unknown: Vec<_> = unknown.copied().collect();
-    if unknown.is_empty() {
-        return Ok(FILE.ok(format!("{} knows all that rmsd.toml says", to.name)));
+    if !unknown.is_empty() {
+        let found = format!("{} does not know: {}", to.name, unknown.join(", "));
+        return Ok(FILE.refused(found, &format!("Take it out of {}.", file.display())));
     }
-    let found = format!("{} does not know: {}", to.name, unknown.join(", "));
-    Ok(FILE.refused(found, &format!("Take it out of {}.", file.display())))
+    let elsewhere = settings.iter().filter(|setting| setting.file != *file);
+    let elsewhere: Vec<_> = elsewhere.map(|setting| setting.key.as_str()).collect();
+    if !elsewhere.is_empty() {
+        let folder = sources.folder.display();
+        let found = format!(
+            "{} does not read {folder}: {}",
+            to.name,
+            elsewhere.join(", ")
+        );
+        return Ok(FILE.refused(found, &format!("Bring it into {}.", file.display())));
+    }
+    Ok(FILE.ok(format!("{} knows all that rmsd.toml says", to.name)))
 }
 
 fn hierarchy(survey: &Survey) -> Check {

@@ -40,7 +40,7 @@ pub(super) fn is_newer(release: &str) -> Option<bool> {
 pub(super) const EARLIER: &[Earlier] = &[Earlier {
     name: "0.1.0",
     schema: 3,
-    unknown_keys: &["activation", "crypto", "service_level"],
+    unknown_keys: &["activation", "crypto", "repo", "service_level"],
 }];
 
 #[cfg(test)]
