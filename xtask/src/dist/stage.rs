@@ -126,7 +126,9 @@ impl Stage {
     fn file(&self, package: &str, from: &Path, to: &str) -> Result<(), Failure> {
         let place = self.place(package, to)?;
         fs::copy(from, &place).map_err(|error| format!("{}: {error}", from.display()))?;
-        fs::set_permissions(&place, Permissions::from_mode(0o644))?;
+        let is_program = fs::metadata(from)?.permissions().mode() & 0o100 != 0;
+        let mode = if is_program { 0o755 } else { 0o644 };
+        fs::set_permissions(&place, Permissions::from_mode(mode))?;
         Ok(())
     }
 
@@ -248,6 +250,12 @@ const GATHERED: &[Gathered] = &[
         "packaging/desktop",
         &[".xml"],
         "usr/share/mime/packages",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &["rms-open"],
+        "usr/libexec/openrms",
     ),
     Gathered::new(
         CLIENT,
