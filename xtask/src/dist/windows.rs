@@ -44,7 +44,7 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
     let signer = Signer::of(options.keys.as_deref(), release.time)?;
     let program = match &options.program {
         Some(program) => program.clone(),
-        None => build("rms", None, release.time)?,
+        None => build(("openrms-cli", "rms"), None, release.time)?,
     };
 
     if options.output.exists() {
@@ -72,7 +72,11 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
         database(package, title, &files, &release, &unsigned)?;
         signer.sign(&unsigned, &inner.join(name), title)?;
     }
-    let bundle = build("openrms-bundle", Some(&inner), release.time)?;
+    let bundle = build(
+        ("openrms-bundle", "openrms-bundle"),
+        Some(&inner),
+        release.time,
+    )?;
 
     let Release { version, .. } = &release;
     let made = |name: &str, ending: &str| {
@@ -92,11 +96,16 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
 }
 
 /// Builds a program of the workspace for Windows; the bundle with the packages of a folder inside.
-fn build(name: &str, packages: Option<&Path>, time: u64) -> Result<PathBuf, Failure> {
+fn build(
+    (package, name): (&str, &str),
+    packages: Option<&Path>,
+    time: u64,
+) -> Result<PathBuf, Failure> {
     let target = programs::target()?.join("windows");
     let mut cargo = Command::new("/usr/bin/cargo");
     cargo
-        .args(["build", "--release", "--locked", "--bin", name])
+        .args(["build", "--release", "--locked", "--package", package])
+        .args(["--bin", name])
         .args(["-Zbuild-std=std,panic_abort", "--target", TRIPLE])
         // The compilers of rustup know nothing of Windows, and their folder may come first.
         .env("PATH", "/usr/bin:/bin")
