@@ -11,6 +11,7 @@
 )]
 
 mod channel;
+mod domain;
 mod machine;
 mod network;
 pub mod page;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 pub use channel::{Channel, now};
+pub use domain::Domain;
 pub use machine::{Base, Booted, Digest, Machine};
 pub use network::Network;
 pub use page::By;

@@ -4,10 +4,11 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "they are tests")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use delivery::page::commands;
 use delivery::person::{opens, opens_by, signed_in};
-use delivery::{Base, By, Service, Site, in_order, package};
+use delivery::{Base, By, Domain, Ran, Service, Site, in_order, package};
 
 #[test]
 fn s2_s6_s9_s12_from_a_repository_of_debian_packages() {
@@ -163,6 +164,50 @@ fn by_cloud_init_at_the_first_start() {
     opens(&booted);
 }
 
+#[test]
+fn s9_s14_by_group_policy_on_a_member_of_the_domain() {
+    let Some(site) = Site::new(Base::Systemd) else {
+        return;
+    };
+    let Some(domain) = Domain::start(&site.network) else {
+        return;
+    };
+    let machine = &site.machine;
+    let settings = "/etc/openrms/client.d/10-organisation.toml";
+    machine.write("/srv/10-organisation.toml", machine.read(settings));
+    machine.run("rm -r /etc/openrms").done();
+    without_archives(&site);
+    domain.show(machine);
+    let booted = machine.boot();
+    domain.join(&booted);
+    let policy = commands(&site, "install-group-policy.md", None, By::Root);
+    let policy = policy.replace("Administrator\n", &format!("{}\n", Domain::ADMINISTRATOR));
+    let policy = policy.replace("Administrator |", &format!("{} |", Domain::ADMINISTRATOR));
+    booted.run(&in_order(&policy)).done();
+    // As at the start of the machine, and an hour and a half later.
+    booted.run("samba-gpupdate --force").done();
+    assert!(machine.has("/usr/bin/rms"));
+    booted.run("samba-gpupdate --force").done();
+    opens(&booted);
+    let log = machine.read("/var/log/openrms-install.log");
+    assert_in_order(&log, &STEPS);
+    assert_in_order(&log, &["is installed", "is current"]);
+}
+
+#[test]
+fn s6_from_a_repository_of_rpm_packages() {
+    let Some(site) = Site::new(Base::Dnf) else {
+        return;
+    };
+    let machine = &site.machine;
+    // Debian has what the packages want, and rpm does not know it.
+    let base = tempfile::tempdir().unwrap();
+    machine.put(&base_of_rpm(&site, base.path()), "/srv/base.rpm");
+    machine.run("rpm --install /srv/base.rpm").done();
+    site.follow("install-apt.md", Some("dnf")).done();
+    opens(machine);
+}
+
 /// What the script says that it does, in this order.
 const STEPS: [&str; 7] = [
     "step: fetch the list of files",
@@ -173,6 +218,9 @@ const STEPS: [&str; 7] = [
     "step: install openrms-client-backcompat ",
     "openrms-client-backcompat 0",
 ];
+/// Of a package that holds nothing.
+const BASE: &str = "Name: base\nVersion: 1\nRelease: 1\nSummary: What Debian has\nLicense: MIT\n\
+                    BuildArch: noarch\nAutoReqProv: no\n";
 /// What a cloud tells is in a folder.
 const HERE: &str = "datasource_list: [NoCloud]\n";
 
@@ -184,6 +232,23 @@ fn packaging(name: &str) -> PathBuf {
 fn without_archives(site: &Site) {
     let remove = "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*";
     site.machine.run(remove).done();
+}
+
+/// A package of nothing, which says that there is all that the client's wants.
+fn base_of_rpm(site: &Site, folder: &Path) -> PathBuf {
+    let mut query = Command::new("rpm");
+    query.args(["--query", "--package", "--nosignature", "--requires"]);
+    let client = format!("openrms-client-{}-1.x86_64.rpm", env!("CARGO_PKG_VERSION"));
+    let wanted = Ran::of(query.arg(site.channel.path().join("rpm").join(client))).done();
+    let wanted = wanted.lines().filter(|line| !line.starts_with("rpmlib("));
+    let provides: String = wanted.map(|line| format!("Provides: {line}\n")).collect();
+    let spec = folder.join("base.spec");
+    std::fs::write(&spec, format!("{BASE}{provides}%description\n%files\n")).unwrap();
+    let mut build = Command::new("rpmbuild");
+    build.args(["--quiet", "-bb", "--define"]);
+    build.arg(format!("_topdir {}", folder.display()));
+    Ran::of(build.arg(&spec)).done();
+    folder.join("RPMS/noarch/base-1-1.noarch.rpm")
 }
 
 fn assert_in_order(text: &str, lines: &[&str]) {

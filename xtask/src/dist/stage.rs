@@ -1,6 +1,5 @@
 //! What each package installs, laid out once for all kinds of packages: `PACKAGE/usr/…`.
 
-use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -100,13 +99,10 @@ impl Stage {
     }
 
     fn gather(&self) -> Result<(), Failure> {
-        let mut taken = BTreeSet::new();
         for gathered in GATHERED {
             for file in files(Path::new(gathered.from), gathered.endings)? {
-                if taken.insert(file.clone()) {
-                    let target = format!("{}/{}", gathered.to, name(&file)?);
-                    self.file(gathered.package, &file, &target)?;
-                }
+                let target = format!("{}/{}", gathered.to, name(&file)?);
+                self.file(gathered.package, &file, &target)?;
             }
         }
         Ok(())
@@ -199,7 +195,6 @@ impl Gathered {
 
 const UNITS: &[&str] = &[".service", ".socket", ".timer", ".path", ".target"];
 
-/// A file belongs to the first line that takes it.
 const GATHERED: &[Gathered] = &[
     Gathered::new(SERVER, "packaging/systemd", UNITS, "usr/lib/systemd/system"),
     Gathered::new(
@@ -241,14 +236,14 @@ const GATHERED: &[Gathered] = &[
     Gathered::new(
         CLIENT,
         "packaging/desktop",
-        &[".metainfo.xml"],
-        "usr/share/metainfo",
+        &[".xml"],
+        "usr/share/mime/packages",
     ),
     Gathered::new(
         CLIENT,
-        "packaging/desktop",
-        &[".xml"],
-        "usr/share/mime/packages",
+        "packaging/metainfo",
+        &[".metainfo.xml"],
+        "usr/share/metainfo",
     ),
     Gathered::new(
         CLIENT,
