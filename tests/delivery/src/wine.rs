@@ -36,6 +36,8 @@ impl Wine {
             prefix: tempfile::tempdir().unwrap(),
         };
         Ran::of(wine.command("wineboot").arg("--init")).done();
+        // By itself it is a Windows that is too old for the packages.
+        wine.set_registry(r"HKCU\Software\Wine", "Version", "win10");
         let shim = wine.prefix.path().join("shim.c");
         fs::write(&shim, SHIM).unwrap();
         let mut compile = Command::new("x86_64-w64-mingw32-gcc");
@@ -89,10 +91,20 @@ impl Wine {
         line.map(str::to_owned)
     }
 
-    /// Sets one.
+    /// Sets one; without a name, the key's default.
     pub fn set_registry(&self, key: &str, value: &str, text: &str) {
-        self.run("reg", ["add", key, "/v", value, "/d", text, "/f"])
-            .done();
+        self.set_registry_of("REG_SZ", key, value, text);
+    }
+
+    /// Sets a value of some type, as `reg add` writes it.
+    pub fn set_registry_of(&self, kind: &str, key: &str, value: &str, data: &str) {
+        let name: &[&str] = if value.is_empty() {
+            &["/ve"]
+        } else {
+            &["/v", value]
+        };
+        let words = [&["add", key], name, &["/t", kind, "/d", data, "/f"]].concat();
+        self.run("reg", words).done();
     }
 
     /// What the list of installed programs says of one: its version.

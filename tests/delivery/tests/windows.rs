@@ -35,15 +35,6 @@ fn s6_s9_s10_s36_a_package_is_installed_unattended_and_its_properties_are_settin
     );
     assert_eq!(shown["service_location.enterprise_publishing"].0, location);
 
-    // Policy wins over what the package was told.
-    let policy = "https://policy.corp.example";
-    wine.set_registry(POLICY, "server", policy);
-    let shown = settings(&wine);
-    assert_eq!(
-        shown["server"],
-        (policy.to_owned(), format!(r"{LONG}\Policies\OpenRMS"))
-    );
-
     // The same once more is nothing.
     wine.msiexec("/i", &packages.client, &[]).done();
     assert_eq!(wine.registry(MACHINE, "server").as_deref(), Some(url));
@@ -53,6 +44,66 @@ fn s6_s9_s10_s36_a_package_is_installed_unattended_and_its_properties_are_settin
     assert_eq!(wine.installed(CLIENT), None);
     assert_eq!(wine.registry(MACHINE, "server"), None);
     assert_eq!(wine.registry(PRESENCE, "Version"), None);
+}
+
+#[test]
+fn settings_come_from_the_registry_and_policy_wins() {
+    let (Some(packages), Some(wine)) = (packages(), Wine::new(None)) else {
+        return;
+    };
+    wine.msiexec("/i", &packages.client, &[]).done();
+    // What the client before was told, by keys with default values.
+    let [old, new] = ["old", "new"].map(|name| format!("https://{name}.example/_wmcs/licensing"));
+    for name in ["EnterprisePublishing", "CloudPublishing"] {
+        wine.set_registry(&format!(r"{MSDRM}\{name}"), "", &old);
+    }
+    wine.set_registry(
+        &format!(r"{MACHINE}\service_location"),
+        "enterprise_publishing",
+        &new,
+    );
+    wine.set_registry(MACHINE, "server", "https://machine.example");
+    wine.set_registry(POLICY, "server", "https://policy.example");
+    wine.set_registry_of(
+        "REG_MULTI_SZ",
+        POLICY,
+        "name_servers",
+        r"192.0.2.53\0192.0.2.54",
+    );
+    wine.set_registry_of("REG_DWORD", POLICY, "store_per_computer", "1");
+    let file = wine.path(r"C:\Program Files\OpenRMS\client.toml");
+    fs::write(
+        &file,
+        "server = 'https://file.example'\nnotice_url = 'https://help.example'\n",
+    )
+    .unwrap();
+    let shown = settings(&wine);
+    let by = |value: &str, place: &str| (value.to_owned(), place.to_owned());
+    let key = |name: &str| format!(r"{LONG}\{name}");
+    assert_eq!(
+        shown["service_location.cloud_publishing"],
+        by(&old, &key(r"Microsoft\MSDRM\ServiceLocation"))
+    );
+    assert_eq!(
+        shown["service_location.enterprise_publishing"],
+        by(&new, &key("OpenRMS"))
+    );
+    assert_eq!(
+        shown["server"],
+        by("https://policy.example", &key(r"Policies\OpenRMS"))
+    );
+    assert_eq!(shown["name_servers"].1, key(r"Policies\OpenRMS"));
+    assert_eq!(shown["store_per_computer"].1, key(r"Policies\OpenRMS"));
+    assert_eq!(
+        shown["notice_url"],
+        by(
+            "https://help.example",
+            r"C:\Program Files\OpenRMS\client.toml"
+        )
+    );
+    wine.set_registry(POLICY, "sever", "https://typo.example");
+    let refused = wine.run(RMS, ["config", "show"]).refused(6);
+    assert!(refused.contains(&key(r"Policies\OpenRMS")), "{refused}");
 }
 
 #[test]
@@ -331,6 +382,7 @@ const CLIENT: &str = "OpenRMS Client";
 const LONG: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE";
 const MACHINE: &str = r"HKLM\SOFTWARE\OpenRMS";
 const POLICY: &str = r"HKLM\SOFTWARE\Policies\OpenRMS";
+const MSDRM: &str = r"HKLM\SOFTWARE\Microsoft\MSDRM\ServiceLocation";
 const PRESENCE: &str = r"HKLM\SOFTWARE\OpenRMS Packages\Client";
 const BACK_COMPAT: &str = r"HKLM\SOFTWARE\OpenRMS Packages\BackCompat";
 const FAILED: i32 = 1603;

@@ -1,6 +1,6 @@
 //! Packages for Windows, made on Linux: the client by Debian's compiler, which has the source of its
-//! standard library beside it, the packages by wixl, the signatures by osslsigncode. Without signatures
-//! the same commit gives the same packages, byte for byte; what they hold does not change with them.
+//! standard library beside it, the packages by wixl, the signatures by osslsigncode. The same commit gives
+//! the same packages, byte for byte, where they are not signed or the time of the signatures is given.
 
 use std::env;
 use std::fs::{self, File};
@@ -29,6 +29,10 @@ pub(crate) struct Windows {
     /// Version of the packages in the place of the source's; the program keeps its own.
     #[arg(long)]
     as_version: Option<Version>,
+    /// Time of the signatures in seconds since 1970, in the place of now: with it they are the same
+    /// each time as well.
+    #[arg(long)]
+    signed_at: Option<u64>,
 }
 
 /// The three packages of a run, in `output`.
@@ -41,10 +45,10 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
         version,
         time: commit_time()?,
     };
-    let signer = Signer::of(options.keys.as_deref(), release.time)?;
+    let signer = Signer::of(options.keys.as_deref(), options.signed_at)?;
     let program = match &options.program {
         Some(program) => program.clone(),
-        None => build("rms", None, release.time)?,
+        None => build(("openrms-cli", "rms"), None, release.time)?,
     };
 
     if options.output.exists() {
@@ -72,7 +76,11 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
         database(package, title, &files, &release, &unsigned)?;
         signer.sign(&unsigned, &inner.join(name), title)?;
     }
-    let bundle = build("openrms-bundle", Some(&inner), release.time)?;
+    let bundle = build(
+        ("openrms-bundle", "openrms-bundle"),
+        Some(&inner),
+        release.time,
+    )?;
 
     let Release { version, .. } = &release;
     let made = |name: &str, ending: &str| {
@@ -92,11 +100,16 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
 }
 
 /// Builds a program of the workspace for Windows; the bundle with the packages of a folder inside.
-fn build(name: &str, packages: Option<&Path>, time: u64) -> Result<PathBuf, Failure> {
+fn build(
+    (package, name): (&str, &str),
+    packages: Option<&Path>,
+    time: u64,
+) -> Result<PathBuf, Failure> {
     let target = programs::target()?.join("windows");
     let mut cargo = Command::new("/usr/bin/cargo");
     cargo
-        .args(["build", "--release", "--locked", "--bin", name])
+        .args(["build", "--release", "--locked", "--package", package])
+        .args(["--bin", name])
         .args(["-Zbuild-std=std,panic_abort", "--target", TRIPLE])
         // The compilers of rustup know nothing of Windows, and their folder may come first.
         .env("PATH", "/usr/bin:/bin")
@@ -237,11 +250,11 @@ fn guid(names: &[&str], contents: &[u8]) -> String {
 /// Authenticode, with a time stamp by the same set of keys.
 struct Signer {
     folder: Option<PathBuf>,
-    time: String,
+    time: Option<u64>,
 }
 
 impl Signer {
-    fn of(keys: Option<&Path>, time: u64) -> Result<Self, Failure> {
+    fn of(keys: Option<&Path>, time: Option<u64>) -> Result<Self, Failure> {
         let folder = keys.map(|keys| keys.join("code-signing"));
         if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(format!(
@@ -253,7 +266,6 @@ impl Signer {
         if folder.is_none() {
             println!("nothing is signed: --keys says which keys sign");
         }
-        let time = time.to_string();
         Ok(Self { folder, time })
     }
 
@@ -273,7 +285,9 @@ impl Signer {
             ] {
                 tool.arg(option).arg(folder.join(name));
             }
-            tool.args(["-time", &self.time, "-TSA-time", &self.time]);
+            if let Some(time) = self.time.map(|time| time.to_string()) {
+                tool.args(["-time", &time, "-TSA-time", &time]);
+            }
             tool.arg("-in").arg(file).arg("-out").arg(to)
         })
     }

@@ -89,12 +89,10 @@ fn value(key: &Key, name: &str) -> Result<Value, Fault> {
     match key.get_type(name)? {
         Type::String | Type::ExpandString => Ok(Value::String(key.get_string(name)?)),
         Type::MultiString => {
-            let texts = key.get_multi_string(name)?;
-            Ok(texts
-                .into_iter()
-                .map(Value::String)
-                .collect::<Vec<_>>()
-                .into())
+            // Two zeros end a list: an empty text is none of its elements.
+            let texts = key.get_multi_string(name)?.into_iter();
+            let texts = texts.filter(|text| !text.is_empty()).map(Value::String);
+            Ok(Value::Array(texts.collect()))
         }
         Type::U32 => match key.get_u32(name)? {
             0 => Ok(Value::Boolean(false)),

@@ -78,12 +78,9 @@ impl Request {
                 }
                 "x" => {
                     let folder = arguments.next_if(|next| self::option(next).is_none());
-                    removal = Some(folder.map(PathBuf::from));
-                    // `/x /t:PATH`, the other form of the same.
-                    if let Some(folder) = arguments.peek().and_then(|next| target(next)) {
-                        arguments.next();
-                        removal = Some(Some(folder));
-                    }
+                    // `/x /t:PATH` is the other form of `/x PATH`.
+                    let folder = folder.map(|folder| target(&folder).unwrap_or(folder.into()));
+                    removal = Some(folder);
                 }
                 _ => return Err(ArgumentError::Unknown(text(&argument))),
             }
@@ -137,24 +134,24 @@ fn checked(
 
 /// What a word behind `/I NAME` may not be: another verb, another package, a restart.
 fn is_forbidden(word: &OsStr) -> bool {
-    let Some(option) = option(word) else {
-        let property = text(word).to_ascii_uppercase();
-        return match property.split_once('=') {
-            Some(("REBOOT", value)) => !matches!(value, "REALLYSUPPRESS" | "R"),
-            Some(("TRANSFORMS" | "PATCH", _)) => true,
-            _ => false,
-        };
-    };
-    let allowed = ["q", "qn", "qb", "qr", "quiet", "passive", "norestart"];
-    let is_logging = option.starts_with('l') && option != "log";
-    !(allowed.contains(&option.as_str()) || is_logging)
+    let word = text(word).to_ascii_lowercase();
+    if let Some(option) = word.strip_prefix(['-', '/']) {
+        let allowed = ["q", "qn", "qb", "qr", "quiet", "passive", "norestart"];
+        let is_logging = option.starts_with('l');
+        return !(allowed.contains(&option) || is_logging);
+    }
+    match word.split_once('=') {
+        Some(("reboot", value)) => !matches!(value, "reallysuppress" | "r"),
+        Some(("transforms" | "patch", _)) => true,
+        _ => false,
+    }
 }
 
-/// An option without what begins it, in small letters; `None` for anything else.
+/// An option without what begins it, in small letters; `None` for anything else, paths and what has a
+/// path in it as well.
 fn option(argument: &OsStr) -> Option<String> {
     let text = argument.to_str()?;
     let rest = text.strip_prefix(['-', '/'])?;
-    // `/tmp/x` is a path where the program is tested.
     (!rest.contains(['/', '\\'])).then(|| rest.to_ascii_lowercase())
 }
 
@@ -266,6 +263,7 @@ mod tests {
             "/f",
             "/a",
             "/forcerestart",
+            "/pC:\\a.msp",
             "REBOOT=Force",
             "TRANSFORMS=a.mst",
             "patch=a.msp",
