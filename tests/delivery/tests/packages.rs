@@ -107,6 +107,10 @@ fn packages_hold_programs_pages_and_no_settings() {
         for file in [
             format!("./usr/bin/{program}"),
             format!("./usr/share/man/man1/{program}.1.gz"),
+            format!(
+                "./usr/share/doc/{}THIRD-PARTY.txt.gz",
+                name.replace('_', "/")
+            ),
             format!("./usr/share/bash-completion/completions/{program}"),
             format!("./usr/share/zsh/vendor-completions/_{program}"),
             format!("./usr/share/fish/vendor_completions.d/{program}.fish"),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::Keys;
+use super::notices::Crates;
 use super::{Release, programs};
 use crate::{Failure, pages};
 
@@ -14,11 +15,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Lays out the packages. With keys, the server's holds their public halves, by which it takes the
-    /// updates that it hands out.
+    /// Lays out the packages of these programs, whose bills of materials are in `bills`. With keys, the
+    /// server's holds their public halves, by which it takes the updates that it hands out.
     pub(crate) fn make(
         folder: &Path,
         programs: &Path,
+        bills: &Path,
         keys: Option<&Keys>,
         release: &Release,
     ) -> Result<Self, Failure> {
@@ -27,6 +29,13 @@ impl Stage {
         };
         stage.program(CLIENT, "rms", programs)?;
         stage.program(SERVER, "rmsd", programs)?;
+        let crates = Crates::read()?;
+        for (package, program) in [(CLIENT, "rms"), (SERVER, "rmsd")] {
+            let notices = crates.of(&bills.join(format!("{program}.cdx.json")))?;
+            let place = stage.place(package, &format!("usr/share/doc/{package}/{NOTICES}"))?;
+            fs::write(&place, notices)?;
+            fs::set_permissions(place, Permissions::from_mode(0o644))?;
+        }
         stage.pages()?;
         stage.gather()?;
         if let Some(keys) = keys {
@@ -295,6 +304,8 @@ const GATHERED: &[Gathered] = &[
     ),
 ];
 
+/// The licences of others, in the folder of a package's documents.
+pub(crate) const NOTICES: &str = "THIRD-PARTY.txt";
 pub(crate) const CLIENT: &str = "openrms-client";
 pub(crate) const BACKCOMPAT: &str = "openrms-client-backcompat";
 pub(crate) const SERVER: &str = "openrms-server";
