@@ -242,7 +242,8 @@ fn base_of_rpm(site: &Site, folder: &Path) -> PathBuf {
     let client = format!("openrms-client-{}-1.x86_64.rpm", env!("CARGO_PKG_VERSION"));
     let wanted = Ran::of(query.arg(site.channel.path().join("rpm").join(client))).done();
     let wanted = wanted.lines().filter(|line| !line.starts_with("rpmlib("));
-    let provides: String = wanted.map(|line| format!("Provides: {line}\n")).collect();
+    let provides: Vec<_> = wanted.map(|line| format!("Provides: {line}\n")).collect();
+    let provides = provides.concat();
     let spec = folder.join("base.spec");
     std::fs::write(&spec, format!("{BASE}{provides}%description\n%files\n")).unwrap();
     let mut build = Command::new("rpmbuild");
