@@ -2,6 +2,7 @@
 //! signed is so by the tools of each trade (cargo, debhelper, rpmbuild, tar, gpg, openssl); here is the
 //! order, and what each is given. The same commit gives the same packages, byte for byte.
 
+mod catalog;
 mod channel;
 mod debian;
 mod keys;
@@ -140,6 +141,7 @@ fn all(options: &All) -> Result<(), Failure> {
         fs::create_dir_all(folder)?;
     }
     let (work, made) = (fs::canonicalize(work)?, fs::canonicalize(made)?);
+    catalog::build(&stage, &work.join("catalog"), &made)?;
     sbom::build(&release, &work.join("sbom"), &made)?;
     let stage = Stage::make(
         &work.join("stage"),

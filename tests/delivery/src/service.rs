@@ -99,6 +99,19 @@ impl Service {
         url
     }
 
+    /// Hands out a channel from now on, below its own address.
+    pub fn imports(&self, channel: &Path) {
+        let mut import = Command::new(self.folder.path().join("usr/bin/rmsd"));
+        import
+            .args(["repo", "import"])
+            .arg(channel)
+            .arg("--key")
+            .arg(channel.join("openrms-release.pem"))
+            .arg("--data")
+            .arg(self.folder.path().join("data"));
+        Ran::of(&mut import).done();
+    }
+
     /// What an administrator hands to the machines: whom they trust.
     pub fn hierarchy(&self) -> PathBuf {
         self.folder.path().join("hierarchy.json")

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use delivery::page::commands;
 use delivery::person::{opens, opens_by, signed_in};
-use delivery::{Base, By, Domain, Ran, Service, Site, in_order, package};
+use delivery::{Base, By, Domain, Ran, Service, Site, in_order, newer, now, package};
 
 #[test]
 fn s2_s6_s9_s12_from_a_repository_of_debian_packages() {
@@ -207,6 +207,62 @@ fn s6_from_a_repository_of_rpm_packages() {
     machine.run("rpm --install /srv/base.rpm").done();
     site.follow("install-apt.md", Some("dnf")).done();
     opens(machine);
+}
+
+#[test]
+fn s7_from_the_cluster_itself_over_its_one_port() {
+    let Some(mut site) = Site::new(Base::Bare) else {
+        return;
+    };
+    site.service.imports(&site.channel.path());
+    site.url = format!("{}/openrms/repo", Service::URL);
+    without_archives(&site);
+    site.follow("install-apt.md", Some("apt")).done();
+    opens(&site.machine);
+}
+
+#[test]
+fn s10_a_person_finds_it_in_the_list_of_software() {
+    let Some(site) = Site::new(Base::Systemd) else {
+        return;
+    };
+    let machine = &site.machine;
+    without_archives(&site);
+    let page = commands(&site, "install-apt.md", Some("apt"), By::Root);
+    let (add, _) = page.split_once("DEBIAN_FRONTEND").unwrap();
+    machine.run(&in_order(add)).done();
+    assert!(!machine.has("/usr/bin/rms"));
+    let found = machine
+        .run_as("bob", "appstreamcli search protected")
+        .done();
+    assert!(found.contains("org.openrms.client"), "{found}");
+    assert!(found.contains("Package: openrms-client"), "{found}");
+}
+
+#[test]
+fn s12_updates_come_with_those_of_the_system_without_anybody() {
+    let (Some(site), Some(newer)) = (Site::new(Base::Systemd), newer()) else {
+        return;
+    };
+    let machine = &site.machine;
+    without_archives(&site);
+    site.follow("install-apt.md", Some("apt")).done();
+    let settings = "20-own.toml";
+    machine.write(&format!("/etc/openrms/client.d/{settings}"), "# its own\n");
+    let profile = "/usr/share/doc/openrms-client/examples/52openrms-unattended-upgrades";
+    machine
+        .run(&format!("cp {profile} /etc/apt/apt.conf.d/"))
+        .done();
+    site.channel.becomes(&newer);
+    site.channel.publish(now() + 1, 30);
+    let booted = machine.boot();
+    booted.run("apt-get update").done();
+    let said = booted.run("unattended-upgrade --verbose").done();
+    assert!(said.contains("openrms-client"), "{said}");
+    let version = "dpkg-query --show --showformat '${Version}' openrms-client";
+    assert_eq!(booted.run(version).done(), "0.999.0");
+    assert!(machine.has(&format!("/etc/openrms/client.d/{settings}")));
+    opens(&booted);
 }
 
 /// What the script says that it does, in this order.

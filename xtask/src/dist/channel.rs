@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::catalog;
 use super::keys::Keys;
 use super::manifest::{self, Heading};
 use super::stage::{files, name};
@@ -83,6 +84,8 @@ impl Channel<'_> {
             gzip.args(["-9", "--no-name", "--keep"]).arg(listed_in)
         })?;
 
+        catalog::of_apt(packages, &suite.join("main"), DEBIAN_ARCHITECTURE)?;
+
         let fields = [
             ("Origin", "OpenRMS"),
             ("Label", "OpenRMS"),
@@ -110,14 +113,14 @@ impl Channel<'_> {
     }
 
     fn dnf(&self, packages: &Path, keys: &Keys, rpm: &Path) -> Result<(), Failure> {
-        let packages = copy(packages, &[".rpm"], rpm)?;
-        keys.sign_rpm(&packages)?;
+        keys.sign_rpm(&copy(packages, &[".rpm"], rpm)?)?;
         run::run("createrepo_c", |tool| {
             tool.args(["--quiet", "--no-database", "--general-compress-type=gz"])
                 .arg(format!("--revision={}", self.signed_at))
                 .arg("--set-timestamp-to-revision")
                 .arg(rpm)
         })?;
+        catalog::of_dnf(packages, &rpm.join("repodata"), self.signed_at)?;
         let index = rpm.join("repodata/repomd.xml");
         keys.detach(&index, &index.with_extension("xml.asc"))
     }

@@ -268,6 +268,12 @@ const GATHERED: &[Gathered] = &[
     ),
     Gathered::new(
         CLIENT,
+        "packaging/desktop",
+        &[".svg"],
+        "usr/share/icons/hicolor/scalable/apps",
+    ),
+    Gathered::new(
+        CLIENT,
         "packaging/metainfo",
         &[".metainfo.xml"],
         "usr/share/metainfo",
