@@ -251,12 +251,6 @@ const GATHERED: &[Gathered] = &[
     Gathered::new(
         CLIENT,
         "packaging/desktop",
-        &["rms-open"],
-        "usr/libexec/openrms",
-    ),
-    Gathered::new(
-        CLIENT,
-        "packaging/desktop",
         &[".xml"],
         "usr/share/mime/packages",
     ),
