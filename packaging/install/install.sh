@@ -117,7 +117,7 @@ fetch() {
 fetch_url() {
   if command -v curl >/dev/null; then curl --fail --silent --show-error --location --retry 3 --output "$2" "$1"
   elif command -v wget >/dev/null; then wget --quiet --tries=3 --output-document="$2" "$1"
-  elif [ -x /usr/lib/apt/apt-helper ]; then /usr/lib/apt/apt-helper -qq download-file "$1" "$2"
+  elif [ -x /usr/lib/apt/apt-helper ]; then /usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$2"
   elif command -v python3 >/dev/null; then
     python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(sys.argv[1], sys.argv[2])' "$1" "$2"
   else fail 1 no-downloader "neither curl, wget, apt nor python3 is here"; fi
@@ -257,7 +257,7 @@ failed() {
 # The programs below a folder: unpacked beside, then taken into use one by one.
 install_tarball() {
   path=$(listed "linux/openrms-*-$(uname -m)-linux.tar.gz") || exit $?
-  current=$(cat "$prefix/share/openrms/version" 2>/dev/null || true)
+  current=$(cat "$prefix/share/doc/openrms/VERSION" 2>/dev/null || true)
   if [ -n "$current" ]; then
     case $(compare "$current" "$version") in
       same) say "openrms $current is current below $prefix"; return ;;
@@ -274,7 +274,7 @@ install_tarball() {
   trap 'rm -rf "$work" "$fresh"' EXIT
   tar -xzf "$work/$path" -C "$fresh" --strip-components=1 --no-same-owner || fail 1 install-failed "$path cannot be unpacked"
   # The version last: until then it is done again.
-  (cd "$fresh" && find . -type f ! -path ./share/openrms/version && echo ./share/openrms/version) | while read -r file; do
+  (cd "$fresh" && find . -type f ! -path ./share/doc/openrms/VERSION && echo ./share/doc/openrms/VERSION) | while read -r file; do
     mkdir -p "$prefix/$(dirname "$file")" && mv -f "$fresh/$file" "$prefix/$file" || exit 1
   done || fail 1 install-failed "the programs cannot be put below $prefix"
   say "openrms $version is installed below $prefix"

@@ -6,6 +6,7 @@ mod channel;
 mod debian;
 mod keys;
 mod manifest;
+mod notices;
 mod programs;
 mod rpm;
 mod run;
@@ -139,11 +140,17 @@ fn all(options: &All) -> Result<(), Failure> {
         fs::create_dir_all(folder)?;
     }
     let (work, made) = (fs::canonicalize(work)?, fs::canonicalize(made)?);
-    let stage = Stage::make(&work.join("stage"), &programs, keys.as_ref(), &release)?;
+    sbom::build(&release, &work.join("sbom"), &made)?;
+    let stage = Stage::make(
+        &work.join("stage"),
+        &programs,
+        &made,
+        keys.as_ref(),
+        &release,
+    )?;
     debian::build(&stage, &release, &work.join("debian"), &made)?;
     rpm::build(&stage, &release, &work.join("rpm"), &made)?;
     tarball::build(&stage, &release, &work.join("tarball"), &made)?;
-    sbom::build(&release, &work.join("sbom"), &made)?;
     fs::write(made.join(VERSION), format!("{}\n", release.version))?;
     fs::write(made.join(TIME), format!("{time}\n"))?;
     fs::write(made.join(SUMS), manifest::sums(&made, &[SUMS])?)?;

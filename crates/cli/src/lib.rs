@@ -90,5 +90,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 not trusted, 5 unreacha
 Environment: RMS_HOME (lockbox, licenses, settings), RMS_SERVER (cluster URL), RMS_TOKEN (bearer
 token), RMS_USER and RMS_PASSWORD (sign-in), RMS_ISSUER and RMS_CLIENT_ID (sign-in at an OpenID
 provider), RMS_CA_FILE (TLS authorities), RMS_LOCKBOX_PASSPHRASE (lockbox), RMS_CLIENT_LEVEL
-(1.0, sp1 or 2.0), RMS_CONFIG_DIR (the machine's settings, else /etc/openrms or, on Windows,
-%ProgramFiles%\\OpenRMS).";
+(1.0, sp1 or 2.0), https_proxy and no_proxy (HTTP proxy), RMS_CONFIG_DIR (the machine's settings,
+else /etc/openrms or, on Windows, %ProgramFiles%\\OpenRMS). `rms config show --origin` tells what
+counts.";

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 fn packaging(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../packaging/desktop")
+        .join("../../packaging")
         .join(name)
 }
 
@@ -31,11 +31,15 @@ impl Desktop {
             fs::create_dir_all(&folder).unwrap();
             folder
         });
-        fs::copy(packaging("openrms.xml"), mime.join("openrms.xml")).unwrap();
+        fs::copy(packaging("desktop/openrms.xml"), mime.join("openrms.xml")).unwrap();
         // Its Exec is not there yet, so nothing is demanded of it here.
         let entry = fs::read_to_string(packaging(handler)).unwrap();
         let entry = entry.replace("TryExec=/usr/bin/rms\n", "");
-        fs::write(applications.join(handler), entry).unwrap();
+        fs::write(
+            applications.join(Path::new(handler).file_name().unwrap()),
+            entry,
+        )
+        .unwrap();
         for (tool, folder) in [
             ("update-mime-database", "data/mime"),
             ("update-desktop-database", "data/applications"),
@@ -87,7 +91,7 @@ fn protected(cluster: &Cluster) -> PathBuf {
 
 #[test]
 fn s11_a_protected_file_is_known_by_its_type_and_opened_by_the_client() {
-    let Some(desktop) = Desktop::with("rms-open.desktop") else {
+    let Some(desktop) = Desktop::with("desktop/rms-open.desktop") else {
         return;
     };
     if Command::new("xdg-mime").arg("--version").output().is_err() {
@@ -116,7 +120,7 @@ fn s11_a_protected_file_is_known_by_its_type_and_opened_by_the_client() {
         );
     }
     // On a machine without the client, the one that says what to install.
-    let without = Desktop::with("openrms-missing.desktop").unwrap();
+    let without = Desktop::with("without-client/openrms-missing.desktop").unwrap();
     assert_eq!(
         without.query("default", Path::new(PFILE)),
         "openrms-missing.desktop"
@@ -136,7 +140,7 @@ fn the_opener_hands_the_original_to_whatever_opens_its_kind() {
     fs::create_dir(&session).unwrap();
     let open = |who: &str, folder: &Path| {
         let known = cluster.command_as(who, ["open"]);
-        let mut command = Command::new(packaging("rms-open"));
+        let mut command = Command::new(packaging("desktop/rms-open"));
         for (name, value) in known.get_envs() {
             if let Some(value) = value {
                 command.env(name, value);
@@ -194,7 +198,7 @@ fn s11_without_the_client_people_are_told_what_to_install_by_their_own_administr
     let elsewhere = tempfile::tempdir().unwrap();
     fs::create_dir(elsewhere.path().join("client.d")).unwrap();
     let tell = || -> Run {
-        let mut command = Command::new(packaging("openrms-missing"));
+        let mut command = Command::new(packaging("without-client/openrms-missing"));
         command
             .arg(&letter)
             .env("PATH", "/usr/bin:/bin")

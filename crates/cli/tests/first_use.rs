@@ -365,10 +365,13 @@ fn a_profile_that_was_copied_to_another_computer_is_refused_by_name_and_replaced
         "nothing was destroyed"
     );
     let replace = ["activate", "--json", "--replace"];
-    let there = activated(&computer.mounted("alice", &elsewhere, &replace).unwrap());
+    let run = computer.mounted("alice", &elsewhere, &replace).unwrap();
+    assert_eq!(run.json()["outcome"], "replaced");
+    let there = activated(&run);
     assert_ne!(there, here);
     let again = computer.mounted("alice", &elsewhere, &activate).unwrap();
     assert_eq!(activated(&again), there);
+    assert_eq!(again.json()["outcome"], "kept");
     assert_eq!(
         refused(&computer.run("alice", &activate)),
         (4, "lockbox-other-machine".into())

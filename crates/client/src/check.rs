@@ -128,7 +128,8 @@ impl CheckReport {
         warnings.extend(open.into_iter().cloned().map(Warning::NotPrivate));
         match self.ports().as_slice() {
             [80 | 443] => {}
-            [port] if self.server.origin().is_loopback() => _ = port,
+            // No firewall is between.
+            [_] if self.server.origin().is_loopback() => {}
             [port] => warnings.push(Warning::UnusualPort(*port)),
             ports => warnings.push(Warning::SeveralPorts(ports.to_vec())),
         }
@@ -233,11 +234,16 @@ impl Client {
                 probes.push(probe);
             }
             probes.push(ask("client bundle", format!("{server}{BUNDLE_PATH}")));
+            let shown = self.transport.peer_certificate(server.origin());
             let cluster = |what, at: &ServerUrl| Cluster {
                 what,
                 server: at.clone(),
                 by_proxy: proxy.is_some() && !no_proxy.covers(at.origin()),
-                certificate: self.transport.peer_certificate(at.origin()),
+                certificate: if at.origin() == server.origin() {
+                    shown.clone()
+                } else {
+                    self.transport.peer_certificate(at.origin())
+                },
             };
             Ok(CheckReport {
                 server: server.clone(),

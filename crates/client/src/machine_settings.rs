@@ -404,6 +404,35 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_fall_over(text: String, key: String, value: String) {
+            for text in [text.clone(), format!("{key} = {value}"), format!("[{key}]\n{text}")] {
+                let _ = places("client.toml", &text);
+                let _ = MachineSettings::default().with_text(Path::new("/x/client.toml"), text);
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_of_packages_count_least() {
+        let packaged = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(packaged.path().join(name), text).unwrap();
+        put(
+            "50-a.toml",
+            "server = 'https://a.example'\nhierarchy = 'hierarchy.json'",
+        );
+        put("60-b.toml", "server = 'https://b.example'");
+        let folder = folder(&[("client.d/10-c.toml", "server = 'https://c.example'")]);
+        let settings = MachineSettings::read_over(packaged.path(), folder.path()).unwrap();
+        assert_eq!(settings.server().unwrap().as_str(), "https://c.example");
+        let beside = packaged.path().join("hierarchy.json");
+        assert_eq!(settings.hierarchy_file(), Some(&*beside));
+        let place = settings.place_of("hierarchy").unwrap();
+        assert_eq!(place.line(), Some(2));
+        assert!(place.name().ends_with("50-a.toml"));
+    }
+
     #[test]
     fn the_certification_override_names_the_server() {
         let text = "[service_location]\ncertification = 'https://a.example/_wmcs/certification'";

@@ -16,6 +16,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use zeroize::Zeroizing;
 
 use crate::proxy::Proxy;
 use crate::url::Origin;
@@ -148,12 +149,11 @@ fn connect(origin: &Origin, longest: Duration) -> Option<TcpStream> {
 /// Has a proxy connect to a server (RFC 9110 9.3.6).
 fn tunnel(stream: &mut TcpStream, proxy: &Proxy, origin: &Origin) -> io::Result<()> {
     let to = format!("{}:{}", origin.host(), origin.port());
-    let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n");
-    if let Some(user) = proxy.user_info() {
-        let user = encode_base64(user.as_bytes());
-        request.push_str(&format!("Proxy-Authorization: Basic {user}\r\n"));
-    }
-    request.push_str("\r\n");
+    let user = proxy.user_info().map(|user| encode_base64(user.as_bytes()));
+    let user = user.map(|user| format!("Proxy-Authorization: Basic {user}\r\n"));
+    let user = Zeroizing::new(user.unwrap_or_default());
+    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{}\r\n", *user);
+    let request = Zeroizing::new(request);
     stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     // Byte by byte: what follows the empty line is the server's.

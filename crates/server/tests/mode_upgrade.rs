@@ -330,7 +330,12 @@ fn a_licensing_cluster_follows_its_root_cluster() {
         "[service_location]\nenterprise_publishing = '{}/_wmcs/licensing'\n",
         licensing.url()
     );
-    std::fs::create_dir(root.at("machine")).unwrap();
+    // Their administrator placed whom to trust, of mode 1 yet; clients follow under its anchors.
+    root.ok(&[
+        "client-settings",
+        "export",
+        &text(&root.at("machine/client.d")),
+    ]);
     std::fs::write(root.at("machine/client.toml"), settings).unwrap();
     let person = |name: &str| {
         let machine = MachineSettings::read(&root.at("machine")).unwrap();

@@ -205,6 +205,7 @@ fn alert_rules_and_dashboard_name_only_what_there_is() {
         let is_used = checked.contains(name.as_str()) || rules.contains(name.as_str());
         let is_plain = [
             "rmsd_connections_total",
+            "rmsd_channel_downloads_total",
             "process_threads",
             "process_start_time_seconds",
             "rmsd_group_expansion_failures_total",

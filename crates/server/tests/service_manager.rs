@@ -356,4 +356,4 @@ fn systemd(arguments: &[&str]) -> Option<Output> {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);

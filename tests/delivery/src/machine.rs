@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -92,10 +93,15 @@ impl Machine {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// Puts a file or a folder there, readable for everybody.
+    /// Puts a file or a folder there, readable for everybody: below `to` where that ends with `/`.
     pub fn put(&self, from: &Path, to: &str) {
-        let to = self.at(to);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let to = self.root.join(to.trim_start_matches('/'));
+        let folder = if to.as_os_str().as_bytes().ends_with(b"/") {
+            &to
+        } else {
+            to.parent().unwrap()
+        };
+        fs::create_dir_all(folder).unwrap();
         let mut copy = Command::new("cp");
         copy.args(["-r", "--no-preserve=mode,ownership"]);
         Ran::of(copy.arg(from).arg(to)).done();

@@ -156,6 +156,7 @@ fn by_cloud_init_at_the_first_start() {
         .run(&format!("cp /srv/user-data {seed}/user-data"))
         .done();
     machine.write("/etc/cloud/cloud.cfg.d/99-here.cfg", HERE);
+    machine.run("rm /etc/cloud/cloud-init.disabled").done();
     without_archives(&site);
     let booted = machine.boot();
     booted.until("cloud-init status | grep -qE 'done|error'");
@@ -241,7 +242,8 @@ fn base_of_rpm(site: &Site, folder: &Path) -> PathBuf {
     let client = format!("openrms-client-{}-1.x86_64.rpm", env!("CARGO_PKG_VERSION"));
     let wanted = Ran::of(query.arg(site.channel.path().join("rpm").join(client))).done();
     let wanted = wanted.lines().filter(|line| !line.starts_with("rpmlib("));
-    let provides: String = wanted.map(|line| format!("Provides: {line}\n")).collect();
+    let provides: Vec<_> = wanted.map(|line| format!("Provides: {line}\n")).collect();
+    let provides = provides.concat();
     let spec = folder.join("base.spec");
     std::fs::write(&spec, format!("{BASE}{provides}%description\n%files\n")).unwrap();
     let mut build = Command::new("rpmbuild");

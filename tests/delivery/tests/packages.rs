@@ -107,6 +107,10 @@ fn packages_hold_programs_pages_and_no_settings() {
         for file in [
             format!("./usr/bin/{program}"),
             format!("./usr/share/man/man1/{program}.1.gz"),
+            format!(
+                "./usr/share/doc/{}THIRD-PARTY.txt.gz",
+                name.replace('_', "/")
+            ),
             format!("./usr/share/bash-completion/completions/{program}"),
             format!("./usr/share/zsh/vendor-completions/_{program}"),
             format!("./usr/share/fish/vendor_completions.d/{program}.fish"),
@@ -211,14 +215,20 @@ fn s13_whatever_a_machine_takes_from_the_channel_is_signed() {
     gpgv(&channel).arg(&release).good();
     gpgv(&channel).arg(altered(&release, &folder)).bad();
     let text = fs::read_to_string(release).unwrap();
-    for line in [
-        "Origin: OpenRMS",
-        "Suite: stable",
-        "Acquire-By-Hash: yes",
-        "Valid-Until: ",
-    ] {
-        assert!(text.contains(&format!("\n{line}")), "{line}: {text}");
+    for line in ["Origin: OpenRMS", "Suite: stable", "Acquire-By-Hash: yes"] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
     }
+    // The index ends when the list does.
+    let end = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Valid-Until: "))
+        .unwrap();
+    let end = Ran::of(Command::new("date").args(["--date", end, "+expires: %s"])).done();
+    let manifest = channel.join("openrms.manifest");
+    assert!(
+        fs::read_to_string(&manifest).unwrap().contains(&end),
+        "{end}"
+    );
 
     let signature = folder.path().join("signature");
     let mut decode = Command::new("openssl");
@@ -234,7 +244,6 @@ fn s13_whatever_a_machine_takes_from_the_channel_is_signed() {
         openssl.arg("-signature").arg(&signature);
         openssl
     };
-    let manifest = channel.join("openrms.manifest");
     openssl().arg(&manifest).good();
     openssl().arg(altered(&manifest, &folder)).bad();
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use delivery::page::commands;
 use delivery::person::opens;
-use delivery::{Base, By, Ran, Site, dist, in_order, newer, now, package};
+use delivery::{Base, By, Machine, Ran, Site, dist, in_order, newer, now, package};
 
 #[test]
 fn s13_the_script_stops_at_the_step_that_is_wrong() {
@@ -43,24 +43,20 @@ fn what_was_newer_is_not_taken_back_by_the_script() {
     };
     let (machine, channel) = (&site.machine, &site.channel);
     site.follow(PAGE, None).done();
-    let first = machine.read("/var/lib/openrms-install/serial");
+    let first = serial(machine);
     channel.becomes(&newer);
+    channel.publish(first + 1, 30);
     let said = site.follow(PAGE, None).done_quietly();
     assert!(said.contains(" over 0"), "{said}");
     opens(machine);
     let before = machine.digest();
     // The channel as it was.
     channel.becomes(&dist);
-    let serial: u64 = machine
-        .read("/var/lib/openrms-install/serial")
-        .trim()
-        .parse()
-        .unwrap();
-    assert!(serial > first.trim().parse().unwrap());
+    assert_eq!(serial(machine), first + 1);
     let said = site.follow(PAGE, None).refused(4);
     assert!(said.contains("manifest-replayed: "), "{said}");
     // The same packages, published after the newer ones.
-    channel.publish(serial + 1, 30);
+    channel.publish(first + 2, 30);
     let said = site.follow(PAGE, None).refused(4);
     assert!(said.contains("older-version: "), "{said}");
     assert_eq!(before.differences(&machine.digest()), [""; 0]);
@@ -72,8 +68,12 @@ fn s16_the_second_package_is_not_tried_when_the_first_failed() {
         return;
     };
     let machine = &site.machine;
-    // Something stands where the program belongs.
-    machine.run("mkdir -p /usr/bin/rms/in-the-way").done();
+    // Another package has a program of that name.
+    machine.write("/var/tmp/other/DEBIAN/control", OTHER);
+    machine.write("/var/tmp/other/usr/bin/rms", "another program\n");
+    machine
+        .run("cd /var/tmp && dpkg-deb --build other && dpkg --install other.deb")
+        .done();
     let before = machine.digest();
     let said = site.follow(PAGE, None).refused(1);
     assert!(
@@ -96,7 +96,7 @@ fn s16_the_second_package_is_not_tried_when_the_first_failed() {
         .filter(|line| !line.contains("./var/lib/dpkg"))
         .collect();
     assert!(beyond.is_empty(), "{beyond:?}");
-    machine.run("rm -r /usr/bin/rms").done();
+    machine.run("dpkg --remove other").done();
     site.follow(PAGE, None).done();
     opens(machine);
 }
@@ -241,6 +241,12 @@ const TAMPERINGS: [Tampering; 9] = [
     ),
 ];
 
+/// Of the list of files that a machine saw last.
+fn serial(machine: &Machine) -> u64 {
+    let serial = machine.read("/var/lib/openrms-install/serial");
+    serial.trim().parse().unwrap()
+}
+
 fn hash(file: &std::path::Path) -> String {
     let sum = Ran::of(Command::new("sha256sum").arg(file)).done();
     sum.split(' ').next().unwrap().to_owned()
@@ -268,6 +274,8 @@ fn by_hash(site: &Site, name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+const OTHER: &str = "Package: other\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.com>\n\
+                     Description: another\n";
 const PAGE: &str = "install-script.md";
 const MANIFEST: &str = "openrms.manifest";
 const SIGNATURE: &str = "openrms.manifest.asc";

@@ -22,6 +22,12 @@ pub(crate) fn build(
         cp.arg("-a").arg(stage.folder()).arg(source.join("stage"))
     })?;
     fs::write(debian.join("changelog"), changelog(release)?)?;
+    // debhelper makes files no younger than that; those of an older checkout would stay older.
+    run::run("find", |find| {
+        let at = format!("--date=@{}", release.time);
+        find.arg(&source)
+            .args(["-exec", "touch", "--no-dereference", &at, "{}", "+"])
+    })?;
     run::run("dpkg-buildpackage", |build| {
         build
             .args(["--build=binary", "--no-sign", "--no-pre-clean"])

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::Keys;
+use super::notices::Crates;
 use super::{Release, programs};
 use crate::{Failure, pages};
 
@@ -14,11 +15,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Lays out the packages. With keys, the server's holds their public halves, by which it takes the
-    /// updates that it hands out.
+    /// Lays out the packages of these programs, whose bills of materials are in `bills`. With keys, the
+    /// server's holds their public halves, by which it takes the updates that it hands out.
     pub(crate) fn make(
         folder: &Path,
         programs: &Path,
+        bills: &Path,
         keys: Option<&Keys>,
         release: &Release,
     ) -> Result<Self, Failure> {
@@ -27,6 +29,13 @@ impl Stage {
         };
         stage.program(CLIENT, "rms", programs)?;
         stage.program(SERVER, "rmsd", programs)?;
+        let crates = Crates::read()?;
+        for (package, program) in [(CLIENT, "rms"), (SERVER, "rmsd")] {
+            let notices = crates.of(&bills.join(format!("{program}.cdx.json")))?;
+            let place = stage.place(package, &format!("usr/share/doc/{package}/{NOTICES}"))?;
+            fs::write(&place, notices)?;
+            fs::set_permissions(place, Permissions::from_mode(0o644))?;
+        }
         stage.pages()?;
         stage.gather()?;
         if let Some(keys) = keys {
@@ -103,6 +112,10 @@ impl Stage {
             for file in files(Path::new(gathered.from), gathered.endings)? {
                 let target = format!("{}/{}", gathered.to, name(&file)?);
                 self.file(gathered.package, &file, &target)?;
+                if fs::metadata(&file)?.permissions().mode() & 0o111 != 0 {
+                    let place = self.place(gathered.package, &target)?;
+                    fs::set_permissions(place, Permissions::from_mode(0o755))?;
+                }
             }
         }
         Ok(())
@@ -122,7 +135,9 @@ impl Stage {
     fn file(&self, package: &str, from: &Path, to: &str) -> Result<(), Failure> {
         let place = self.place(package, to)?;
         fs::copy(from, &place).map_err(|error| format!("{}: {error}", from.display()))?;
-        fs::set_permissions(&place, Permissions::from_mode(0o644))?;
+        let is_program = fs::metadata(from)?.permissions().mode() & 0o100 != 0;
+        let mode = if is_program { 0o755 } else { 0o644 };
+        fs::set_permissions(&place, Permissions::from_mode(mode))?;
         Ok(())
     }
 
@@ -230,14 +245,26 @@ const GATHERED: &[Gathered] = &[
     Gathered::new(
         CLIENT,
         "packaging/desktop",
-        &[".desktop"],
+        &["rms-open.desktop"],
         "usr/share/applications",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &["rms-open"],
+        "usr/libexec/openrms",
     ),
     Gathered::new(
         CLIENT,
         "packaging/desktop",
         &[".xml"],
         "usr/share/mime/packages",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/desktop",
+        &["rms-open"],
+        "usr/libexec/openrms",
     ),
     Gathered::new(
         CLIENT,
@@ -250,6 +277,12 @@ const GATHERED: &[Gathered] = &[
         "packaging/client.d",
         &[".toml"],
         "usr/share/openrms/client.d",
+    ),
+    Gathered::new(
+        CLIENT,
+        "packaging/client.d",
+        &["README"],
+        "etc/openrms/client.d",
     ),
     Gathered::new(
         CLIENT,
@@ -271,6 +304,8 @@ const GATHERED: &[Gathered] = &[
     ),
 ];
 
+/// The licences of others, in the folder of a package's documents.
+pub(crate) const NOTICES: &str = "THIRD-PARTY.txt";
 pub(crate) const CLIENT: &str = "openrms-client";
 pub(crate) const BACKCOMPAT: &str = "openrms-client-backcompat";
 pub(crate) const SERVER: &str = "openrms-server";

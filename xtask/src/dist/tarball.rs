@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::stage::{CLIENT, SERVER, Stage};
+use super::stage::{CLIENT, NOTICES, SERVER, Stage};
 use super::{ARCHITECTURE, Release, programs, run};
 use crate::Failure;
 
@@ -38,6 +38,10 @@ pub(crate) fn build(
         let usr = stage.package(package).join("usr/.");
         run::run("cp", |cp| cp.arg("-a").arg(usr).arg(&folder))?;
     }
+    for (package, program) in [(CLIENT, "rms"), (SERVER, "rmsd")] {
+        let notices = folder.join("share/doc").join(package).join(NOTICES);
+        fs::rename(notices, docs.join(format!("{program}.{NOTICES}")))?;
+    }
     // Units, settings and examples are the machine's; it reads them nowhere below a person's folder.
     for of_the_machine in ["lib", "share/openrms", SERVER_DOCS, CLIENT_DOCS] {
         let folder = folder.join(of_the_machine);
@@ -49,6 +53,8 @@ pub(crate) fn build(
         .replace("@VERSION@", &release.version.to_string())
         .replace("@GLIBC@", &format!("{major}.{minor}"));
     fs::write(docs.join("README.md"), readme)?;
+    // By it install.sh knows what is there.
+    fs::write(docs.join("VERSION"), format!("{}\n", release.version))?;
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
         fs::copy(file, docs.join(file))?;
     }

@@ -19,6 +19,7 @@ use issuer::IssuerOptions;
 
 /// Arguments of `rms activate`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "options of a command line")]
 #[command(
     after_help = "Without a passphrase, the lockbox is as safe as your files are. With one, a \
                   stolen disk or backup does not open it; the kernel's keyring holds its secret \
@@ -74,6 +75,7 @@ impl Activate {
         if self.if_configured && (needs_network || client.known_hierarchy()?.is_none()) {
             return Ok(());
         }
+        let before = client.status()?.lockbox.map(|lockbox| lockbox.fingerprint);
         if self.replace {
             client.reactivate()?;
         }
@@ -84,13 +86,22 @@ impl Activate {
         }
         let lockbox = client.activate()?;
         let activated = client.status()?.activated;
+        let (outcome, words) = if self.replace {
+            let words =
+                "the lockbox was replaced; account certificates are acquired anew when needed";
+            ("replaced", words)
+        } else if before.is_some_and(|before| before == lockbox.fingerprint()) {
+            ("kept", "the lockbox was there already and is kept")
+        } else {
+            ("made", "the lockbox was made")
+        };
         let document = json!({
             "fingerprint": lockbox.fingerprint(),
             "mode": lockbox.mode().number(),
             "protection": lockbox.protection().name(),
             "created": lockbox.created().to_string(),
             "activated": activated,
-            "replaced": self.replace,
+            "outcome": outcome,
         });
         shell.answer(&document, || {
             let certificate = if activated {
@@ -98,14 +109,9 @@ impl Activate {
             } else {
                 "comes with `rms init`, which tells whom to trust"
             };
-            let replaced = if self.replace {
-                "the lockbox was replaced; account certificates are acquired anew when needed\n"
-            } else {
-                ""
-            };
             format!(
                 "lockbox              {}\nprotected by         {}\n\
-                 machine certificate  {certificate}\n{replaced}",
+                 machine certificate  {certificate}\n{words}\n",
                 lockbox.fingerprint(),
                 lockbox.protection()
             )

@@ -98,8 +98,8 @@ pub(crate) fn places(name: &str, text: &str) -> BTreeMap<String, Place> {
 
 /// The line of an offset in a text, counted from 1.
 pub(super) fn line_of(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or_default();
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
+    let before = text.get(..at).unwrap_or_default();
+    1 + before.matches('\n').count()
 }
 
 /// Reads a text that an administrator has placed; `None` when there is no such file. One that

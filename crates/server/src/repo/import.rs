@@ -45,6 +45,8 @@ impl Repository {
         if let Some(present) = present.as_ref().filter(|present| present.bytes == bytes)
             && present.check(self.limits).is_ok()
         {
+            // Nothing is needed of it; but whoever brings it wants to know what it is worth.
+            take_all(&source, &manifest, None, self.limits)?;
             return Ok(Imported {
                 channel: present.status(now),
                 already: true,
@@ -52,7 +54,7 @@ impl Repository {
         }
         let draft = files::draft_folder(&self.folder)
             .map_err(|error| RepoError::io(&self.folder, error))?;
-        take_all(&source, &manifest, draft.path(), self.limits)?;
+        take_all(&source, &manifest, Some(draft.path()), self.limits)?;
         // They are small, and were read once: what was verified is what is kept.
         for (name, bytes) in [(Manifest::FILE, &bytes), (Manifest::SIGNATURE, &signature)] {
             let path = draft.path().join(name);
@@ -151,12 +153,12 @@ impl Channel {
     }
 }
 
-/// Copies what the manifest lists, and compares it on the way. What it does not list is an error, but
-/// for its signatures.
+/// Compares everything with the manifest, and copies it on the way when there is somewhere `to`. What
+/// the manifest does not list is an error, but for its signatures.
 fn take_all(
     source: &Source,
     manifest: &Manifest,
-    to: &Path,
+    to: Option<&Path>,
     limits: Limits,
 ) -> Result<(), RepoError> {
     let mut missing: BTreeSet<&str> = manifest.files().map(|(path, _)| path).collect();
@@ -173,17 +175,19 @@ fn take_all(
         if sum.is_none() && path != Manifest::OPENPGP_SIGNATURE {
             return Err(RepoError::NotListed(path.to_owned()));
         }
-        let place = to.join(path);
-        let failed = |error| RepoError::io(&place, error);
         if sum.is_some() && !missing.remove(path) {
             return Err(RepoError::Bundle(format!("{path} is in it twice")));
         }
-        fs::create_dir_all(files::folder(&place)).map_err(failed)?;
-        let mut file = File::create_new(&place).map_err(failed)?;
+        let mut copy = to.map(|to| begin(&to.join(path))).transpose()?;
         let mut hash = Sha256::new();
         source::copy(path, contents, &mut left, limits, |bytes| {
             hash.update(bytes);
-            file.write_all(bytes).map_err(failed)
+            match &mut copy {
+                Some(copy) => copy
+                    .write_all(bytes)
+                    .map_err(|error| RepoError::io(Path::new(path), error)),
+                None => Ok(()),
+            }
         })?;
         if sum.is_some_and(|sum| hash.finish() != *sum) {
             return Err(RepoError::FileAltered(path.to_owned()));
@@ -194,6 +198,13 @@ fn take_all(
         Some(path) => Err(RepoError::FileMissing((*path).to_owned())),
         None => Ok(()),
     }
+}
+
+/// A new file, with the folders above it.
+fn begin(place: &Path) -> Result<File, RepoError> {
+    fs::create_dir_all(files::folder(place))
+        .and_then(|()| File::create_new(place))
+        .map_err(|error| RepoError::io(place, error))
 }
 
 /// Bytes of an `OpenPGP` signature, which only those verify who use it.

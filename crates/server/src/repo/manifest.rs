@@ -390,9 +390,9 @@ mod tests {
         }
         let long = vec![b'\n'; MOST_BYTES + 1];
         assert_eq!(Manifest::parse(&long), Err(ManifestError::TooLong));
-        let many: String = (0..=MOST_FILES)
-            .map(|number| format!("{SUM}  {number:06}\n"))
-            .collect();
+        let line = |number: usize| [SUM, "  ", &format!("{number:06}"), "\n"].concat();
+        let many: Vec<_> = (0..=MOST_FILES).map(line).collect();
+        let many = many.concat();
         assert!(Manifest::parse(manifest(&many).as_bytes()).is_err());
     }
 

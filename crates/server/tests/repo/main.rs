@@ -288,6 +288,10 @@ fn a_byte_changed_anywhere_is_refused_and_what_is_handed_out_stays_as_it_was() {
     }
     assert_eq!(refused, 3 * (files().len() + 2));
     assert!(!place.import(&source).unwrap());
+    // Also where it is here already, and nothing of it is needed.
+    fs::write(source.join("install.sh"), "#!/bin/bash\n").unwrap();
+    let error = place.import(&source).unwrap_err();
+    assert!(matches!(error, RepoError::FileAltered(_)), "{error}");
 }
 
 #[test]
@@ -370,20 +374,10 @@ fn an_import_that_is_killed_at_any_instant_leaves_the_old_channel_or_the_new() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        // Another instant each time: after so many looks at what it has written.
-        let mut looks = 0;
+        // Another instant each time, up to its end.
+        let target = round % (BEHIND + 1);
         while child.try_wait().unwrap().is_none() {
-            let begun = fs::read_dir(server.data().join("repo"))
-                .unwrap()
-                .any(|entry| {
-                    entry
-                        .unwrap()
-                        .file_name()
-                        .to_string_lossy()
-                        .starts_with(".openrms-new-")
-                });
-            looks += u64::from(begun);
-            if looks > 4 * round {
+            if progress(&server.data().join("repo"), heading.serial) > target {
                 break;
             }
         }
@@ -407,6 +401,7 @@ fn an_import_that_is_killed_at_any_instant_leaves_the_old_channel_or_the_new() {
         assert!(get(&server.url(&format!("/openrms/repo/{deb}")), &[]).body == files()[deb]);
     }
     println!("{old} times the old one, {new} times the new");
+    assert!(old > 5 && new > 1, "{old}, {new}");
     let source = place.publish(
         "c2",
         Heading {
@@ -449,6 +444,31 @@ fn a_channel_of_a_real_release_is_taken() {
     assert!(one == two);
 }
 
+/// How far an import has come: one for each file that it has begun, then one for each step that shows.
+fn progress(repo: &Path, serial: u64) -> u64 {
+    let count = |folder: &Path| u64::try_from(tree(folder).len()).unwrap();
+    let mut begun = 0;
+    for entry in fs::read_dir(repo).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".openrms-new-") && entry.path().is_dir() {
+            begun = count(&entry.path()).min(BEHIND - 3);
+        }
+        if name.starts_with(&format!("channel-{serial}-")) {
+            return BEHIND - 2 + remembered(repo, serial);
+        }
+    }
+    begun
+}
+
+/// Whether it is remembered, and then whether it is handed out.
+fn remembered(repo: &Path, serial: u64) -> u64 {
+    let seen = fs::read_to_string(repo.join("seen.json")).unwrap();
+    let current = fs::read_link(repo.join("current")).unwrap();
+    let is_current = current.to_string_lossy().contains(&serial.to_string());
+    u64::from(seen.contains(&serial.to_string())) + u64::from(is_current)
+}
+
 /// The status of a path that is sent as it is written.
 fn raw_status(server: &TestServer, path: &str) -> u16 {
     use std::io::{Read as _, Write as _};
@@ -464,5 +484,7 @@ fn raw_status(server: &TestServer, path: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
+/// Files of a channel, with its manifest and signature, and three steps after them.
+const BEHIND: u64 = 12;
 /// 2027-01-15.
 const NOW: Time = Time::from_unix(1_800_000_000);

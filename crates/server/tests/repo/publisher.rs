@@ -112,15 +112,18 @@ pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             continue;
         };
         for entry in entries {
-            let entry = entry.unwrap();
-            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            let Ok(entry) = entry else { continue };
+            // What is being made or removed meanwhile may be gone.
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else {
+                continue;
+            };
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_symlink() {
-                let to = fs::read_link(&path).unwrap();
+                let to = fs::read_link(&path).unwrap_or_default();
                 found.insert(path, to.into_os_string().into_encoded_bytes());
-            } else {
-                found.insert(path.clone(), fs::read(path).unwrap());
+            } else if let Ok(bytes) = fs::read(&path) {
+                found.insert(path, bytes);
             }
         }
     }
