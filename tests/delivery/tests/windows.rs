@@ -107,7 +107,7 @@ fn settings_come_from_the_registry_and_policy_wins() {
 }
 
 #[test]
-fn s18_a_newer_package_takes_the_place_of_an_older_one_and_never_the_other_way() {
+fn a_newer_package_takes_the_place_of_an_older_one_and_never_the_other_way() {
     let (Some(packages), Some(newer), Some(wine)) = (packages(), newer_packages(), Wine::new(None))
     else {
         return;
@@ -138,7 +138,7 @@ fn s18_a_newer_package_takes_the_place_of_an_older_one_and_never_the_other_way()
 }
 
 #[test]
-fn s33_backward_compatibility_is_not_installed_without_the_client() {
+fn backward_compatibility_is_not_installed_without_the_client() {
     let (Some(packages), Some(wine)) = (packages(), Wine::new(None)) else {
         return;
     };
@@ -256,7 +256,7 @@ fn s13_what_was_altered_is_refused() {
 }
 
 #[test]
-fn s2_s3_s35_on_windows_protected_files_are_made_and_opened() {
+fn s2_s3_s33_s35_on_windows_protected_files_are_made_and_opened() {
     let Some(packages) = packages() else {
         return;
     };

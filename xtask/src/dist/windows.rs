@@ -1,6 +1,6 @@
 //! Packages for Windows, made on Linux: the client by Debian's compiler, which has the source of its
 //! standard library beside it, the packages by wixl, the signatures by osslsigncode. The same commit gives
-//! the same packages, byte for byte, where they are not signed or the time of the signatures is given.
+//! the same packages, byte for byte, before they are signed; signatures hold their time and random numbers.
 
 use std::env;
 use std::fs::{self, File};
@@ -29,10 +29,6 @@ pub(crate) struct Windows {
     /// Version of the packages in the place of the source's; the program keeps its own.
     #[arg(long)]
     as_version: Option<Version>,
-    /// Time of the signatures in seconds since 1970, in the place of now: with it they are the same
-    /// each time as well.
-    #[arg(long)]
-    signed_at: Option<u64>,
 }
 
 /// The three packages of a run, in `output`.
@@ -45,7 +41,7 @@ pub(crate) fn make(options: &Windows) -> Result<(), Failure> {
         version,
         time: commit_time()?,
     };
-    let signer = Signer::of(options.keys.as_deref(), options.signed_at)?;
+    let signer = Signer::of(options.keys.as_deref())?;
     let program = match &options.program {
         Some(program) => program.clone(),
         None => build(("openrms-cli", "rms"), None, release.time)?,
@@ -250,11 +246,10 @@ fn guid(names: &[&str], contents: &[u8]) -> String {
 /// Authenticode, with a time stamp by the same set of keys.
 struct Signer {
     folder: Option<PathBuf>,
-    time: Option<u64>,
 }
 
 impl Signer {
-    fn of(keys: Option<&Path>, time: Option<u64>) -> Result<Self, Failure> {
+    fn of(keys: Option<&Path>) -> Result<Self, Failure> {
         let folder = keys.map(|keys| keys.join("code-signing"));
         if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(format!(
@@ -266,7 +261,7 @@ impl Signer {
         if folder.is_none() {
             println!("nothing is signed: --keys says which keys sign");
         }
-        Ok(Self { folder, time })
+        Ok(Self { folder })
     }
 
     /// Puts a signed copy there, or an unsigned one where there are no keys.
@@ -284,9 +279,6 @@ impl Signer {
                 ("-TSA-key", "ts.key"),
             ] {
                 tool.arg(option).arg(folder.join(name));
-            }
-            if let Some(time) = self.time.map(|time| time.to_string()) {
-                tool.args(["-time", &time, "-TSA-time", &time]);
             }
             tool.arg("-in").arg(file).arg("-out").arg(to)
         })
