@@ -265,6 +265,30 @@ fn s12_updates_come_with_those_of_the_system_without_anybody() {
     opens(&booted);
 }
 
+#[test]
+fn s2_s3_s4_whoever_logs_on_has_a_lockbox_of_their_own() {
+    let Some(site) = Site::new(Base::Systemd) else {
+        return;
+    };
+    let machine = &site.machine;
+    without_archives(&site);
+    site.follow("install-apt.md", Some("apt")).done();
+    machine.run("useradd --create-home carol").done();
+    let held = "find .local/share/openrms -type f -printf '%m %u %f\\n' | sort";
+    // Nobody is activated by the installation.
+    assert!(!machine.has("/root/.local/share/openrms"));
+    let booted = machine.boot();
+    for name in ["bob", "carol"] {
+        let activated = "systemctl --user show --property=Result,ExecMainStatus rms-activate";
+        let said = booted.run_as(name, activated).done();
+        assert!(said.contains("Result=success"), "{said}");
+        let held = booted.run_as(name, held).done();
+        assert!(held.contains(&format!("600 {name} machine.xml")), "{held}");
+        assert!(held.lines().all(|line| line.starts_with("600 ")), "{held}");
+    }
+    opens(&booted);
+}
+
 /// What the script says that it does, in this order.
 const STEPS: [&str; 7] = [
     "step: fetch the list of files",
