@@ -18,6 +18,7 @@ use fleet::{Balancer, Node, Port, TestDatabase, client, client_of, eventually, s
 use openrms_client::{
     Client, MachineSettings, Overwrite, OwnPolicy, Persistence, Policy, Purge, Signer,
 };
+use openrms_crypto::Mode;
 use openrms_xrml::Node as Certificate;
 use openrms_xrml::chain;
 use serde_json::Value;
@@ -365,6 +366,11 @@ fn a_licensing_cluster_follows_its_root_cluster() {
         assert_eq!(open(&bob, &file), text(&file));
         bits_of_account(&bob) == 2048
     });
+    // Bob's next process knows it as well, though the placed file is of mode 1 still.
+    let machine = MachineSettings::read(&root.at("machine")).unwrap();
+    assert_eq!(machine.hierarchy().unwrap().unwrap().mode(), Mode::One);
+    let again = client_of(root.at("bob"), "bob", None, machine);
+    assert_eq!(again.known_hierarchy().unwrap().unwrap().mode(), Mode::Two);
     alice.sign_in(None, Persistence::Persistent).unwrap();
     let after = protect(&alice, &root.at("after"), &to_bob(), Signer::Author);
     assert_eq!(signature_bytes(&after), 256);
