@@ -141,7 +141,6 @@ fn all(options: &All) -> Result<(), Failure> {
         fs::create_dir_all(folder)?;
     }
     let (work, made) = (fs::canonicalize(work)?, fs::canonicalize(made)?);
-    catalog::build(&stage, &work.join("catalog"), &made)?;
     sbom::build(&release, &work.join("sbom"), &made)?;
     let stage = Stage::make(
         &work.join("stage"),
@@ -152,6 +151,7 @@ fn all(options: &All) -> Result<(), Failure> {
     )?;
     debian::build(&stage, &release, &work.join("debian"), &made)?;
     rpm::build(&stage, &release, &work.join("rpm"), &made)?;
+    catalog::build(&stage, &work.join("catalog"), &made)?;
     tarball::build(&stage, &release, &work.join("tarball"), &made)?;
     fs::write(made.join(VERSION), format!("{}\n", release.version))?;
     fs::write(made.join(TIME), format!("{time}\n"))?;
