@@ -2,7 +2,7 @@
 //! namespaces of its own) or which is started as a machine is, systemd being its first process.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -41,6 +41,8 @@ pub struct Booted<'a> {
     machine: &'a Machine,
     container: Child,
     first_process: String,
+    // Machines that run at once get in the way of each other's control groups.
+    turn: File,
 }
 
 /// All that is on a machine's disk, a line for each file: what it is, whose, and its hash. What
@@ -138,18 +140,27 @@ impl Machine {
 
     /// Switches it on.
     pub fn boot(&self) -> Booted<'_> {
+        let layers = self.root.parent().unwrap();
+        let turn = File::create(layers.with_file_name("turn")).unwrap();
+        turn.lock().unwrap();
+        self.boot_in(turn)
+    }
+
+    fn boot_in(&self, turn: File) -> Booted<'_> {
+        let log = File::create(self.root.with_extension("log")).unwrap();
         let container = self
             .container()
             .args(["--boot", "--console=read-only"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut booted = Booted {
             machine: self,
             first_process: String::new(),
             container,
+            turn,
         };
         booted.wait();
         booted
@@ -212,7 +223,8 @@ impl Booted<'_> {
     /// Switches it off and on again.
     pub fn reboot(&mut self) {
         self.halt();
-        let again = self.machine.boot();
+        let turn = self.turn.try_clone().unwrap();
+        let again = self.machine.boot_in(turn);
         *self = again;
     }
 
@@ -226,6 +238,9 @@ impl Booted<'_> {
         let container = self.container.id().to_string();
         let children = format!("/proc/{container}/task/{container}/children");
         until("the machine starts", || {
+            let ended = self.container.try_wait().unwrap();
+            let log = || fs::read_to_string(self.machine.root.with_extension("log"));
+            assert_eq!(ended, None, "{}", log().unwrap_or_default());
             let listed = fs::read_to_string(&children).unwrap_or_default();
             listed.trim().clone_into(&mut self.first_process);
             // One child, the first process of the machine.
@@ -250,7 +265,20 @@ impl Booted<'_> {
 
 impl Drop for Booted<'_> {
     fn drop(&mut self) {
-        let _ = self.container.kill();
+        // All of the machine ends with its first process, and nothing of it with what started it.
+        let first = self.first_process.parse::<u32>();
+        let running = matches!(self.container.try_wait(), Ok(None));
+        match first {
+            Ok(first) if running => {
+                let _ = Command::new("kill")
+                    .arg("-KILL")
+                    .arg(first.to_string())
+                    .status();
+            }
+            _ => {
+                let _ = self.container.kill();
+            }
+        }
         let _ = self.container.wait();
     }
 }

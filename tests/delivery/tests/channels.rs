@@ -278,10 +278,11 @@ fn s2_s3_s4_whoever_logs_on_has_a_lockbox_of_their_own() {
     // Nobody is activated by the installation.
     assert!(!machine.has("/root/.local/share/openrms"));
     let booted = machine.boot();
+    // A certificate comes last; whoever logs on does nothing for it.
+    let wait =
+        "timeout 30 sh -c 'until test -e .local/share/openrms/machine.xml; do sleep 0.1; done'";
     for name in ["bob", "carol"] {
-        let activated = "systemctl --user show --property=Result,ExecMainStatus rms-activate";
-        let said = booted.run_as(name, activated).done();
-        assert!(said.contains("Result=success"), "{said}");
+        booted.run_as(name, wait).done();
         let held = booted.run_as(name, held).done();
         assert!(held.contains(&format!("600 {name} machine.xml")), "{held}");
         assert!(held.lines().all(|line| line.starts_with("600 ")), "{held}");
