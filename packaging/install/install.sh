@@ -130,7 +130,9 @@ check_manifest() {
   [ "$(head -n 1 "$manifest")" = "openrms-manifest 1" ] || fail 4 manifest-malformed "the list of files is of another kind"
   version=$(header version) serial=$(header serial) expires=$(header expires)
   case $version in '' | *[!0-9A-Za-z.+~-]*) fail 4 manifest-malformed "it has no version" ;; esac
-  case $serial$expires in '' | *[!0-9]*) fail 4 manifest-malformed "it has no serial number, or no end" ;; esac
+  for number in "$serial" "$expires"; do
+    case $number in '' | *[!0-9]*) fail 4 manifest-malformed "it has no serial number, or no end" ;; esac
+  done
   [ "$(date +%s)" -lt "$expires" ] || fail 4 manifest-expired "the list of files is not renewed any more: somebody may hold back newer ones"
   seen=$(cat "$state/serial" 2>/dev/null || echo 0)
   [ "$serial" -ge "$seen" ] || fail 4 manifest-replayed "the list of files is older than the one seen last ($serial, $seen)"
@@ -172,12 +174,7 @@ install_package() {
     rpm) path=$(listed "rpm/$1-[0-9]*.rpm") ;;
   esac || exit $?
   installed=$(installed_version "$1")
-  if [ -n "$installed" ]; then
-    case $(compare "$installed" "$version") in
-      same) say "$1 $installed is current"; return ;;
-      newer) fail 4 older-version "$1 $installed is installed, and the channel offers $version" ;;
-    esac
-  fi
+  ! is_current "$1" "$installed" || return 0
   step "fetch $path"
   fetch "$path"
   verify "$path"
@@ -188,6 +185,16 @@ install_package() {
   put "$work/$path" || failed "$1 could not be installed"
   [ "$(installed_version "$1")" = "$version" ] || fail 1 install-failed "$1 $version is not there after it was installed"
   say "$1 $version is installed"
+}
+
+# Whether what is installed, if anything, is what the channel offers; what is newer stays.
+is_current() {
+  [ -n "$2" ] || return 1
+  case $(compare "$2" "$version") in
+    same) say "$1 $2 is current" ;;
+    newer) fail 4 older-version "$1 $2 is installed, and the channel offers $version" ;;
+    *) return 1 ;;
+  esac
 }
 
 system() {
@@ -258,12 +265,7 @@ failed() {
 install_tarball() {
   path=$(listed "linux/openrms-*-$(uname -m)-linux.tar.gz") || exit $?
   current=$(cat "$prefix/share/doc/openrms/VERSION" 2>/dev/null || true)
-  if [ -n "$current" ]; then
-    case $(compare "$current" "$version") in
-      same) say "openrms $current is current below $prefix"; return ;;
-      newer) fail 4 older-version "$current is installed below $prefix, and the channel offers $version" ;;
-    esac
-  fi
+  ! is_current "openrms below $prefix" "$current" || return 0
   step "fetch $path"
   fetch "$path"
   verify "$path"
