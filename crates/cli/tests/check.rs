@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::cluster::Cluster;
-use common::{Run, command, ended};
+use common::{Run, certificate_for, command, ended};
 use openrms_xrml::Time;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -317,22 +317,7 @@ struct TlsServer {
 
 impl TlsServer {
     fn start(folder: &Path) -> Option<Self> {
-        let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
-            .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=rms.corp.example"])
-            .args(["-addext", "subjectAltName=DNS:rms.corp.example"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-out")
-            .arg(&certificate)
-            .arg("-keyout")
-            .arg(&key)
-            .stderr(Stdio::null())
-            .status();
-        if !made.is_ok_and(|status| status.success()) {
-            return None;
-        }
+        let (certificate, key) = certificate_for(folder, "rms.corp.example")?;
         let mut child = Command::new("openssl")
             .args(["s_server", "-www", "-accept", "127.0.0.1:0"])
             .arg("-cert")

@@ -16,7 +16,7 @@ use openrms_server::provision::{RootOptions, provision_root};
 use openrms_server::{Config, Running, Server};
 use tempfile::TempDir;
 
-use super::{Run, command, ended};
+use super::{Run, certificate_for, command, ended};
 
 /// What the environment says of the directory of one forest.
 pub struct Corp {
@@ -260,21 +260,7 @@ impl CorpServer {
 
 /// A certificate of the server's own, which clients are told to trust.
 fn certificate(folder: &Path, address: SocketAddr, host: &str) -> Tls {
-    let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
-        .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", &format!("/CN={host}")])
-        .args(["-addext", &format!("subjectAltName=DNS:{host}")])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(made.success());
+    let (certificate, key) = certificate_for(folder, host).expect("openssl makes it");
     Tls {
         listen: vec![address],
         certificate,

@@ -111,6 +111,25 @@ pub fn assert_private(path: &Path) {
     }
 }
 
+/// A server's certificate of its own for two days, and its key; `None` where there is no openssl.
+pub fn certificate_for(folder: &Path, host: &str) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+        .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", &format!("/CN={host}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{host}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .stderr(Stdio::null())
+        .status();
+    made.is_ok_and(|status| status.success())
+        .then_some((certificate, key))
+}
+
 /// The samples of Microsoft's software, or `None` with a line on the terminal.
 pub fn corpus() -> Option<PathBuf> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
